@@ -1,0 +1,90 @@
+#include "nestgate/base/conversation_id.hpp"
+
+#include <algorithm>
+
+namespace nestgate {
+namespace {
+
+constexpr bool is_id_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+constexpr int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// 32 lower-case hex digits, or nothing when `text` is neither 32 hex digits nor 8-4-4-4-12.
+std::optional<std::string> uuid_digits(std::string_view text) {
+  if (text.size() != 32 && text.size() != 36) return std::nullopt;
+  std::string digits;
+  digits.reserve(32);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    bool const dash_here = text.size() == 36 && (i == 8 || i == 13 || i == 18 || i == 23);
+    if (dash_here) {
+      if (text[i] != '-') return std::nullopt;
+      continue;
+    }
+    int const value = hex_value(text[i]);
+    if (value < 0) return std::nullopt;
+    digits.push_back("0123456789abcdef"[value]);
+  }
+  return digits;
+}
+
+std::optional<std::string> percent_decoded(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out.push_back(text[i]);
+      continue;
+    }
+    if (i + 2 >= text.size()) return std::nullopt;
+    int const high = hex_value(text[i + 1]);
+    int const low = hex_value(text[i + 2]);
+    if (high < 0 || low < 0) return std::nullopt;
+    out.push_back(static_cast<char>(high * 16 + low));
+    i += 2;
+  }
+  return out;
+}
+
+}  // namespace
+
+std::optional<ConversationId> ConversationId::parse(std::string_view text) {
+  if (text.empty() || text.size() > length_max || text == "." || text == "..") return std::nullopt;
+  if (!std::all_of(text.begin(), text.end(), is_id_char)) return std::nullopt;
+  if (auto digits = uuid_digits(text)) return ConversationId(std::string(text), std::move(*digits), true);
+  return ConversationId(std::string(text), std::string(text), false);
+}
+
+std::optional<ConversationId> ConversationId::parse_in_path(std::string_view segment) {
+  std::string decoded;
+  if (segment.find('%') != segment.npos) {
+    auto plain = percent_decoded(segment);
+    if (!plain) return std::nullopt;
+    decoded = std::move(*plain);
+    segment = decoded;
+  }
+  constexpr std::string_view urn = "urn:uuid:";
+  auto is_urn = segment.size() > urn.size() &&
+                std::equal(urn.begin(), urn.end(), segment.begin(), [](char a, char b) { return a == (b | 0x20) || a == b; });
+  if (is_urn) segment.remove_prefix(urn.size());
+  bool const braces = segment.size() >= 2 && segment.front() == '{' && segment.back() == '}';
+  if (braces) segment = segment.substr(1, segment.size() - 2);
+  auto id = parse(segment);
+  if ((braces || is_urn) && id && !id->is_uuid()) return std::nullopt;
+  return id;
+}
+
+std::string ConversationId::dashed() const {
+  if (!is_uuid_) return text_;
+  std::string out = canonical_;
+  for (std::size_t at : {8u, 13u, 18u, 23u}) out.insert(at, 1, '-');
+  return out;
+}
+
+}  // namespace nestgate
