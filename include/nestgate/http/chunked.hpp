@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "nestgate/http/head.hpp"
+
+namespace nestgate::http {
+
+struct ChunkLimits {
+  std::uint32_t extension_bytes_max;  // per message
+  std::uint32_t trailer_bytes_max;
+};
+
+// Follows a chunked body (RFC 9112 section 7.1) through pieces of any size without copying it: what it accepts can be
+// passed on as it is. Strict: hex digits without sign or prefix, at most 16 of them, CRLF only, extensions and trailers
+// within their limits, trailers that are fields and none that frame, route or authenticate.
+class ChunkScanner {
+ public:
+  explicit ChunkScanner(ChunkLimits limits) noexcept : limits_(limits) {}
+
+  struct Step {
+    std::uint32_t consumed = 0;  // how much of the piece belongs to the body; the rest is behind it
+    Refusal why = Refusal::none;
+  };
+  // Takes a piece. With `done()` afterwards, `consumed` may be less than the piece.
+  Step feed(std::string_view piece) noexcept;
+  // As feed, and appends the payload without the framing to `payload`.
+  template <class Append>
+  Step feed(std::string_view piece, Append&& append_payload);
+
+  bool done() const noexcept { return state_ == State::done; }
+  // Whether the end of the last piece stood between two chunks, so that whatever was flushed is whole.
+  std::uint64_t payload_bytes() const noexcept { return payload_bytes_; }
+
+ private:
+  enum class State : std::uint8_t {
+    size, extension, extension_quoted, extension_escape, size_lf, data, data_cr, data_lf, trailer_start, trailer_name, trailer_value, trailer_lf, end_lf, done, refused
+  };
+  friend struct ChunkScannerSteps;
+  Step advance(std::string_view piece, std::string_view& payload) noexcept;
+
+  ChunkLimits limits_;
+  State state_ = State::size;
+  std::uint8_t digits_ = 0;
+  std::uint64_t left_ = 0;
+  std::uint64_t payload_bytes_ = 0;
+  std::uint32_t extension_bytes_ = 0;
+  std::uint32_t trailer_bytes_ = 0;
+  std::uint8_t name_length_ = 0;  // of the trailer being read; kept to refuse those that frame or authenticate
+  char name_[40] = {};
+  Refusal why_ = Refusal::none;
+};
+
+template <class Append>
+ChunkScanner::Step ChunkScanner::feed(std::string_view piece, Append&& append_payload) {
+  Step total;
+  while (total.consumed < piece.size() && !done()) {
+    std::string_view payload;
+    Step const step = advance(piece.substr(total.consumed), payload);
+    if (!payload.empty()) append_payload(payload);
+    total.consumed += step.consumed;
+    total.why = step.why;
+    if (step.why != Refusal::none) return total;
+  }
+  return total;
+}
+
+}  // namespace nestgate::http

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nestgate/base/secret.hpp"
+
+namespace nestgate::identity {
+
+// admin: everything; user: what its owner owns; automation: the automation API (operator.md).
+enum class Role : std::uint8_t { admin, user, automation };
+std::optional<Role> parse_role(std::string_view text);
+std::string_view to_string(Role role) noexcept;
+
+// Who calls. `owner` may be empty for an admin key.
+struct Principal {
+  std::string name;
+  Role role = Role::user;
+  std::string owner;
+
+  // Whether what `resource_owner` owns may be seen and used.
+  bool may_use(std::string_view resource_owner) const noexcept;
+};
+
+struct ApiKeyEntry {
+  Principal principal;
+  std::string hash;  // as printed by `nestgate apikey hash`
+};
+
+// "sha256:" + 64 hex digits of SHA-256 over a domain-separating label and the key. API keys are long and random, so one
+// fast hash is enough and the request path can afford it.
+std::string hash_api_key(std::string_view key);
+// Whether `hash` has that form.
+bool is_api_key_hash(std::string_view hash);
+
+// The gateway's API keys. Look-up takes the same time for every key: hash, then compare with each in constant time.
+class ApiKeys {
+ public:
+  explicit ApiKeys(std::vector<ApiKeyEntry> entries);
+  // Nothing for an unknown key. The pointer lives as long as this object.
+  Principal const* find(std::string_view presented) const;
+  std::size_t size() const noexcept { return entries_.size(); }
+
+ private:
+  std::vector<ApiKeyEntry> entries_;
+};
+
+// The token of `Authorization: Bearer TOKEN` (scheme case-insensitive), or empty.
+std::string_view bearer_token(std::string_view authorization) noexcept;
+
+}  // namespace nestgate::identity

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nestgate/base/conversation_id.hpp"
+#include "nestgate/base/secret.hpp"
+
+namespace nestgate::identity {
+
+// sha256: base64url without padding of SHA-256(secret + ":" + id), 43 characters; what existing installations use
+// (nested_server.md 1.9). hmac_sha256: "ngk1_" + 8 hex digits that name the secret + "_" + base64url of HMAC-SHA-256
+// over a domain-separating label and the id; for those who start fresh.
+enum class Derivation : std::uint8_t { sha256, hmac_sha256 };
+
+inline constexpr std::size_t secret_bytes_min = 32;
+
+// `id` is the text the runtime was created with, any bytes. Pure: the same on every core and replica.
+Secret derive_session_key(Derivation derivation, Secret const& secret, std::string_view id);
+
+// The secrets of an installation: the first derives, all verify. Immutable; replaced as a whole on reload.
+class KeyRing {
+ public:
+  KeyRing(Derivation derivation, std::vector<Secret> secrets);
+
+  Derivation derivation() const noexcept { return derivation_; }
+  std::size_t size() const noexcept { return secrets_.size(); }
+  // Names a secret without telling it: 8 hex digits of a domain-separated hash. A runtime remembers the one that it was started with.
+  std::string const& secret_id(std::size_t index) const { return secret_ids_.at(index); }
+  // The key a new runtime gets.
+  Secret derive(ConversationId const& id) const;
+  // The key by the secret that a running runtime was started with; empty when that secret is gone.
+  Secret derive_with(std::string_view secret_id, ConversationId const& id) const;
+  // Every key that is accepted for `id`: by each secret, newest first.
+  std::vector<Secret> accepted(ConversationId const& id) const;
+
+ private:
+  Derivation derivation_;
+  std::vector<Secret> secrets_;
+  std::vector<std::string> secret_ids_;
+};
+
+}  // namespace nestgate::identity
