@@ -1,0 +1,116 @@
+#pragma once
+
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "nestgate/base/conversation_id.hpp"
+#include "nestgate/base/secret.hpp"
+#include "nestgate/base/strong.hpp"
+#include "nestgate/upstream/target.hpp"
+
+namespace nestgate::conversation {
+
+enum class RuntimeState : std::uint8_t { starting, running, paused, stopping, stopped, error };
+std::string_view to_string(RuntimeState state) noexcept;
+
+// A further port that the runtime declared (editor, app previews).
+struct DeclaredPort {
+  std::string name;
+  std::uint16_t number;               // as clients name it
+  asio::ip::tcp::endpoint endpoint;   // where it listens
+};
+
+// What the control side says of one runtime; immutable, shared by the cores.
+struct RuntimeRecord {
+  ConversationId id;                     // with the text that the runtime was created with
+  Epoch epoch;
+  RuntimeState state = RuntimeState::running;
+  std::string owner;                     // whose it is; empty: the installation's (static runtimes)
+  asio::ip::tcp::endpoint endpoint;      // of the nested server; unset unless running
+  Secret session_key;                    // what the nested server is sent; empty: it is open
+  std::vector<Secret> accepted_keys;     // what clients may present, `session_key` included
+  std::vector<DeclaredPort> ports;
+};
+using RuntimeRecordPtr = std::shared_ptr<RuntimeRecord const>;
+
+// One core's entry for a runtime: the record and this core's connections to it.
+class Entry : public boost::intrusive_ref_counter<Entry, boost::thread_unsafe_counter> {
+ public:
+  explicit Entry(RuntimeRecordPtr r);
+
+  RuntimeRecord const& record() const noexcept { return *record_; }
+  RuntimeRecordPtr const& share() const noexcept { return record_; }
+  upstream::TargetPtr const& target() const noexcept { return target_; }
+  // The declared port of that number, or nullptr.
+  upstream::TargetPtr port_target(std::uint16_t number) const noexcept;
+  // Whether `key` is one of the accepted keys; every one is compared, in constant time.
+  bool accepts(std::string_view key) const noexcept;
+  bool running() const noexcept { return record_->state == RuntimeState::running; }
+
+ private:
+  friend class Directory;
+  RuntimeRecordPtr record_;
+  upstream::TargetPtr target_;
+  std::vector<std::pair<std::uint16_t, upstream::TargetPtr>> ports_;
+  std::vector<std::string> aliases_;  // canonical
+};
+using EntryPtr = boost::intrusive_ptr<Entry>;
+
+// Which runtime serves an id, a session key, a port. One copy a core, changed by messages from the control side, so that
+// a look-up takes no lock. Not thread-safe.
+class Directory {
+ public:
+  // Adds a runtime or replaces its record. A new epoch or endpoint gets new connections and withdraws the old ones;
+  // aliases stay. An older epoch than the known one is ignored: messages may be late.
+  void publish(RuntimeRecordPtr record);
+  // Forgets it, unless a newer epoch was published since. Its live streams end.
+  void withdraw(ConversationId const& id, Epoch epoch);
+  // Another id that the runtime's server handed out. Ignored for an unknown runtime, one at `aliases_max`, or an id
+  // that is a runtime's own.
+  void add_alias(ConversationId const& alias, ConversationId const& runtime, std::size_t aliases_max);
+
+  EntryPtr find(std::string_view canonical_id) const;
+  // The runtime that owns a session key. The table is keyed by a keyed hash of the key, and what is found is compared in
+  // constant time, so that time tells nothing of the keys that exist.
+  EntryPtr find_by_key(std::string_view session_key) const;
+  // The one runtime that has this host port; nothing when two say so.
+  EntryPtr find_by_port(std::uint16_t port) const;
+
+  std::size_t size() const noexcept { return by_id_.size(); }
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for (auto const& [id, entry] : by_id_) visit(*entry);
+  }
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept;
+  };
+  void index(EntryPtr const& entry);
+  void unindex(Entry& entry);
+  static std::uint64_t keyed_hash(std::string_view key) noexcept;
+
+  std::unordered_map<std::string, EntryPtr, Hash, std::equal_to<>> by_id_;  // canonical ids
+  std::unordered_map<std::string, EntryPtr, Hash, std::equal_to<>> by_alias_;
+  std::unordered_multimap<std::uint64_t, EntryPtr> by_key_;
+  std::unordered_multimap<std::uint16_t, EntryPtr> by_port_;
+};
+
+// The control side's hand on every core's directory. Each call returns once every core has taken it in, so that what is
+// answered to a client afterwards holds on whichever core its next connection lands.
+class DirectoryPublisher {
+ public:
+  virtual ~DirectoryPublisher() = default;
+  virtual Task<> publish(RuntimeRecordPtr record) = 0;
+  virtual Task<> withdraw(ConversationId id, Epoch epoch) = 0;
+  virtual Task<> add_alias(ConversationId alias, ConversationId runtime) = 0;
+};
+
+}  // namespace nestgate::conversation

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "nestgate/base/secret.hpp"
+#include "nestgate/http/head.hpp"
+#include "nestgate/http/route.hpp"
+#include "nestgate/identity/api_key.hpp"
+#include "nestgate/net/net.hpp"
+
+namespace nestgate::proxy {
+
+// A request to one of the gateway's own routes, whole: the session read its body under the limit.
+struct ApiRequest {
+  http::OwnRoute route = http::OwnRoute::none;
+  http::Method method = http::Method::other;
+  std::string path;
+  std::string query;
+  std::string content_type;
+  std::string body;
+  std::optional<identity::Principal> principal;  // the API key's; nothing only where `admits_without_api_key`
+  Secret bearer;                                 // the token as sent, for run tokens
+  std::string origin;                            // scheme://authority as the client wrote it, for URLs in answers
+  std::string request_id;
+};
+
+struct ApiResponse {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+};
+
+// The control API behind the proxy. `handle` runs on the control core; a session on another core awaits it there.
+class OwnRoutes {
+ public:
+  virtual ~OwnRoutes() = default;
+  // Whether this route checks a credential of its own (a run's token) instead of an API key. Pure; any core.
+  virtual bool admits_without_api_key(http::Method method, std::string_view path) const noexcept = 0;
+  virtual Task<ApiResponse> handle(ApiRequest request) = 0;
+};
+
+}  // namespace nestgate::proxy
