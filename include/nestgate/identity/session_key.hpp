@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,6 +37,8 @@ class KeyRing {
   std::vector<Secret> accepted(ConversationId const& id) const;
 
  private:
+  Secret derive_at(std::size_t index, ConversationId const& id) const;
+
   Derivation derivation_;
   std::vector<Secret> secrets_;
   std::vector<std::string> secret_ids_;

@@ -1,0 +1,162 @@
+#include "nestgate/conversation/directory.hpp"
+
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "nestgate/base/invariant.hpp"
+
+namespace nestgate::conversation {
+namespace {
+
+template <class Map>
+void erase_value(Map& map, typename Map::key_type const& key, Entry const& entry) {
+  auto [first, last] = map.equal_range(key);
+  auto const found = std::find_if(first, last, [&](auto const& item) { return item.second.get() == &entry; });
+  if (found != last) map.erase(found);
+}
+
+}  // namespace
+
+std::string_view to_string(RuntimeState state) noexcept {
+  switch (state) {
+    case RuntimeState::starting: return "starting";
+    case RuntimeState::running: return "running";
+    case RuntimeState::paused: return "paused";
+    case RuntimeState::stopping: return "stopping";
+    case RuntimeState::stopped: return "stopped";
+    case RuntimeState::error: return "error";
+  }
+  return "error";
+}
+
+Entry::Entry(RuntimeRecordPtr r) : record_(std::move(r)), target_(new upstream::Target(record_->endpoint)) {
+  for (auto const& port : record_->ports) ports_.emplace_back(port.number, new upstream::Target(port.endpoint));
+}
+
+upstream::TargetPtr Entry::port_target(std::uint16_t number) const noexcept {
+  for (auto const& [port, target] : ports_) {
+    if (port == number) return target;
+  }
+  return nullptr;
+}
+
+bool Entry::accepts(std::string_view key) const noexcept {
+  bool accepted = false;
+  for (auto const& known : record_->accepted_keys) accepted |= known.equals(key);
+  return accepted && !key.empty();
+}
+
+std::size_t Directory::Hash::operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
+
+// A hash that nobody outside can compute, so that neither chains nor their lengths can be steered or observed.
+std::uint64_t Directory::keyed_hash(std::string_view key) noexcept {
+  static auto const salt = [] {
+    std::array<unsigned char, 32> bytes{};
+    NESTGATE_INVARIANT(RAND_bytes(bytes.data(), bytes.size()) == 1, "the system's random source works");
+    return bytes;
+  }();
+  std::array<unsigned char, 32 + 256> message;
+  auto const length = std::min<std::size_t>(key.size(), 256);
+  std::memcpy(message.data(), salt.data(), salt.size());
+  std::memcpy(message.data() + salt.size(), key.data(), length);
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(message.data(), salt.size() + length, digest.data());
+  std::uint64_t out;
+  std::memcpy(&out, digest.data(), sizeof out);
+  return out;
+}
+
+void Directory::index(EntryPtr const& entry) {
+  for (auto const& key : entry->record().accepted_keys) by_key_.emplace(keyed_hash(key.reveal()), entry);
+  if (entry->running()) by_port_.emplace(entry->record().endpoint.port(), entry);
+  for (auto const& port : entry->record().ports) by_port_.emplace(port.number, entry);
+  for (auto const& alias : entry->aliases_) by_alias_.insert_or_assign(alias, entry);
+}
+
+void Directory::unindex(Entry& entry) {
+  for (auto const& key : entry.record().accepted_keys) erase_value(by_key_, keyed_hash(key.reveal()), entry);
+  if (entry.running()) erase_value(by_port_, entry.record().endpoint.port(), entry);
+  for (auto const& port : entry.record().ports) erase_value(by_port_, port.number, entry);
+  for (auto const& alias : entry.aliases_) {
+    auto const at = by_alias_.find(alias);
+    if (at != by_alias_.end() && at->second.get() == &entry) by_alias_.erase(at);
+  }
+}
+
+void Directory::publish(RuntimeRecordPtr record) {
+  auto& slot = by_id_[record->id.canonical()];
+  EntryPtr const old = slot;
+  if (old && old->record().epoch > record->epoch) return;
+  EntryPtr const entry(new Entry(std::move(record)));
+  if (old) {
+    unindex(*old);
+    entry->aliases_ = old->aliases_;
+    bool const same_server = old->record().epoch == entry->record().epoch &&
+                             old->record().endpoint == entry->record().endpoint && old->running() && entry->running();
+    if (same_server) {
+      entry->target_ = old->target_;
+    } else {
+      old->target_->withdraw();
+    }
+    for (auto& [number, target] : old->ports_) {
+      auto const kept = std::find_if(entry->ports_.begin(), entry->ports_.end(), [&](auto const& port) {
+        return same_server && port.first == number && port.second->endpoint() == target->endpoint();
+      });
+      if (kept != entry->ports_.end()) {
+        kept->second = target;
+      } else {
+        target->withdraw();
+      }
+    }
+  }
+  slot = entry;
+  index(entry);
+}
+
+void Directory::withdraw(ConversationId const& id, Epoch epoch) {
+  auto const at = by_id_.find(id.canonical());
+  if (at == by_id_.end() || at->second->record().epoch > epoch) return;
+  EntryPtr const entry = at->second;
+  unindex(*entry);
+  entry->target_->withdraw();
+  for (auto& [number, target] : entry->ports_) target->withdraw();
+  by_id_.erase(at);
+}
+
+void Directory::add_alias(ConversationId const& alias, ConversationId const& runtime, std::size_t aliases_max) {
+  auto const at = by_id_.find(runtime.canonical());
+  if (at == by_id_.end() || by_id_.contains(alias.canonical())) return;
+  EntryPtr const entry = at->second;
+  auto const known = by_alias_.find(alias.canonical());
+  // An id belongs to the server that handed it out first: another runtime cannot take it over.
+  if (known != by_alias_.end() || entry->aliases_.size() >= aliases_max) return;
+  entry->aliases_.push_back(alias.canonical());
+  by_alias_.emplace(alias.canonical(), entry);
+}
+
+EntryPtr Directory::find(std::string_view canonical_id) const {
+  if (auto const at = by_id_.find(canonical_id); at != by_id_.end()) return at->second;
+  if (auto const at = by_alias_.find(canonical_id); at != by_alias_.end()) return at->second;
+  return nullptr;
+}
+
+EntryPtr Directory::find_by_key(std::string_view session_key) const {
+  if (session_key.empty()) return nullptr;
+  auto [first, last] = by_key_.equal_range(keyed_hash(session_key));
+  for (; first != last; ++first) {
+    if (first->second->accepts(session_key)) return first->second;
+  }
+  return nullptr;
+}
+
+EntryPtr Directory::find_by_port(std::uint16_t port) const {
+  auto [first, last] = by_port_.equal_range(port);
+  if (first == last || std::next(first) != last) return nullptr;
+  return first->second;
+}
+
+}  // namespace nestgate::conversation
