@@ -16,22 +16,20 @@ constexpr int hex_value(char c) {
   return -1;
 }
 
-// 32 lower-case hex digits, or nothing when `text` is neither 32 hex digits nor 8-4-4-4-12.
-std::optional<std::string> uuid_digits(std::string_view text) {
-  if (text.size() != 32 && text.size() != 36) return std::nullopt;
-  std::string digits;
-  digits.reserve(32);
+// Writes 32 lower-case hex digits; false when `text` is neither 32 hex digits nor 8-4-4-4-12.
+bool write_uuid_digits(std::string_view text, char* out) {
+  if (text.size() != 32 && text.size() != 36) return false;
   for (std::size_t i = 0; i < text.size(); ++i) {
     bool const dash_here = text.size() == 36 && (i == 8 || i == 13 || i == 18 || i == 23);
     if (dash_here) {
-      if (text[i] != '-') return std::nullopt;
+      if (text[i] != '-') return false;
       continue;
     }
     int const value = hex_value(text[i]);
-    if (value < 0) return std::nullopt;
-    digits.push_back("0123456789abcdef"[value]);
+    if (value < 0) return false;
+    *out++ = "0123456789abcdef"[value];
   }
-  return digits;
+  return true;
 }
 
 std::optional<std::string> percent_decoded(std::string_view text) {
@@ -57,7 +55,8 @@ std::optional<std::string> percent_decoded(std::string_view text) {
 std::optional<ConversationId> ConversationId::parse(std::string_view text) {
   if (text.empty() || text.size() > length_max || text == "." || text == "..") return std::nullopt;
   if (!std::all_of(text.begin(), text.end(), is_id_char)) return std::nullopt;
-  if (auto digits = uuid_digits(text)) return ConversationId(std::string(text), std::move(*digits), true);
+  std::string digits(32, '0');
+  if (write_uuid_digits(text, digits.data())) return ConversationId(std::string(text), std::move(digits), true);
   return ConversationId(std::string(text), std::string(text), false);
 }
 
@@ -78,6 +77,14 @@ std::optional<ConversationId> ConversationId::parse_in_path(std::string_view seg
   auto id = parse(segment);
   if ((braces || is_urn) && id && !id->is_uuid()) return std::nullopt;
   return id;
+}
+
+std::string_view ConversationId::canonicalize_in_path(std::string_view segment, std::array<char, length_max>& out) {
+  if (write_uuid_digits(segment, out.data())) return {out.data(), 32};
+  auto const id = parse_in_path(segment);
+  if (!id) return {};
+  id->canonical().copy(out.data(), out.size());
+  return {out.data(), id->canonical().size()};
 }
 
 std::string ConversationId::dashed() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <compare>
 #include <optional>
 #include <string>
@@ -20,6 +21,9 @@ class ConversationId {
   // As in a URL path, where `{uuid}` and `urn:uuid:uuid` name a UUID too (agent_server_live.md 2, row 1.3).
   // Percent-encoded octets are decoded once.
   static std::optional<ConversationId> parse_in_path(std::string_view segment);
+
+  // The canonical form of what parse_in_path would take, written to `out` without allocating; empty for what it refuses.
+  static std::string_view canonicalize_in_path(std::string_view segment, std::array<char, length_max>& out);
 
   std::string const& text() const noexcept { return text_; }
   std::string const& canonical() const noexcept { return canonical_; }

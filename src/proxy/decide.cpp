@@ -1,0 +1,323 @@
+#include "decide.hpp"
+
+#include <array>
+
+namespace nestgate::proxy {
+namespace {
+
+using conversation::Directory;
+using conversation::Entry;
+using conversation::EntryPtr;
+using http::FieldId;
+using http::RequestHead;
+using http::Route;
+using http::RouteKind;
+
+constexpr std::string_view workspace_cookie = "oh_workspace_session_key";  // agent_server.md 1.3
+constexpr std::string_view editor_cookie = "vscode-tkn";
+
+// What the request shows for itself.
+struct Credentials {
+  std::string_view key;  // the session key: query of a websocket first, then header, then cookie
+  bool key_in_query = false;
+  identity::Principal const* principal = nullptr;
+  bool bearer_is_api_key = false;
+  bool none() const { return key.empty() && principal == nullptr; }
+};
+
+bool is_workspace_path(std::string_view path) {
+  constexpr std::string_view start = "/api/conversations/";
+  if (!path.starts_with(start)) return false;
+  path.remove_prefix(start.size());
+  auto const slash = path.find('/');
+  if (slash == path.npos) return false;
+  path.remove_prefix(slash);
+  return path == "/workspace" || path.starts_with("/workspace/");
+}
+
+bool reads_only(RequestHead const& head) { return head.method == http::Method::get || head.method == http::Method::head; }
+
+// `path` without a routing prefix. A cookie counts only where a browser has no other way: it would open a door to
+// forged requests from other sites elsewhere.
+std::string_view cookie_key(RequestHead const& head, std::string_view path, bool further_port) {
+  if (!further_port && !(reads_only(head) && is_workspace_path(path))) return {};
+  for (auto const& field : head.fields()) {
+    if (field.id != FieldId::cookie) continue;
+    if (auto key = http::cookie_value(field.value, workspace_cookie); !key.empty()) return key;
+    if (!further_port) continue;
+    if (auto key = http::cookie_value(field.value, editor_cookie); !key.empty()) return key;
+  }
+  return {};
+}
+
+Credentials credentials_of(RequestHead const& head, Config const& config, std::string_view path, bool further_port) {
+  Credentials out;
+  std::string_view const bearer = identity::bearer_token(head.value(FieldId::authorization));
+  if (!bearer.empty() && config.api_keys) {
+    out.principal = config.api_keys->find(bearer);
+    out.bearer_is_api_key = out.principal != nullptr;
+  }
+  bool const query_counts = head.websocket_upgrade || further_port || path.starts_with("/socket.io/");
+  if (query_counts && head.has_query) {
+    if (auto found = http::query_value(head.query, "session_api_key"); !found.value.empty()) {
+      out.key = found.value;
+      out.key_in_query = true;
+      return out;
+    }
+    if (further_port) {
+      if (auto found = http::query_value(head.query, "tkn"); !found.value.empty()) {
+        out.key = found.value;
+        return out;
+      }
+    }
+  }
+  out.key = head.value(FieldId::x_session_api_key);
+  if (out.key.empty()) out.key = cookie_key(head, path, further_port);
+  // The OpenAI-shaped routes take the key as a bearer token too (agent_server.md 1.2).
+  if (out.key.empty() && !bearer.empty() && !out.principal && path.starts_with("/v1/")) out.key = bearer;
+  return out;
+}
+
+// Who may use a runtime: the holder of its session key, or an API key whose owner owns it.
+bool opens(Entry const& entry, Credentials const& credentials) {
+  if (!credentials.key.empty() && entry.accepts(credentials.key)) return true;
+  return credentials.principal && credentials.principal->role != identity::Role::automation &&
+         credentials.principal->may_use(entry.record().owner);
+}
+
+Decision refuse(RouteKind route, unsigned status, Reject reject, std::string_view code, std::string_view message) {
+  Decision out;
+  out.kind = Decision::Kind::refuse;
+  out.route = route;
+  out.status = status;
+  out.reject = reject;
+  out.code = code;
+  out.message = message;
+  return out;
+}
+
+Decision close_websocket(RouteKind route, std::uint16_t code, Reject reject) {
+  Decision out;
+  out.kind = Decision::Kind::refuse_websocket;
+  out.route = route;
+  out.close_code = code;
+  out.reject = reject;
+  out.message = code == 4001 ? "Authentication failed" : "Conversation not found";
+  return out;
+}
+
+// Nothing opened the door. The answer depends on what was shown, never on what is there.
+Decision deny(RouteKind route, RequestHead const& head, Credentials const& credentials, std::string_view wanted_id,
+              Config const& config) {
+  if (credentials.principal) {
+    if (head.websocket_upgrade) return close_websocket(route, 4004, Reject::not_found);
+    return refuse(route, 404, Reject::not_found, "not_found", "no such conversation");
+  }
+  if (head.websocket_upgrade) {
+    if (!credentials.key.empty() || !config.rules.first_frame) return close_websocket(route, 4001, Reject::unauthorized);
+    Decision out;
+    out.kind = Decision::Kind::first_frame;
+    out.route = route;
+    out.wanted_id = wanted_id;
+    return out;
+  }
+  return refuse(route, 401, Reject::unauthorized, "unauthorized", "a session key or an API key is needed");
+}
+
+Decision forward(RouteKind route, EntryPtr entry, Credentials const& credentials, std::string_view target_text) {
+  if (!entry->running()) {
+    auto out = refuse(route, 503, Reject::runtime_not_running, "runtime_not_running", "the conversation's runtime is not running");
+    switch (entry->record().state) {
+      case conversation::RuntimeState::starting:
+        out.code = "runtime_starting";
+        out.message = "the conversation's runtime is starting";
+        break;
+      case conversation::RuntimeState::stopping:
+        out.code = "runtime_stopping";
+        out.message = "the conversation's runtime is stopping";
+        break;
+      case conversation::RuntimeState::error:
+        out.code = "runtime_failed";
+        out.message = "the conversation's runtime has failed";
+        break;
+      default: break;
+    }
+    out.entry = std::move(entry);
+    return out;
+  }
+  Decision out;
+  out.kind = Decision::Kind::forward;
+  out.route = route;
+  out.target = entry->target();
+  bool const by_key = !credentials.key.empty() && entry->accepts(credentials.key);
+  if (by_key) {
+    out.presented_key = credentials.key;
+    out.key_in_query = credentials.key_in_query;
+  } else {
+    out.principal = credentials.principal;
+  }
+  out.drop_authorization = credentials.bearer_is_api_key;
+  out.target_text = target_text;
+  out.entry = std::move(entry);
+  return out;
+}
+
+EntryPtr find_id(Directory const& directory, std::string_view id) {
+  std::array<char, ConversationId::length_max> canonical;
+  auto const text = ConversationId::canonicalize_in_path(id, canonical);
+  return text.empty() ? nullptr : directory.find(text);
+}
+
+// Host and prefix name a runtime outright: what they name is served or denied, no later rule is asked.
+Decision serve_named(Route const& route, EntryPtr entry, RequestHead const& head, Config const& config) {
+  bool const further_port = route.kind == RouteKind::host && route.port != 0;
+  auto const path = route.rest.substr(0, route.rest.find('?'));
+  auto const credentials = credentials_of(head, config, path, further_port);
+  if (entry && opens(*entry, credentials)) {
+    auto out = forward(route.kind, entry, credentials, route.rest);
+    out.prefix = route.prefix;
+    if (further_port && out.kind == Decision::Kind::forward) {
+      out.target = entry->port_target(route.port);
+      out.inject_key = false;
+      if (!out.target) return refuse(route.kind, 404, Reject::not_found, "unknown_port", "the runtime declared no such port");
+    }
+    return out;
+  }
+  if (credentials.none() && !further_port && http::is_health_probe(head.method, path)) {
+    Decision out;
+    out.kind = Decision::Kind::probe;
+    out.route = route.kind;
+    return out;
+  }
+  return deny(route.kind, head, credentials, route.id, config);
+}
+
+// A host port of a known runtime: its nested server's, or one that it declared.
+Decision serve_port(Route const& route, RequestHead const& head, Config const& config, Directory const& directory) {
+  auto const entry = directory.find_by_port(route.port);
+  bool const nested_server = entry && entry->running() && entry->record().endpoint.port() == route.port;
+  bool const declared = entry && !nested_server;
+  auto const path = route.rest.substr(0, route.rest.find('?'));
+  auto const credentials = credentials_of(head, config, path, declared);
+  if (!entry || !opens(*entry, credentials)) {
+    // The platform's own health check comes without a key through this very path (nested_server.md 4.10).
+    if (nested_server && credentials.none() && http::is_health_probe(head.method, path)) {
+      auto out = forward(route.kind, entry, credentials, route.rest);
+      out.prefix = route.prefix;
+      out.inject_key = false;
+      return out;
+    }
+    return deny(route.kind, head, credentials, {}, config);
+  }
+  auto out = forward(route.kind, entry, credentials, route.rest);
+  out.prefix = route.prefix;
+  if (declared && out.kind == Decision::Kind::forward) {
+    out.target = entry->port_target(route.port);
+    out.inject_key = false;
+  }
+  return out;
+}
+
+// The gateway's own API; `path_needs_key`: an API key is needed before rule 3 is asked.
+std::optional<Decision> serve_own(RequestHead const& head, Credentials const& credentials, OwnRoutes const& own_routes) {
+  auto const own = http::match_own(head.method, head.path);
+  if (own == http::OwnRoute::none || own == http::OwnRoute::health) return std::nullopt;
+  if (!credentials.principal && !own_routes.admits_without_api_key(head.method, head.path)) return std::nullopt;
+  Decision out;
+  out.kind = Decision::Kind::own;
+  out.route = RouteKind::own;
+  out.own = own;
+  out.principal = credentials.principal;
+  return out;
+}
+
+}  // namespace
+
+Decision decide(RequestHead const& head, Config const& config, Directory const& directory, SidTable const& sids,
+                OwnRoutes const& own_routes) {
+  auto const& rules = config.rules;
+  if (rules.host && !rules.domain.empty()) {
+    if (auto route = http::match_host(rules, head.authority, head.target)) {
+      auto entry = find_id(directory, route->id);
+      if (!entry && route->port != 0) {
+        auto const whole = http::match_host_whole_label(rules, head.authority, head.target);
+        if (auto other = whole ? find_id(directory, whole->id) : nullptr) return serve_named(*whole, other, head, config);
+      }
+      return serve_named(*route, std::move(entry), head, config);
+    }
+  }
+  if (rules.prefix || rules.port) {
+    if (auto route = http::match_prefix(rules, head.target)) {
+      if (route->kind == RouteKind::port && directory.find_by_port(route->port)) {
+        return serve_port(*route, head, config, directory);
+      }
+      auto entry = rules.prefix ? find_id(directory, route->id) : nullptr;
+      return serve_named(*route, std::move(entry), head, config);
+    }
+  }
+
+  auto const credentials = credentials_of(head, config, head.path, false);
+  if (auto own = serve_own(head, credentials, own_routes)) return *own;
+
+  EntryPtr const by_key = rules.session_key ? directory.find_by_key(credentials.key) : nullptr;
+  auto const by_session_key = [&] { return forward(RouteKind::session_key, by_key, credentials, head.target); };
+
+  if (rules.path) {
+    if (auto route = http::match_path(rules, head.path)) {
+      auto entry = find_id(directory, route->id);
+      if (entry && opens(*entry, credentials)) return forward(RouteKind::path, std::move(entry), credentials, head.target);
+      // An id that its server handed out before anybody could learn it: the key knows the server.
+      if (by_key) return by_session_key();
+      return deny(RouteKind::path, head, credentials, route->id, config);
+    }
+  }
+  if (rules.socket_io) {
+    if (auto route = http::match_socket_io(rules, head.path, head.query)) {
+      auto entry = route->id.empty() ? sids.find_sid(route->sid) : find_id(directory, route->id);
+      if (entry && opens(*entry, credentials)) return forward(RouteKind::socket_io, std::move(entry), credentials, head.target);
+      if (by_key) return by_session_key();
+      // Socket.IO has no first-frame authentication: the client is told by status.
+      return refuse(RouteKind::socket_io, 401, Reject::unauthorized, "unauthorized", "a session key or an API key is needed");
+    }
+  }
+  if (by_key) return by_session_key();
+
+  if (http::match_own(head.method, head.path) == http::OwnRoute::health && !config.fallback) {
+    Decision out;
+    out.kind = Decision::Kind::probe;
+    out.route = RouteKind::own;
+    return out;
+  }
+  if (head.websocket_upgrade && credentials.none() && rules.first_frame) {
+    return deny(RouteKind::first_frame, head, credentials, {}, config);
+  }
+  if (config.fallback) {
+    if (auto entry = directory.find(config.fallback->canonical())) {
+      if (opens(*entry, credentials)) return forward(RouteKind::fallback, std::move(entry), credentials, head.target);
+      // What the nested server itself shows to everybody; without a credential of ours it gets no key of ours either.
+      bool const guarded = head.path.starts_with("/api/") || head.path.starts_with("/sockets/") || head.path.starts_with("/v1/");
+      if (!guarded && reads_only(head) && !head.websocket_upgrade && credentials.none()) {
+        auto out = forward(RouteKind::fallback, std::move(entry), credentials, head.target);
+        out.inject_key = false;
+        return out;
+      }
+    }
+    return deny(RouteKind::fallback, head, credentials, {}, config);
+  }
+  bool const shows_wrong_key = !credentials.key.empty();
+  bool const needs_credential = http::match_own(head.method, head.path) != http::OwnRoute::none;
+  if (!credentials.principal && (shows_wrong_key || needs_credential)) return deny(RouteKind::own, head, credentials, {}, config);
+  if (head.websocket_upgrade) return close_websocket(RouteKind::none, 4004, Reject::not_found);
+  return refuse(RouteKind::none, 404, Reject::not_found, "not_found", "nothing is served here");
+}
+
+Decision decide_first_frame(std::string_view key, std::string_view wanted_id, Directory const& directory) {
+  Credentials credentials;
+  credentials.key = key;
+  EntryPtr entry = wanted_id.empty() ? nullptr : find_id(directory, wanted_id);
+  if (!entry || !entry->accepts(key)) entry = directory.find_by_key(key);
+  if (!entry) return close_websocket(RouteKind::first_frame, 4001, Reject::unauthorized);
+  return forward(RouteKind::first_frame, std::move(entry), credentials, {});
+}
+
+}  // namespace nestgate::proxy
