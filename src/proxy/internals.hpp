@@ -1,0 +1,68 @@
+#pragma once
+
+#include <boost/intrusive/list.hpp>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "decide.hpp"
+#include "nestgate/proxy/proxy_core.hpp"
+
+namespace nestgate::proxy {
+
+// Names requests: a random half that is the core's own, and a counted half that is scrambled so that it tells nothing.
+class RequestIds {
+ public:
+  RequestIds();
+  void append_request_id(std::string& out);    // 32 hex digits
+  void append_traceparent(std::string& out);   // W3C Trace Context, version 00, not sampled
+
+ private:
+  std::uint64_t next() noexcept;
+  std::uint64_t origin_;
+  std::uint64_t state_;
+};
+
+// Lets through so many a second, with as much burst.
+class TokenBucket {
+ public:
+  bool take(Clock::time_point now, std::uint32_t per_second) noexcept;
+  // A second without use fills any bucket: it need not be kept.
+  bool full_again(Clock::time_point now) const noexcept { return now - last_ > std::chrono::seconds(1); }
+
+ private:
+  double tokens_ = -1;  // not used yet: full
+  Clock::time_point last_{};
+};
+
+// What sessions and tunnels of one core share. Nothing here may be kept over an await but the pools.
+struct ProxyCore::Internals final : SidTable {
+  explicit Internals(ProxyCore& p);
+
+  using Watches = boost::intrusive::list<Watch, boost::intrusive::constant_time_size<false>>;
+
+  // The clock that deadlines are set by: cheap, a few milliseconds coarse.
+  static Clock::time_point coarse_now() noexcept;
+
+  conversation::EntryPtr find_sid(std::string_view sid) const override;
+  // A websocket upgrade by this key (or of this peer, before a key is known) within its rate.
+  bool admit_upgrade(std::string_view key_or_peer);
+  void sweep(Clock::time_point now);
+
+  ProxyCore& proxy;
+  BlockPool small_blocks{16 * 1024, 1024};
+  BlockPool relay_blocks;
+  std::vector<char> scratch;        // where a tunnel reads to before it knows whether there is anything to keep
+  http::RequestHead request_head;   // parsed heads: large, so not in each session
+  http::ResponseHead response_head;
+  RequestIds ids;
+  std::string log_line;
+  LineBuffer access_log;
+  Watches watches;
+  std::unordered_map<std::string, ConversationId> sids;
+  std::unordered_map<std::uint64_t, TokenBucket> upgrade_buckets;
+};
+
+}  // namespace nestgate::proxy

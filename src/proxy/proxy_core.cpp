@@ -1,0 +1,135 @@
+#include "nestgate/proxy/proxy_core.hpp"
+
+#include <time.h>
+
+#include <boost/asio/redirect_error.hpp>
+
+#include "internals.hpp"
+#include "session.hpp"
+
+namespace nestgate::proxy {
+namespace {
+
+void append_hex(std::string& out, std::uint64_t value) {
+  for (int shift = 60; shift >= 0; shift -= 4) out.push_back("0123456789abcdef"[(value >> shift) & 15]);
+}
+
+}  // namespace
+
+RequestIds::RequestIds() {
+  std::random_device entropy;
+  origin_ = (std::uint64_t{entropy()} << 32) | entropy();
+  state_ = (std::uint64_t{entropy()} << 32) | entropy();
+}
+
+// splitmix64 (Steele, Lea, Flood 2014).
+std::uint64_t RequestIds::next() noexcept {
+  state_ += 0x9E3779B97F4A7C15;
+  auto z = state_;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
+  return z ^ (z >> 31);
+}
+
+void RequestIds::append_request_id(std::string& out) {
+  append_hex(out, origin_);
+  append_hex(out, next());
+}
+
+void RequestIds::append_traceparent(std::string& out) {
+  out.append("00-");
+  append_hex(out, origin_);
+  append_hex(out, next());
+  out.push_back('-');
+  append_hex(out, next() | 1);
+  out.append("-00");
+}
+
+bool TokenBucket::take(Clock::time_point now, std::uint32_t per_second) noexcept {
+  if (tokens_ < 0) {
+    tokens_ = per_second;
+  } else {
+    auto const elapsed = std::chrono::duration<double>(now - last_).count();
+    tokens_ = std::min<double>(per_second, tokens_ + elapsed * per_second);
+  }
+  last_ = now;
+  if (tokens_ < 1) return false;
+  tokens_ -= 1;
+  return true;
+}
+
+ProxyCore::Internals::Internals(ProxyCore& p)
+    : proxy(p),
+      relay_blocks(p.config().limits.relay_buffer_bytes, 64),
+      scratch(p.config().limits.relay_buffer_bytes),
+      access_log(p.surroundings().access_log) {}
+
+Clock::time_point ProxyCore::Internals::coarse_now() noexcept {
+  timespec ts;
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+  return Clock::time_point(std::chrono::seconds(ts.tv_sec) + std::chrono::nanoseconds(ts.tv_nsec));
+}
+
+conversation::EntryPtr ProxyCore::Internals::find_sid(std::string_view sid) const {
+  auto const at = sids.find(std::string(sid));
+  return at == sids.end() ? nullptr : proxy.directory().find(at->second.canonical());
+}
+
+bool ProxyCore::Internals::admit_upgrade(std::string_view key_or_peer) {
+  auto const bucket = std::hash<std::string_view>{}(key_or_peer);
+  return upgrade_buckets[bucket].take(coarse_now(), proxy.config().limits.upgrades_per_key_per_second_max);
+}
+
+void ProxyCore::Internals::sweep(Clock::time_point now) {
+  for (auto at = watches.begin(); at != watches.end();) {
+    auto& watch = *at++;  // it may end itself
+    watch.on_sweep(now);
+  }
+  auto const idle_since = now - proxy.config().timeouts.upstream_idle;
+  proxy.directory().for_each([&](conversation::Entry& entry) { entry.target()->close_idle_before(idle_since); });
+  std::erase_if(upgrade_buckets, [now](auto const& bucket) { return bucket.second.full_again(now); });
+  access_log.flush();
+}
+
+ProxyCore::ProxyCore(Core& core, Config config, Surroundings surroundings)
+    : core_(core), config_(std::move(config)), surroundings_(surroundings), internals_(std::make_unique<Internals>(*this)) {}
+
+ProxyCore::~ProxyCore() = default;
+
+void ProxyCore::start() { core_.tasks.spawn("proxy.sweep", sweep_forever()); }
+
+Task<> ProxyCore::sweep_forever() {
+  for (;;) {
+    auto waited = co_await pause_for(config_.timeouts.sweep);
+    if (!waited) break;
+    internals_->sweep(Internals::coarse_now());
+  }
+  internals_->access_log.flush();
+}
+
+void ProxyCore::replace_config(Config config) { config_ = std::move(config); }
+
+void ProxyCore::learn_sid(std::string sid, ConversationId const& runtime) {
+  auto& sids = internals_->sids;
+  // Bounded by forgetting any: a session whose id is gone reconnects with its conversation_id.
+  if (sids.size() >= config_.limits.socket_io_sessions_per_core_max) sids.erase(sids.begin());
+  sids.insert_or_assign(std::move(sid), runtime);
+}
+
+Task<> ProxyCore::drain(Clock::duration grace) {
+  draining_ = true;
+  auto const deadline = Deadline::in(grace);
+  for (auto at = internals_->watches.begin(); at != internals_->watches.end();) (at++)->on_drain();
+  while (!internals_->watches.empty() && !deadline.passed()) {
+    auto waited = co_await pause_for(std::chrono::milliseconds(10));
+    if (!waited) break;
+  }
+  // Every on_stop ends its watch before the next sweep would come.
+  for (auto at = internals_->watches.begin(); at != internals_->watches.end();) (at++)->on_stop();
+  while (!internals_->watches.empty()) {
+    auto waited = co_await pause_for(std::chrono::milliseconds(1));
+    if (!waited) break;
+  }
+}
+
+}  // namespace nestgate::proxy
