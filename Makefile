@@ -15,7 +15,7 @@ ninja = cmake --build build/$(1) -j $(JOBS)
 .PHONY: help build demo run test test-asan test-tsan gcc-check bench bench-smoke fuzz lint format install check clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 build: ## the release programs, into build/release/bin
 	deploy/install-deps.sh --build
