@@ -15,7 +15,7 @@ from typing import NamedTuple
 FILE_LINES_MAX = 900
 
 # Who may open a secret: the derivation itself and the writers of what goes over a wire or into a private file.
-REVEAL = r"^(src|include/nestgate)/(base|identity|codec|upstream|proxy|nested|conversation|runtime|automation|nestlet)/|^tests/"
+REVEAL = r"^(src|include/nestgate)/(base|identity|codec|upstream|proxy|nested|conversation|runtime|automation|nestlet)/|^src/app/settings|^tests/"
 
 
 class Rule(NamedTuple):
@@ -50,6 +50,9 @@ TEXT = [
     Rule("banner", r"^\s*(//|#|/\*|--)\s*[-=*#/_~+]{4,}", "no banner comments: a file this long wants splitting", files=r"\.(hpp|cpp|py|sh|cmake)$|CMakeLists|Makefile"),
     Rule("path", r"/work/|\.\./shared\b|/home/\w+/", "no path of one machine"),
 ]
+
+# Enumerators have no destructor: g++ 12 gets ?: between two of them right.
+ENUMERATORS = re.compile(r"\?\s*\w+::\w+\s*:\s*\w+::\w+")
 
 COMMENT_OR_STRING = re.compile(
     r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'', re.S)
@@ -100,7 +103,7 @@ def check_text(name, text):
         for number, statement in statements(code):
             if "co_await" in statement:
                 for rule in GCC12:
-                    if re.search(rule.pattern, statement.replace("::", "  ")):
+                    if re.search(rule.pattern, ENUMERATORS.sub("", statement)):
                         report(rule, number)
         if len(lines) > FILE_LINES_MAX:
             found.append((len(lines), f"{name}:{len(lines)}: length: {len(lines)} lines, the limit is {FILE_LINES_MAX}: split it"))
