@@ -1,0 +1,27 @@
+#pragma once
+
+#include <openssl/evp.h>
+
+#include <array>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+namespace nestgate::identity {
+
+using Sha256 = std::array<unsigned char, 32>;
+
+// Fetched once for the process: an implicit fetch costs more than hashing a short text.
+EVP_MD const* sha256_algorithm();
+
+// SHA-256 over the parts, one after the other. Thread-safe; allocates nothing after a thread's first call.
+Sha256 sha256(std::initializer_list<std::string_view> parts);
+
+// Appends lower-case hex digits, two a byte.
+void append_hex(std::string& out, std::string_view bytes);
+// Appends base64url without padding (RFC 4648 section 5).
+void append_base64url(std::string& out, Sha256 const& bytes);
+
+inline std::string_view as_text(Sha256 const& bytes) { return {reinterpret_cast<char const*>(bytes.data()), bytes.size()}; }
+
+}  // namespace nestgate::identity

@@ -1,0 +1,88 @@
+#include "nestgate/identity/session_key.hpp"
+
+#include <openssl/crypto.h>
+#include <openssl/hmac.h>
+
+#include "identity/digest.hpp"
+#include "nestgate/base/invariant.hpp"
+
+namespace nestgate::identity {
+namespace {
+
+// Each use of a secret hashes under a label of its own, so that no output of one can serve as another.
+constexpr std::string_view secret_id_label{"nestgate secret id v1\0", 22};
+constexpr std::string_view session_key_label{"nestgate session key v1\0", 24};
+constexpr std::string_view hmac_key_prefix = "ngk1_";
+constexpr std::size_t base64url_sha256_length = 43;
+constexpr std::size_t secret_id_bytes = 4;
+
+std::string secret_id_of(Secret const& secret) {
+  auto const digest = sha256({secret_id_label, secret.reveal()});
+  std::string id;
+  append_hex(id, as_text(digest).substr(0, secret_id_bytes));
+  return id;
+}
+
+Secret derive_sha256(Secret const& secret, std::string_view id) {
+  auto digest = sha256({secret.reveal(), ":", id});
+  std::string key;
+  key.reserve(base64url_sha256_length);
+  append_base64url(key, digest);
+  OPENSSL_cleanse(digest.data(), digest.size());
+  return Secret(std::move(key));
+}
+
+Secret derive_hmac_sha256(Secret const& secret, std::string_view secret_id, std::string_view id) {
+  std::string message(session_key_label);
+  message.append(id);
+  auto const key_bytes = secret.reveal();
+  Sha256 mac;
+  auto const* done = HMAC(sha256_algorithm(), key_bytes.data(), static_cast<int>(key_bytes.size()),
+                          reinterpret_cast<unsigned char const*>(message.data()), message.size(), mac.data(), nullptr);
+  NESTGATE_INVARIANT(done != nullptr, "HMAC of bytes in memory cannot fail");
+  std::string key;
+  key.reserve(hmac_key_prefix.size() + secret_id.size() + 1 + base64url_sha256_length);
+  key.append(hmac_key_prefix).append(secret_id).push_back('_');
+  append_base64url(key, mac);
+  OPENSSL_cleanse(mac.data(), mac.size());
+  return Secret(std::move(key));
+}
+
+}  // namespace
+
+Secret derive_session_key(Derivation derivation, Secret const& secret, std::string_view id) {
+  switch (derivation) {
+    case Derivation::sha256: return derive_sha256(secret, id);
+    case Derivation::hmac_sha256: return derive_hmac_sha256(secret, secret_id_of(secret), id);
+  }
+  return {};
+}
+
+KeyRing::KeyRing(Derivation derivation, std::vector<Secret> secrets) : derivation_(derivation), secrets_(std::move(secrets)) {
+  NESTGATE_INVARIANT(!secrets_.empty(), "settings without a secret are refused before a key ring is made");
+  secret_ids_.reserve(secrets_.size());
+  for (auto const& secret : secrets_) secret_ids_.push_back(secret_id_of(secret));
+}
+
+Secret KeyRing::derive(ConversationId const& id) const { return derive_at(0, id); }
+
+Secret KeyRing::derive_with(std::string_view secret_id, ConversationId const& id) const {
+  for (std::size_t i = 0; i < secret_ids_.size(); ++i) {
+    if (secret_ids_[i] == secret_id) return derive_at(i, id);
+  }
+  return {};
+}
+
+std::vector<Secret> KeyRing::accepted(ConversationId const& id) const {
+  std::vector<Secret> keys;
+  keys.reserve(secrets_.size());
+  for (std::size_t i = 0; i < secrets_.size(); ++i) keys.push_back(derive_at(i, id));
+  return keys;
+}
+
+Secret KeyRing::derive_at(std::size_t index, ConversationId const& id) const {
+  if (derivation_ == Derivation::sha256) return derive_sha256(secrets_[index], id.text());
+  return derive_hmac_sha256(secrets_[index], secret_ids_[index], id.text());
+}
+
+}  // namespace nestgate::identity
