@@ -25,6 +25,7 @@ constexpr unsigned http_status(FaultKind kind) {
   return 500;
 }
 
+// As registered with IANA; empty for a status without one.
 std::string_view reason_phrase(unsigned status) noexcept;
 
 }  // namespace nestgate::http

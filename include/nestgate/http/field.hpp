@@ -46,13 +46,17 @@ enum class FieldId : std::uint8_t {
   x_real_ip,
   x_request_id,
   x_session_api_key,
+  // A name with '_' that is one of the above once '_' is read as '-': CGI-like servers take X_Session_API_Key for
+  // X-Session-API-Key, so requests lose such fields.
+  shadow,
 };
 
 // Case-insensitive; `other` for a name that is not listed.
 FieldId field_id(std::string_view name) noexcept;
 
-// RFC 9110 section 5.6.2.
+// RFC 9110 section 5.6.2: at least one of `!#$%&'*+-.^_`|~`, digits and letters.
 bool is_token(std::string_view text) noexcept;
+// ASCII letters only.
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;
 
 // One line of a head. Both views point into the bytes that were parsed; `value` has no white space around it.

@@ -9,59 +9,68 @@
 
 namespace nestgate::http {
 
-// The rules in their order of precedence; each is a pure function of the request, tried in turn by `next_route`.
+// The rules in their order of precedence; each is a pure function of the request, tried in turn by the proxy.
 enum class RouteKind : std::uint8_t {
-  host,           // {id}.{domain}, {port}-{id}.{domain}
-  prefix,         // /runtime/{id}/…
-  port,           // /runtime/{port}/…
-  path,           // /api/conversations/{id}…, /sockets/events/{id}, /sockets/session/{id}
-  socket_io,      // /socket.io/ by conversation_id, then by sid
-  session_key,    // header, websocket query, workspace cookie
-  first_frame,    // a websocket that names its key in its first text frame
-  own,            // the gateway's own routes
-  fallback,       // the default runtime
+  host,         // {id}.{domain}, {port}-{id}.{domain}
+  prefix,       // /runtime/{id}/…
+  port,         // /runtime/{port}/…
+  path,         // /api/conversations/{id}…, /sockets/events/{id}, /sockets/session/{id}
+  socket_io,    // /socket.io/ by conversation_id, then by sid
+  session_key,  // header, websocket query, workspace cookie
+  first_frame,  // a websocket that names its key in its first text frame
+  own,          // the gateway's own routes
+  fallback,     // the default runtime
   none,
 };
 std::string_view to_string(RouteKind kind) noexcept;
 
 // Which rules are on (settings `[routing]`), and what they look for.
 struct RouteRules {
-  bool host = true;      // needs a domain
+  bool host = true;  // needs a domain
   bool prefix = true;
   bool port = true;
   bool path = true;
   bool socket_io = true;
   bool session_key = true;
   bool first_frame = true;
-  std::string domain;    // lower case, without leading dot; empty: no host routing
+  std::string domain;  // lower case, without leading dot; empty: no host routing
 };
 
-// What a rule found. Views point into the request.
+// What a rule found. Views point into the request. Ids are as in the request, percent-encoding included, and not checked
+// beyond their place: ConversationId::parse_in_path does that.
 struct Route {
   RouteKind kind = RouteKind::none;
-  std::string_view id;        // host, prefix, path, socket_io: as in the request, not checked beyond its syntax
-  std::string_view sid;       // socket_io without a conversation_id
-  std::uint16_t port = 0;     // host with a port, port
-  std::string_view prefix;    // prefix, port: what is stripped ("/runtime/abc")
-  std::string_view rest;      // the target behind `prefix` ("/" when empty), query included; else the whole target
+  std::string_view id;      // host, prefix, path, socket_io; of a port its digits
+  std::string_view sid;     // socket_io
+  std::uint16_t port = 0;   // host with a port, port
+  std::string_view prefix;  // prefix, port: what is stripped ("/runtime/abc")
+  std::string_view rest;    // prefix, port: the target behind `prefix`, "/" when empty; else all of what was matched
 };
 
-// host: `{id}.{domain}` and `{port}-{id}.{domain}`, case-insensitive, a port in the authority ignored. An id that itself
-// starts with digits and a dash is taken whole when the caller does not know a runtime for the split form; see `alternative`.
+// host: `{id}.{domain}` and `{port}-{id}.{domain}`, one label before the domain, case-insensitive, the authority's own port
+// ignored. `{port}-{id}` could also be one id: see match_host_whole_label for the other reading.
 std::optional<Route> match_host(RouteRules const& rules, std::string_view authority, std::string_view target);
-// `{port}-{rest}` could also be one id: the same label read the other way.
+// The label read as one id, where match_host split it; nothing otherwise.
 std::optional<Route> match_host_whole_label(RouteRules const& rules, std::string_view authority, std::string_view target);
-std::optional<Route> match_prefix(RouteRules const& rules, std::string_view target);   // kind prefix or port
+
+// /runtime/{x}: a port when {x} is a number from 1 to 65535 without leading zeros, else an id. Of `/runtime/{x}?q` the rest
+// is `?q`, before which append_request_head puts the "/".
+std::optional<Route> match_prefix(RouteRules const& rules, std::string_view target);
+
+// The next two decode percent-encoding once, as the nested server does before it routes; `/` may be encoded too. Nothing
+// else is normalised: `//api` is not `/api`.
 std::optional<Route> match_path(RouteRules const& rules, std::string_view path);
+// Needs a conversation_id or a sid in the query.
 std::optional<Route> match_socket_io(RouteRules const& rules, std::string_view path, std::string_view query);
 
 // Whether `path` is one of the gateway's own routes: the control API. Not matched by a session key.
 enum class OwnRoute : std::uint8_t { none, health, conversations, automation, sandboxes };
 OwnRoute match_own(Method method, std::string_view path);
 
-// POST /api/conversations and POST …/fork: an answer that may hand out a conversation id.
+// POST /api/conversations, and POST …/{id}/fork and …/{id}/children: an answer that may hand out a conversation id.
+// `path` as the nested server sees it, without a stripped prefix.
 bool hands_out_conversation_id(Method method, std::string_view path);
-// /alive, /health, /ready: sent without credentials (agent_server.md 0.3).
+// GET or HEAD of /alive, /health, /ready: sent without credentials (agent_server.md 0.3).
 bool is_health_probe(Method method, std::string_view path);
 
 }  // namespace nestgate::http

@@ -1,0 +1,182 @@
+#include "nestgate/http/route.hpp"
+
+#include <algorithm>
+
+#include "http/percent.hpp"
+#include "http/scan.hpp"
+
+namespace nestgate::http {
+namespace {
+
+// A number from 1 to 65535 as people write it; 0 for any other text.
+constexpr std::uint16_t port_of(std::string_view text) noexcept {
+  if (text.empty() || text.size() > 5 || text.front() == '0') return 0;
+  std::uint32_t port = 0;
+  for (char c : text) {
+    if (!scan::is_digit(c)) return 0;
+    port = port * 10 + static_cast<std::uint32_t>(c - '0');
+  }
+  return port <= 65535 ? static_cast<std::uint16_t>(port) : std::uint16_t{0};
+}
+static_assert(port_of("65535") == 65535 && port_of("65536") == 0 && port_of("080") == 0);
+
+// Words that stand where a conversation's id would (agent_server.md 1.4).
+constexpr bool is_id(std::string_view segment) noexcept {
+  return !segment.empty() && !equals_decoded(segment, "search") && !equals_decoded(segment, "count") &&
+         !equals_decoded(segment, "prepare-for-sandbox-pause");
+}
+
+// The label before `.{domain}`, if it is one.
+std::string_view label_of(RouteRules const& rules, std::string_view authority) noexcept {
+  if (!rules.host || rules.domain.empty()) return {};
+  std::string_view const host = authority.substr(0, authority.find(':'));
+  std::size_t const domain = rules.domain.size();
+  if (host.size() < domain + 2 || host[host.size() - domain - 1] != '.') return {};
+  if (!equals_ignoring_case(host.substr(host.size() - domain), rules.domain)) return {};
+  std::string_view const label = host.substr(0, host.size() - domain - 1);
+  return label.find('.') == label.npos ? label : std::string_view{};
+}
+
+// Where the id of `{port}-{id}` starts; 0 when the label has not that form.
+constexpr std::size_t split_of(std::string_view label) noexcept {
+  auto const dash = label.find('-');
+  bool const splits = dash != label.npos && dash + 1 < label.size() && port_of(label.substr(0, dash)) != 0;
+  return splits ? dash + 1 : 0;
+}
+static_assert(split_of("8001-abc") == 5 && split_of("8001-") == 0 && split_of("12345678-1234-1234-1234-123456789abc") == 0);
+
+Route host_route(std::string_view label, std::string_view target) noexcept {
+  Route route;
+  route.kind = RouteKind::host;
+  route.id = label;
+  route.rest = target;
+  return route;
+}
+
+struct IdInPath {
+  std::string_view id;
+  std::string_view below;  // behind the id: empty or from a '/' on, raw
+};
+
+// The segment behind `start`, if it is an id.
+constexpr std::optional<IdInPath> id_behind(std::string_view start, std::string_view path) noexcept {
+  DecodedCursor cursor(path);
+  if (!cursor.take(start)) return std::nullopt;
+  std::string_view const id = cursor.take_segment();
+  if (!is_id(id)) return std::nullopt;
+  return IdInPath{id, cursor.rest()};
+}
+static_assert(id_behind("/api/conversations/", "/api/conversations/c1/events")->id == "c1");
+static_assert(id_behind("/api/conversations/", "/%61pi/conversations/c1%2Fevents")->below == "%2Fevents");
+static_assert(!id_behind("/api/conversations/", "/api/conversations/%73earch"));
+
+// `root` itself or anything below it.
+bool is_at_or_below(std::string_view root, std::string_view path) noexcept {
+  DecodedCursor cursor(path);
+  return cursor.take(root) && (cursor.at_end() || cursor.take("/"));
+}
+
+OwnRoute own_conversation_route(Method method, std::string_view path) noexcept {
+  auto const when = [](bool matches) { return matches ? OwnRoute::conversations : OwnRoute::none; };
+  if (equals_decoded(path, "/api/conversations")) return when(method == Method::get || method == Method::post);
+  auto const found = id_behind("/api/conversations/", path);
+  if (!found) return OwnRoute::none;
+  if (found->below.empty()) return when(method == Method::get || method == Method::delete_);
+  return when(method == Method::post && equals_decoded(found->below, "/stop"));
+}
+
+}  // namespace
+
+std::string_view to_string(RouteKind kind) noexcept {
+  switch (kind) {
+    case RouteKind::host: return "host";
+    case RouteKind::prefix: return "prefix";
+    case RouteKind::port: return "port";
+    case RouteKind::path: return "path";
+    case RouteKind::socket_io: return "socket_io";
+    case RouteKind::session_key: return "session_key";
+    case RouteKind::first_frame: return "first_frame";
+    case RouteKind::own: return "own";
+    case RouteKind::fallback: return "fallback";
+    case RouteKind::none: return "none";
+  }
+  return "none";
+}
+
+std::optional<Route> match_host(RouteRules const& rules, std::string_view authority, std::string_view target) {
+  std::string_view const label = label_of(rules, authority);
+  if (label.empty()) return std::nullopt;
+  Route route = host_route(label, target);
+  if (std::size_t const split = split_of(label); split != 0) {
+    route.port = port_of(label.substr(0, split - 1));
+    route.id = label.substr(split);
+  }
+  return route;
+}
+
+std::optional<Route> match_host_whole_label(RouteRules const& rules, std::string_view authority, std::string_view target) {
+  std::string_view const label = label_of(rules, authority);
+  if (split_of(label) == 0) return std::nullopt;
+  return host_route(label, target);
+}
+
+std::optional<Route> match_prefix(RouteRules const& rules, std::string_view target) {
+  constexpr std::string_view start = "/runtime/";
+  if (!target.starts_with(start)) return std::nullopt;
+  auto const end = std::min(target.find_first_of("/?", start.size()), target.size());
+  Route route;
+  route.id = target.substr(start.size(), end - start.size());
+  if (route.id.empty()) return std::nullopt;
+  route.port = rules.port ? port_of(route.id) : std::uint16_t{0};
+  if (route.port == 0 && !rules.prefix) return std::nullopt;
+  route.kind = route.port != 0 ? RouteKind::port : RouteKind::prefix;
+  route.prefix = target.substr(0, end);
+  route.rest = end == target.size() ? "/" : target.substr(end);
+  return route;
+}
+
+std::optional<Route> match_path(RouteRules const& rules, std::string_view path) {
+  if (!rules.path) return std::nullopt;
+  for (std::string_view start : {"/api/conversations/", "/sockets/events/", "/sockets/session/"}) {
+    auto const found = id_behind(start, path);
+    if (!found) continue;
+    Route route;
+    route.kind = RouteKind::path;
+    route.id = found->id;
+    route.rest = path;
+    return route;
+  }
+  return std::nullopt;
+}
+
+std::optional<Route> match_socket_io(RouteRules const& rules, std::string_view path, std::string_view query) {
+  if (!rules.socket_io || !is_at_or_below("/socket.io", path)) return std::nullopt;
+  Route route;
+  route.kind = RouteKind::socket_io;
+  route.id = query_value(query, "conversation_id").value;
+  route.sid = query_value(query, "sid").value;
+  route.rest = path;
+  if (route.id.empty() && route.sid.empty()) return std::nullopt;
+  return route;
+}
+
+OwnRoute match_own(Method method, std::string_view path) {
+  if (is_health_probe(method, path)) return OwnRoute::health;
+  if (is_at_or_below("/api/automation", path)) return OwnRoute::automation;
+  if (is_at_or_below("/api/v1", path)) return OwnRoute::sandboxes;
+  return own_conversation_route(method, path);
+}
+
+bool hands_out_conversation_id(Method method, std::string_view path) {
+  if (method != Method::post) return false;
+  if (equals_decoded(path, "/api/conversations")) return true;
+  auto const found = id_behind("/api/conversations/", path);
+  return found && (equals_decoded(found->below, "/fork") || equals_decoded(found->below, "/children"));
+}
+
+bool is_health_probe(Method method, std::string_view path) {
+  if (method != Method::get && method != Method::head) return false;
+  return equals_decoded(path, "/alive") || equals_decoded(path, "/health") || equals_decoded(path, "/ready");
+}
+
+}  // namespace nestgate::http
