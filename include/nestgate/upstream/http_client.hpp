@@ -1,6 +1,6 @@
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,12 +18,20 @@ struct Url {
   std::string scheme;
   std::string host;  // without brackets
   std::uint16_t port = 0;
-  std::string path;  // "" or "/prefix", without trailing slash for a base
+  std::string path;  // as written; "" when there is none
   std::string query;
   std::string authority() const;  // for Host
+  std::string text() const;
+  // This URL as a base: `path_below` is put behind its path, `query` replaces its query.
+  Url at(std::string_view path_below, std::string_view query = {}) const;
 };
 // A fault (bad_input) for anything else than an absolute http(s) URL.
 Result<Url> parse_url(std::string_view text);
+Url plain_url(asio::ip::tcp::endpoint const& at);
+
+// Whether a call may end at an address that only this machine or its network can reach. It is the connected address
+// that is looked at, so a name that resolves to two things gains nothing.
+enum class Reach : std::uint8_t { anywhere, public_only };
 
 struct Call {
   std::string method = "GET";
@@ -33,6 +41,7 @@ struct Call {
   std::string body;
   std::string content_type;
   std::size_t answer_bytes_max = 16 * 1024 * 1024;
+  Reach reach = Reach::anywhere;
 };
 
 struct Answer {
@@ -43,8 +52,8 @@ struct Answer {
 };
 
 // One exchange over a fresh connection (TCP, TLS for https with verification): what nestgate calls itself is rare enough.
-// Faults: upstream (refused, reset, not HTTP), timed_out, too_large, cancelled. Redirects are not followed. Any status
-// is an Answer.
+// Faults: upstream (refused, reset, not HTTP), timed_out, too_large, forbidden (beyond `reach`), cancelled. Redirects are
+// not followed. Any status is an Answer. Runs on the control core: names are resolved on Asio's own thread.
 Task<Result<Answer>> call(Call request, Deadline by);
 
 }  // namespace nestgate::upstream

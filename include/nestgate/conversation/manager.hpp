@@ -1,0 +1,140 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nestgate/base/counter.hpp"
+#include "nestgate/conversation/directory.hpp"
+#include "nestgate/conversation/start_machine.hpp"
+#include "nestgate/identity/api_key.hpp"
+#include "nestgate/identity/session_key.hpp"
+#include "nestgate/nested/client.hpp"
+#include "nestgate/net/task_group.hpp"
+#include "nestgate/runtime/provider.hpp"
+
+namespace nestgate::conversation {
+
+using upstream::Failure;
+using upstream::Outcome;
+
+struct ManagerSettings {
+  std::chrono::milliseconds ready_time_max{120'000};         // from the process's start until /alive
+  std::chrono::milliseconds configure_step_time_max{30'000};  // providers validate tokens online
+  std::chrono::milliseconds stop_call_time_max{5'000};       // the graceful stop, before the runtime is ended
+  std::uint32_t conversations_max = 10'000;                  // known ones, stopped included
+};
+
+struct StartRequest {
+  std::optional<ConversationId> id;  // nothing: one is made
+  identity::Principal by;
+  nested::Configuration configuration;
+};
+
+// `[[runtime.static]]`: a nested server that someone else runs.
+struct StaticRuntime {
+  ConversationId id;
+  std::string url;                            // http, without path
+  std::optional<Secret> session_key;          // nothing: the derived key
+  std::vector<std::pair<std::string, std::uint16_t>> ports;  // name and number, on the same host
+};
+
+enum class Origin : std::uint8_t { managed, fixed };
+
+// What is known of a conversation at one moment.
+struct View {
+  ConversationId id;
+  Origin origin = Origin::managed;
+  RuntimeState state = RuntimeState::starting;
+  std::string reason;  // of state error; one sentence without secrets
+  std::string owner;
+  Epoch epoch{0};
+  std::chrono::system_clock::time_point created_at;
+  std::chrono::system_clock::time_point changed_at;
+  asio::ip::tcp::endpoint endpoint;  // while running
+  Secret session_key;                // while running
+};
+
+struct Started {
+  enum class What : std::uint8_t { made, joined } what;  // joined: the conversation was known already
+  View view;
+};
+
+struct ManagerStats {
+  Counter starts, start_failures, deaths;
+  std::array<Gauge, 6> runtimes;  // by RuntimeState
+};
+
+// The conversations and their runtimes: one runtime for an id, started once however many ask. Lives on the control core;
+// its calls may be awaited by anyone there. What it does for a conversation goes on when the caller is cancelled.
+class Manager {
+ public:
+  // Told of every change of state; for the log.
+  using OnChange = std::function<void(ConversationId const& id, RuntimeState state, std::string_view reason)>;
+
+  // `publisher` outlives the manager.
+  Manager(Executor control, std::unique_ptr<runtime::RuntimeProvider> provider, DirectoryPublisher& publisher,
+          std::shared_ptr<identity::KeyRing const> keys, ManagerSettings settings);
+  ~Manager();
+
+  void on_change(OnChange listener) { on_change_ = std::move(listener); }
+
+  // Returns when the conversation runs, or with why it does not. A start of one that starts joins it; of one that is
+  // stopped or in error starts it anew. Faults: conflict (another's id), overloaded (a limit), and those of the steps.
+  Task<Outcome<Started>> start(StartRequest request);
+  // Resolves the host and publishes it as running. Faults: bad_input (URL, id given twice), upstream (name unknown).
+  Task<Outcome<>> add_static(StaticRuntime fixed);
+  // Returns when it is stopped; at once when it is already. Faults: not_found, conflict (a static runtime).
+  Task<Outcome<View>> stop(ConversationId id);
+  // Stops, removes its files and forgets it. Faults as stop.
+  Task<Outcome<>> remove(ConversationId id);
+  // New secrets: what clients may present changes at once, runtimes keep the key that they were started with.
+  Task<> replace_keys(std::shared_ptr<identity::KeyRing const> keys);
+  // Ends every managed runtime, all at once, and joins the manager's tasks; starts are refused from now on.
+  Task<> stop_all();
+
+  std::optional<View> find(ConversationId const& id) const;
+  std::vector<View> list() const;  // newest first
+  ManagerStats const& stats() const noexcept { return stats_; }
+
+ private:
+  struct Conversation;
+  using ConversationPtr = std::shared_ptr<Conversation>;
+
+  Outcome<ConversationPtr> admit(StartRequest& request);
+  void begin(ConversationPtr c, nested::Configuration configuration);
+  Task<> drive(ConversationPtr c, nested::Configuration configuration);
+  Task<StartMachine::Event> perform(StartStep step, ConversationPtr c, nested::Configuration const& configuration);
+  Task<Outcome<>> create(ConversationPtr c);
+  Task<Outcome<>> wait_ready(ConversationPtr c);
+  Task<Outcome<>> configure(ConversationPtr c, nested::Configuration const& configuration);
+  Task<> end_running(ConversationPtr c);
+  Task<> bury(ConversationPtr c);
+  Task<> publish(ConversationPtr c);
+  Task<Outcome<>> until_idle(ConversationPtr c);
+  void interrupt(Conversation& c, std::optional<std::string> death);
+  void begin_end(ConversationPtr c);
+  void done(Conversation& c);
+  void runtime_ended(ConversationId const& id, Epoch epoch, std::string reason);
+  void change(Conversation& c, RuntimeState state, std::string reason = {});
+  View view_of(Conversation const& c) const;
+  ConversationPtr lookup(ConversationId const& id) const;
+
+  std::unique_ptr<runtime::RuntimeProvider> provider_;
+  DirectoryPublisher& publisher_;
+  std::shared_ptr<identity::KeyRing const> keys_;
+  ManagerSettings settings_;
+  OnChange on_change_;
+  ManagerStats stats_;
+  std::uint64_t epochs_ = 0;
+  bool is_closing_ = false;
+  std::map<std::string, ConversationPtr> conversations_;  // by canonical id
+  TaskGroup tasks_;
+};
+
+}  // namespace nestgate::conversation

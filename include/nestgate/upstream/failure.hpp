@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "nestgate/base/result.hpp"
+
+namespace nestgate::upstream {
+
+// Why a step failed: the fault for programs, one sentence for people. The sentence is shown to the conversation's owner
+// and logged, so it holds no secret and nothing that a server answered.
+struct Failure {
+  Fault fault;
+  std::string reason;
+};
+
+template <class T = void>
+using Outcome = boost::system::result<T, Failure>;
+
+// Found by boost::system::result: value() on a failure is our bug.
+[[noreturn]] void throw_exception_from_error(Failure const& failure, boost::source_location const& at);
+
+// "step: timed out", "step: Connection refused", …
+Failure failed(std::string_view step, Fault const& fault);
+// "step: the server answered 500"
+Failure refused(std::string_view step, unsigned status);
+
+}  // namespace nestgate::upstream

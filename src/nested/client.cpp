@@ -1,0 +1,171 @@
+#include "nestgate/nested/client.hpp"
+
+#include <algorithm>
+
+#include "messages.hpp"
+#include "nestgate/net/task_group.hpp"
+#include "nestgate/upstream/random.hpp"
+
+namespace nestgate::nested {
+namespace {
+
+using namespace std::chrono_literals;
+using upstream::Answer;
+using upstream::Call;
+
+constexpr Clock::duration alive_try_max = 5s;
+constexpr Clock::duration alive_pause_min = 10ms;
+constexpr Clock::duration alive_pause_max = 500ms;
+
+Failure unreadable(std::string_view step) {
+  return Failure{Fault{FaultKind::upstream, {}, "nested.answer"}, std::string(step) + ": the server's answer has another shape"};
+}
+
+bool lacks_route(Answer const& answer) { return answer.status == 404 || answer.status == 405; }
+
+}  // namespace
+
+Task<Outcome<Answer>> Client::send(std::string_view step, Call call, Deadline by) {
+  if (!session_key_.empty()) call.secret_headers.emplace_back("X-Session-API-Key", session_key_.clone());
+  auto answer = co_await upstream::call(std::move(call), by);
+  if (!answer) co_return upstream::failed(step, answer.error());
+  co_return std::move(*answer);
+}
+
+Call Client::json_call(std::string_view method, std::string_view path, std::string body) const {
+  Call call;
+  call.method = method;
+  call.url = base_.at(path);
+  call.body = std::move(body);
+  call.content_type = "application/json";
+  return call;
+}
+
+Task<Outcome<>> Client::wait_alive(Deadline by) {
+  Clock::duration pause = alive_pause_min;
+  std::string last = "nobody listens";
+  while (!by.passed()) {
+    Call call;
+    call.url = base_.at("/alive");
+    auto answer = co_await send("ready", std::move(call), by.capped(alive_try_max));
+    if (answer && answer->ok()) co_return Outcome<>{};
+    if (!answer && answer.error().fault.kind == FaultKind::cancelled) co_return answer.error();
+    last = answer ? "/alive answers " + std::to_string(answer->status) : answer.error().reason;
+    auto waited = co_await pause_for(std::min(pause, by.at() - Clock::now()));
+    if (!waited) co_return upstream::failed("ready", waited.error());
+    pause = std::min(pause * 2, alive_pause_max);
+  }
+  Fault const fault{FaultKind::timed_out, {}, "nested.wait_alive"};
+  co_return Failure{fault, "ready: the server was not alive in time (last: " + last + ")"};
+}
+
+Task<Outcome<Dialect>> Client::configure(Configuration const& configuration, Clock::duration step_max) {
+  Dialect dialect = Dialect::unknown;
+  if (!configuration.settings_json.empty()) {
+    NESTGATE_CO_TRY(found, co_await put_settings(configuration, dialect, step_max));
+    dialect = found;
+  }
+  if (!configuration.git_tokens.empty()) {
+    NESTGATE_CO_TRY(found, co_await put_git_tokens(configuration, dialect, step_max));
+    dialect = found;
+  }
+  for (auto const& secret : configuration.secrets) {
+    NESTGATE_CO_TRY(found, co_await put_secret("secrets", secret.name, secret.value, secret.description, dialect, step_max));
+    dialect = found;
+  }
+  co_return dialect;
+}
+
+Task<Outcome<Dialect>> Client::put_settings(Configuration const& configuration, Dialect dialect, Clock::duration step_max) {
+  std::string const body(configuration.settings_json.reveal());
+  if (dialect != Dialect::agent_server) {
+    Call call = json_call("POST", "/api/settings", body);
+    NESTGATE_CO_TRY(answer, co_await send("settings", std::move(call), Deadline::in(step_max)));
+    if (answer.ok()) co_return Dialect::older;
+    if (!lacks_route(answer)) co_return upstream::refused("settings", answer.status);
+  }
+  Call call = json_call("PATCH", "/api/settings", body);
+  NESTGATE_CO_TRY(answer, co_await send("settings", std::move(call), Deadline::in(step_max)));
+  if (!answer.ok()) co_return upstream::refused("settings", answer.status);
+  co_return Dialect::agent_server;
+}
+
+Task<Outcome<Dialect>> Client::put_git_tokens(Configuration const& configuration, Dialect dialect, Clock::duration step_max) {
+  if (dialect != Dialect::agent_server) {
+    Call call = json_call("POST", "/api/add-git-providers", git_providers_body(configuration.git_tokens));
+    NESTGATE_CO_TRY(answer, co_await send("git_provider_tokens", std::move(call), Deadline::in(step_max)));
+    if (answer.ok()) co_return Dialect::older;
+    if (dialect == Dialect::older || !lacks_route(answer)) co_return upstream::refused("git_provider_tokens", answer.status);
+  }
+  for (auto const& token : configuration.git_tokens) {
+    std::string const name = token.provider + "_token";
+    NESTGATE_CO_TRY(found, co_await put_secret("git_provider_tokens", name, token.token, {}, Dialect::agent_server, step_max));
+    dialect = found;
+  }
+  co_return dialect;
+}
+
+Task<Outcome<Dialect>> Client::put_secret(std::string_view step, std::string_view name, Secret const& value,
+                                          std::string_view description, Dialect dialect, Clock::duration step_max) {
+  if (dialect != Dialect::agent_server) {
+    Call call = json_call("POST", "/api/secrets", secret_body(name, value, description));
+    NESTGATE_CO_TRY(answer, co_await send(step, std::move(call), Deadline::in(step_max)));
+    if (answer.ok() || (answer.status == 400 && says_already_exists(answer.body))) co_return Dialect::older;
+    if (dialect == Dialect::older || !lacks_route(answer)) co_return upstream::refused(step, answer.status);
+  }
+  Call call = json_call("PUT", "/api/settings/secrets", secret_body(name, value, description));
+  NESTGATE_CO_TRY(answer, co_await send(step, std::move(call), Deadline::in(step_max)));
+  if (!answer.ok()) co_return upstream::refused(step, answer.status);
+  co_return Dialect::agent_server;
+}
+
+Task<Outcome<>> Client::stop_conversation(std::string_view id, Deadline by) {
+  Call call = json_call("POST", "/api/conversations/" + std::string(id) + "/stop", {});
+  NESTGATE_CO_TRY(answer, co_await send("stop", std::move(call), by));
+  if (!answer.ok()) co_return upstream::refused("stop", answer.status);
+  co_return Outcome<>{};
+}
+
+Task<Outcome<>> Client::upload(std::string path, std::string bytes, Deadline by) {
+  std::string const boundary = "nestgate-" + upstream::random_hex(16);
+  Call call;
+  call.method = "POST";
+  call.url = base_.at("/api/file/upload", "path=" + query_encoded(path));
+  call.body = file_part_body(boundary, bytes);
+  call.content_type = "multipart/form-data; boundary=" + boundary;
+  bytes = {};
+  NESTGATE_CO_TRY(answer, co_await send("upload", std::move(call), by));
+  if (!answer.ok()) co_return upstream::refused("upload", answer.status);
+  co_return Outcome<>{};
+}
+
+Task<Outcome<CommandOutput>> Client::execute(std::string command, std::chrono::seconds time_max, Deadline by) {
+  Call call = json_call("POST", "/api/bash/execute_bash_command", command_body(command, time_max));
+  NESTGATE_CO_TRY(answer, co_await send("command", std::move(call), by));
+  if (!answer.ok()) co_return upstream::refused("command", answer.status);
+  auto output = parse_output(answer.body);
+  if (!output || !output->exit_code) co_return unreadable("command");
+  co_return std::move(*output);
+}
+
+Task<Outcome<std::string>> Client::start(std::string command, std::chrono::seconds time_max, Deadline by) {
+  Call call = json_call("POST", "/api/bash/start_bash_command", command_body(command, time_max));
+  NESTGATE_CO_TRY(answer, co_await send("start", std::move(call), by));
+  if (!answer.ok()) co_return upstream::refused("start", answer.status);
+  auto id = parse_id(answer.body);
+  if (!id) co_return unreadable("start");
+  co_return std::move(*id);
+}
+
+Task<Outcome<std::optional<CommandOutput>>> Client::newest_output(std::string_view command_id, Deadline by) {
+  Call call;
+  call.url = base_.at("/api/bash/bash_events/search",
+                      "kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=1&command_id__eq=" + query_encoded(command_id));
+  NESTGATE_CO_TRY(answer, co_await send("search", std::move(call), by));
+  if (!answer.ok()) co_return upstream::refused("search", answer.status);
+  auto output = parse_newest_output(answer.body);
+  if (!output) co_return unreadable("search");
+  co_return std::move(*output);
+}
+
+}  // namespace nestgate::nested

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nestgate/nested/client.hpp"
+#include "nestgate/nested/configuration.hpp"
+
+// Bodies that nested servers take and give, without I/O.
+namespace nestgate::nested {
+
+// {"provider_tokens":{"github":{"token":"…","user_id":null,"host":null}}}
+std::string git_providers_body(std::vector<GitToken> const& tokens);
+// {"name":…,"value":…,"description":…}
+std::string secret_body(std::string_view name, Secret const& value, std::string_view description);
+// {"command":…,"timeout":…}
+std::string command_body(std::string_view command, std::chrono::seconds time_max);
+// One part, field "file", as the agent server's upload takes it. `boundary` must not occur in `bytes`.
+std::string file_part_body(std::string_view boundary, std::string_view bytes);
+// Percent-encodes for a query value (RFC 3986 unreserved characters stay).
+std::string query_encoded(std::string_view text);
+
+// Whether a 400 says that the secret exists already.
+bool says_already_exists(std::string_view answer);
+// The member `id` of an object.
+std::optional<std::string> parse_id(std::string_view answer);
+// One BashOutput.
+std::optional<CommandOutput> parse_output(std::string_view answer);
+// The first of {"items":[BashOutput…]}: outer nothing for an answer of another shape, inner nothing for no items.
+std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer);
+
+}  // namespace nestgate::nested

@@ -1,0 +1,229 @@
+#include "nestgate/upstream/http_client.hpp"
+
+#include <boost/asio/connect.hpp>
+#include <boost/asio/ip/basic_resolver.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/http/write.hpp>
+#include <charconv>
+#include <memory>
+
+#include "nestgate/net/task_group.hpp"
+#include "nestgate/upstream/public_address.hpp"
+
+namespace nestgate::upstream {
+namespace {
+
+namespace beast = boost::beast;
+using asio::ip::tcp;
+using Resolver = asio::ip::basic_resolver<tcp, Executor>;
+using Endpoints = std::vector<tcp::endpoint>;
+
+constexpr Fault bad_url{FaultKind::bad_input, {}, "url"};
+constexpr std::uint32_t answer_head_bytes_max = 64 * 1024;
+
+bool is_host_char(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
+}
+
+bool is_url_text(std::string_view text) {
+  for (char c : text)
+    if (c <= ' ' || c == 0x7f || c == '"' || c == '<' || c == '>' || c == '\\') return false;
+  return true;
+}
+
+// Holds what a look-up needs until it ends by itself: a caller whose time is up leaves at once, getaddrinfo does not.
+struct LookUp {
+  explicit LookUp(Executor executor) : resolver(executor), ended(executor, Clock::time_point::max()) {}
+  Resolver resolver;
+  Timer ended;
+  std::optional<Result<Endpoints>> answer;
+};
+
+Task<Result<Endpoints>> resolve(std::string host, std::uint16_t port) {
+  error_code not_numeric;
+  auto const address = asio::ip::make_address(host, not_numeric);
+  if (!not_numeric) co_return Endpoints{tcp::endpoint(address, port)};
+
+  auto look_up = std::make_shared<LookUp>(co_await asio::this_coro::executor);
+  auto on_end = [look_up](error_code ec, Resolver::results_type found) {
+    if (ec) {
+      look_up->answer.emplace(Fault{FaultKind::upstream, ec, "upstream.resolve"});
+    } else {
+      Endpoints endpoints;
+      for (auto const& entry : found) endpoints.push_back(entry.endpoint());
+      look_up->answer.emplace(std::move(endpoints));
+    }
+    look_up->ended.cancel();
+  };
+  look_up->resolver.async_resolve(host, std::to_string(port), tcp::resolver::numeric_service, std::move(on_end));
+  auto [ec] = co_await look_up->ended.async_wait(no_throw);
+  if (!look_up->answer) {
+    look_up->resolver.cancel();
+    co_return Fault{FaultKind::cancelled, ec, "upstream.resolve"};
+  }
+  co_return std::move(*look_up->answer);
+}
+
+Task<Result<TcpSocket>> connect(std::string host, std::uint16_t port, Reach reach) {
+  NESTGATE_CO_TRY(found, co_await resolve(std::move(host), port));
+  if (reach == Reach::public_only) std::erase_if(found, [](tcp::endpoint const& at) { return !is_public(at.address()); });
+  if (found.empty()) co_return Fault{FaultKind::forbidden, {}, "upstream.address"};
+  TcpSocket socket(co_await asio::this_coro::executor);
+  auto [ec, at] = co_await asio::async_connect(socket, found, no_throw);
+  if (ec) co_return Fault{FaultKind::upstream, ec, "upstream.connect"};
+  socket.set_option(tcp::no_delay(true), ec);  // a peer that left already is met by the write
+  co_return std::move(socket);
+}
+
+beast::http::request<beast::http::string_body> to_message(Call& call) {
+  beast::http::request<beast::http::string_body> message;
+  message.version(11);
+  message.method_string(call.method);
+  std::string target = call.url.path.empty() ? "/" : call.url.path;
+  if (!call.url.query.empty()) target += "?" + call.url.query;
+  message.target(target);
+  message.set(beast::http::field::host, call.url.authority());
+  message.set(beast::http::field::connection, "close");
+  message.set(beast::http::field::accept, "*/*");
+  if (!call.content_type.empty()) message.set(beast::http::field::content_type, call.content_type);
+  for (auto const& [name, value] : call.headers) message.set(name, value);
+  for (auto const& [name, value] : call.secret_headers) message.set(name, value.reveal());
+  message.body() = std::move(call.body);
+  if (call.method != "GET" && call.method != "HEAD") message.content_length(message.body().size());
+  return message;
+}
+
+template <class Stream>
+Task<Result<Answer>> exchange(Stream& stream, Call& call) {
+  auto message = to_message(call);
+  auto [write_ec, written] = co_await beast::http::async_write(stream, message, no_throw);
+  // A server may answer and close before it has read the whole request: what it said is worth more than the fault.
+  if (write_ec == asio::error::operation_aborted) co_return Fault{FaultKind::cancelled, write_ec, "upstream.write"};
+
+  beast::http::response_parser<beast::http::string_body> parser;
+  parser.header_limit(answer_head_bytes_max);
+  parser.body_limit(call.answer_bytes_max);
+  if (call.method == "HEAD") parser.skip(true);
+  beast::flat_buffer buffer;
+  auto [read_ec, read] = co_await beast::http::async_read(stream, buffer, parser, no_throw);
+  if (read_ec == beast::http::error::body_limit) co_return Fault{FaultKind::too_large, read_ec, "upstream.read"};
+  if (read_ec == asio::error::operation_aborted) co_return Fault{FaultKind::cancelled, read_ec, "upstream.read"};
+  if (read_ec) co_return Fault{FaultKind::upstream, write_ec ? write_ec : read_ec, "upstream.read"};
+
+  Answer answer;
+  answer.status = parser.get().result_int();
+  auto const type = parser.get()[beast::http::field::content_type];
+  answer.content_type.assign(type.data(), type.size());
+  answer.body = std::move(parser.get().body());
+  co_return answer;
+}
+
+// Made once: loading the system's certificates takes milliseconds. Never changed afterwards.
+asio::ssl::context& verifying_context() {
+  static asio::ssl::context context = [] {
+    asio::ssl::context made(asio::ssl::context::tls_client);
+    made.set_default_verify_paths();
+    made.set_verify_mode(asio::ssl::verify_peer);
+    SSL_CTX_set_min_proto_version(made.native_handle(), TLS1_2_VERSION);
+    return made;
+  }();
+  return context;
+}
+
+Task<Result<Answer>> call_over_tls(TcpSocket socket, Call& call) {
+  asio::ssl::stream<TcpSocket> stream(std::move(socket), verifying_context());
+  stream.set_verify_callback(asio::ssl::host_name_verification(call.url.host));
+  SSL_set_tlsext_host_name(stream.native_handle(), call.url.host.c_str());
+  auto [ec] = co_await stream.async_handshake(asio::ssl::stream_base::client, no_throw);
+  if (ec) co_return Fault{FaultKind::upstream, ec, "upstream.tls"};
+  co_return co_await exchange(stream, call);
+}
+
+Task<Result<Answer>> call_once(Call call) {
+  NESTGATE_CO_TRY(socket, co_await connect(call.url.host, call.url.port, call.reach));
+  if (call.url.scheme == "https") co_return co_await call_over_tls(std::move(socket), call);
+  co_return co_await exchange(socket, call);
+}
+
+}  // namespace
+
+std::string Url::authority() const {
+  std::string out = host.find(':') == host.npos ? host : "[" + host + "]";
+  if (port != (scheme == "https" ? 443 : 80)) out += ":" + std::to_string(port);
+  return out;
+}
+
+std::string Url::text() const {
+  std::string out = scheme + "://" + authority() + path;
+  if (!query.empty()) out += "?" + query;
+  return out;
+}
+
+Url Url::at(std::string_view path_below, std::string_view new_query) const {
+  Url out = *this;
+  while (out.path.ends_with('/')) out.path.pop_back();
+  out.path += path_below;
+  out.query = new_query;
+  return out;
+}
+
+Result<Url> parse_url(std::string_view text) {
+  Url url;
+  auto const scheme_end = text.find("://");
+  if (scheme_end == text.npos) return bad_url;
+  for (char c : text.substr(0, scheme_end)) url.scheme += static_cast<char>(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+  if (url.scheme != "http" && url.scheme != "https") return bad_url;
+  text.remove_prefix(scheme_end + 3);
+  if (!is_url_text(text) || text.find('#') != text.npos) return bad_url;
+
+  auto const authority_end = std::min(text.find_first_of("/?"), text.size());
+  std::string_view authority = text.substr(0, authority_end);
+  text.remove_prefix(authority_end);
+  std::string_view port;
+  if (authority.starts_with('[')) {
+    auto const close = authority.find(']');
+    if (close == authority.npos) return bad_url;
+    url.host = authority.substr(1, close - 1);
+    error_code ec;
+    asio::ip::make_address_v6(url.host, ec);
+    if (ec) return bad_url;
+    port = authority.substr(close + 1);
+  } else {
+    auto const colon = std::min(authority.find(':'), authority.size());
+    url.host = authority.substr(0, colon);
+    for (char c : url.host)
+      if (!is_host_char(c)) return bad_url;  // also '@': user info has no place here
+    port = authority.substr(colon);
+  }
+  if (url.host.empty()) return bad_url;
+  url.port = url.scheme == "https" ? 443 : 80;
+  if (!port.empty()) {
+    unsigned number = 0;
+    auto const [end, ec] = std::from_chars(port.data() + 1, port.data() + port.size(), number);
+    if (port.front() != ':' || ec != std::errc{} || end != port.data() + port.size() || number == 0 || number > 65535) return bad_url;
+    url.port = static_cast<std::uint16_t>(number);
+  }
+  auto const question = std::min(text.find('?'), text.size());
+  url.path = text.substr(0, question);
+  if (question < text.size()) url.query = text.substr(question + 1);
+  return url;
+}
+
+Url plain_url(tcp::endpoint const& at) {
+  Url url;
+  url.scheme = "http";
+  url.host = at.address().to_string();
+  url.port = at.port();
+  return url;
+}
+
+Task<Result<Answer>> call(Call request, Deadline by) { co_return co_await with_deadline(by, call_once(std::move(request))); }
+
+}  // namespace nestgate::upstream

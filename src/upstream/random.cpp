@@ -1,0 +1,34 @@
+#include "nestgate/upstream/random.hpp"
+
+#include <openssl/rand.h>
+
+#include <array>
+
+#include "nestgate/base/invariant.hpp"
+
+namespace nestgate::upstream {
+
+std::string random_hex(std::size_t bytes) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string out;
+  out.reserve(bytes * 2);
+  std::array<unsigned char, 64> piece;
+  while (out.size() < bytes * 2) {
+    std::size_t const n = std::min(piece.size(), bytes - out.size() / 2);
+    NESTGATE_INVARIANT(RAND_bytes(piece.data(), static_cast<int>(n)) == 1, "without randomness there are no tokens");
+    for (std::size_t i = 0; i < n; ++i) {
+      out += digits[piece[i] >> 4];
+      out += digits[piece[i] & 15];
+    }
+  }
+  return out;
+}
+
+std::string random_uuid_hex() {
+  std::string id = random_hex(16);
+  id[12] = '4';
+  id[16] = "89ab"[static_cast<unsigned>(id[16]) & 3];
+  return id;
+}
+
+}  // namespace nestgate::upstream
