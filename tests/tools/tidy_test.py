@@ -54,6 +54,7 @@ class Tidy(unittest.TestCase):
             "auto [ec, n] = co_await read(socket, asio::buffer(data), no_throw);\n"
             "if (!(co_await f(ns::g()))) {\n  return a ? b : c;\n}\n"
             "for (;;) {\n  co_await next();\n}\n"
+            "co_await write(out, {});\nco_await write(out, [this](int n) { progress(n); });\n"
             "co_await answer(stream, keep ? Keep::yes : Keep::no);\n"))
 
     def test_a_reason_on_the_line_or_above_excuses_it_and_nothing_else_does(self):
