@@ -2,10 +2,10 @@
 
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
-#include <random>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "decide.hpp"
 #include "nestgate/proxy/proxy_core.hpp"
@@ -36,6 +36,9 @@ class TokenBucket {
   double tokens_ = -1;  // not used yet: full
   Clock::time_point last_{};
 };
+
+// Whether the peer's forwarding fields are believed (setting `routing.trusted_proxies`).
+bool is_trusted_proxy(Config const& config, std::string const& address);
 
 // What sessions and tunnels of one core share. Nothing here may be kept over an await but the pools.
 struct ProxyCore::Internals final : SidTable {

@@ -2,9 +2,12 @@
 
 #include <time.h>
 
-#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <random>
 
+#include "answers.hpp"
 #include "internals.hpp"
+#include "nestgate/net/stream_io.hpp"
 #include "session.hpp"
 
 namespace nestgate::proxy {
@@ -58,6 +61,23 @@ bool TokenBucket::take(Clock::time_point now, std::uint32_t per_second) noexcept
   return true;
 }
 
+bool is_trusted_proxy(Config const& config, std::string const& text) {
+  if (config.trusted_proxies_v4.empty() && config.trusted_proxies_v6.empty()) return false;
+  error_code ec;
+  auto const address = asio::ip::make_address(text, ec);
+  if (ec) return false;
+  if (address.is_v4()) {
+    for (auto const& network : config.trusted_proxies_v4) {
+      if (asio::ip::network_v4(address.to_v4(), network.prefix_length()).network() == network.network()) return true;
+    }
+    return false;
+  }
+  for (auto const& network : config.trusted_proxies_v6) {
+    if (asio::ip::network_v6(address.to_v6(), network.prefix_length()).network() == network.network()) return true;
+  }
+  return false;
+}
+
 ProxyCore::Internals::Internals(ProxyCore& p)
     : proxy(p),
       relay_blocks(p.config().limits.relay_buffer_bytes, 64),
@@ -105,6 +125,35 @@ Task<> ProxyCore::sweep_forever() {
     internals_->sweep(Internals::coarse_now());
   }
   internals_->access_log.flush();
+}
+
+void ProxyCore::serve(TcpSocket client) {
+  if (admit(client)) core_.tasks.spawn("client", serve_client(*this, std::move(client)));
+}
+
+void ProxyCore::serve(UnixSocket client) {
+  if (admit(client)) core_.tasks.spawn("client", serve_client(*this, std::move(client)));
+}
+
+void ProxyCore::serve_tls(TcpSocket client, std::shared_ptr<TlsServer const> tls) {
+  if (admit(client)) core_.tasks.spawn("client", serve_client(*this, std::move(client), std::move(tls)));
+}
+
+// One system call for an answer that most of them get: a connection over the limit must cost next to nothing.
+template <class Socket>
+bool ProxyCore::admit(Socket& client) {
+  auto const open = stats_.connections_open.read() + stats_.tunnels_open.read();
+  if (open < config_.limits.connections_per_core_max) return true;
+  stats_.rejected[static_cast<std::size_t>(Reject::overloaded)].add();
+  std::string id, answer;
+  internals_->ids.append_request_id(id);
+  std::string const body = error_body(503, "overloaded", "the gateway has no room for another connection", id);
+  LocalAnswer local{503};
+  local.body = body;
+  local.retry_after_s = 1;
+  append_local_answer(answer, local, http::Version::http_1_1, AfterAnswer::close, SendBody::yes, id);
+  write_now(client.native_handle(), answer);
+  return false;
 }
 
 void ProxyCore::replace_config(Config config) { config_ = std::move(config); }

@@ -81,6 +81,8 @@ class ProxyCore {
   bool draining() const noexcept { return draining_; }
 
  private:
+  template <class Socket>
+  bool admit(Socket& client);
   Task<> sweep_forever();
 
   Core& core_;
