@@ -1,0 +1,188 @@
+#include "nestgate/app/admin.hpp"
+
+#include <prometheus/text_serializer.h>
+
+#include <boost/beast/core/basic_stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http.hpp>
+#include <sstream>
+
+#include "nestgate/codec/json_writer.hpp"
+#include "nestgate/upstream/random.hpp"
+
+namespace nestgate::app {
+namespace {
+
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using Stream = beast::basic_stream<asio::ip::tcp, Executor>;
+using Request = http::request<http::empty_body>;
+using Response = http::response<http::string_body>;
+
+constexpr std::size_t request_id_bytes = 8;
+
+Response make_response(http::status status, std::string_view content_type, std::string body) {
+  Response response(status, 11);
+  response.set(http::field::content_type, beast::string_view(content_type.data(), content_type.size()));
+  response.set(http::field::cache_control, "no-store");
+  response.body() = std::move(body);
+  return response;
+}
+
+Response make_error(http::status status, std::string_view code, std::string_view message, std::string const& request_id) {
+  std::string body;
+  codec::JsonWriter(body)
+      .begin_object()
+      .key("error")
+      .begin_object()
+      .member("code", code)
+      .member("message", message)
+      .member("request_id", request_id)
+      .end_object()
+      .end_object();
+  return make_response(status, "application/json", std::move(body));
+}
+
+Response show_readiness(Readiness readiness, std::string const& request_id) {
+  switch (readiness) {
+    case Readiness::ready: return make_response(http::status::ok, "application/json", R"({"status":"ready"})");
+    case Readiness::starting:
+      return make_error(http::status::service_unavailable, "starting", "not listening for clients yet", request_id);
+    case Readiness::draining:
+      return make_error(http::status::service_unavailable, "draining", "no new clients are taken", request_id);
+  }
+  return make_error(http::status::internal_server_error, "internal", "unknown readiness", request_id);
+}
+
+Response show_metrics(std::vector<std::shared_ptr<prometheus::Collectable>> const& sources) {
+  std::vector<prometheus::MetricFamily> families;
+  for (auto const& source : sources) {
+    for (auto& family : source->Collect()) families.push_back(std::move(family));
+  }
+  std::ostringstream text;
+  prometheus::TextSerializer().Serialize(text, families);
+  return make_response(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", std::move(text).str());
+}
+
+Task<Response> answer(AdminSources const& sources, Request const& request, std::string const& request_id) {
+  auto const target = request.target().substr(0, request.target().find('?'));
+  std::string_view const path(target.data(), target.size());
+  bool const known = path == "/healthz" || path == "/readyz" || path == "/metrics" || path == "/debug/routes";
+  if (!known) co_return make_error(http::status::not_found, "not_found", "no such admin route", request_id);
+  if (request.method() != http::verb::get && request.method() != http::verb::head) {
+    auto refused = make_error(http::status::method_not_allowed, "method_not_allowed", "allowed: GET, HEAD", request_id);
+    refused.set(http::field::allow, "GET, HEAD");
+    co_return refused;
+  }
+  if (path == "/healthz") co_return make_response(http::status::ok, "application/json", R"({"status":"alive"})");
+  if (path == "/readyz") co_return show_readiness(sources.readiness(), request_id);
+  if (path == "/metrics") co_return show_metrics(sources.metrics);
+  auto routes = co_await sources.routes();
+  co_return make_response(http::status::ok, "application/json", std::move(routes));
+}
+
+// What a request that could not be read is told.
+Response refuse(error_code ec, std::string const& request_id) {
+  if (ec == http::error::header_limit) {
+    return make_error(http::status::request_header_fields_too_large, "head_too_large", "the request's head is too large", request_id);
+  }
+  if (ec == http::error::unexpected_body) {
+    return make_error(http::status::payload_too_large, "body_not_allowed", "no admin route takes a body", request_id);
+  }
+  return make_error(http::status::bad_request, "bad_request", "not an HTTP request", request_id);
+}
+
+enum class Body : std::uint8_t { send, leave_out };  // left out for HEAD
+
+Task<error_code> write(Stream& stream, Response response, std::string const& request_id, Body body) {
+  response.set("X-Request-Id", request_id);
+  response.prepare_payload();
+  http::response_serializer<http::string_body> serializer(response);
+  if (body == Body::leave_out) {
+    auto [ec, n] = co_await http::async_write_header(stream, serializer, no_throw);
+    co_return ec;
+  }
+  auto [ec, n] = co_await http::async_write(stream, serializer, no_throw);
+  co_return ec;
+}
+
+bool is_peers_end(error_code ec) {
+  return ec == http::error::end_of_stream || ec == http::error::partial_message || ec == beast::error::timeout ||
+         ec.category() == asio::error::get_system_category() || ec.category() == asio::error::get_misc_category();
+}
+
+}  // namespace
+
+AdminServer::AdminServer(Core& core, AdminSources sources, AdminLimits limits)
+    : sources_(std::move(sources)), limits_(limits), acceptor_(core.loop.get_executor()), tasks_(core.loop.get_executor()) {}
+
+Result<asio::ip::tcp::endpoint> AdminServer::listen(asio::ip::tcp::endpoint const& at) {
+  error_code ec;
+  acceptor_.open(at.protocol(), ec);
+  if (!ec) acceptor_.set_option(asio::socket_base::reuse_address(true), ec);
+  if (!ec) acceptor_.bind(at, ec);
+  if (!ec) acceptor_.listen(asio::socket_base::max_listen_connections, ec);
+  if (ec) return Fault{FaultKind::bad_input, ec, "admin.listen"};
+  return acceptor_.local_endpoint();
+}
+
+void AdminServer::start() { tasks_.spawn("admin", accept_forever()); }
+
+Task<> AdminServer::stop() {
+  error_code ignored;
+  acceptor_.close(ignored);
+  tasks_.stop();
+  auto joined = co_await tasks_.join();
+  NESTGATE_INVARIANT(joined.has_value(), "nobody cancels the stop of the admin server");
+}
+
+Task<> AdminServer::accept_forever() {
+  constexpr auto pause_after_failure = std::chrono::milliseconds{100};  // out of descriptors: let some end
+  for (;;) {
+    auto [ec, socket] = co_await acceptor_.async_accept(no_throw);
+    if (ec == asio::error::operation_aborted || ec == asio::error::bad_descriptor) co_return;
+    if (ec) {
+      auto paused = co_await pause_for(pause_after_failure);
+      if (!paused) co_return;
+    } else if (connections_ < limits_.connections_max) {
+      tasks_.spawn("admin.connection", serve(std::move(socket)));
+    }
+  }
+}
+
+Task<> AdminServer::serve(TcpSocket socket) {
+  struct Place {
+    explicit Place(std::uint32_t& taken) : taken_(taken) { ++taken_; }
+    ~Place() { --taken_; }
+    std::uint32_t& taken_;
+  };
+  Place const place(connections_);
+  Stream stream(std::move(socket));
+  beast::flat_buffer buffer(limits_.head_bytes_max);
+  auto patience = limits_.head_time_max;
+  for (;;) {
+    http::request_parser<http::empty_body> parser;
+    parser.header_limit(limits_.head_bytes_max);
+    stream.expires_after(patience);
+    auto [read_ec, n] = co_await http::async_read(stream, buffer, parser, no_throw);
+    if (read_ec && is_peers_end(read_ec)) co_return;
+    auto const request_id = upstream::random_hex(request_id_bytes);
+    if (read_ec) {
+      stream.expires_after(limits_.write_time_max);
+      auto refusal = refuse(read_ec, request_id);
+      refusal.keep_alive(false);
+      co_await write(stream, std::move(refusal), request_id, Body::send);
+      co_return;
+    }
+    auto const& request = parser.get();
+    auto response = co_await answer(sources_, request, request_id);
+    response.keep_alive(request.keep_alive());
+    stream.expires_after(limits_.write_time_max);
+    auto const body = request.method() == http::verb::head ? Body::leave_out : Body::send;
+    auto const write_ec = co_await write(stream, std::move(response), request_id, body);
+    if (write_ec || !request.keep_alive()) co_return;
+    patience = limits_.idle_time_max;
+  }
+}
+
+}  // namespace nestgate::app

@@ -1,0 +1,143 @@
+#include "nestgate/app/cli.hpp"
+
+#include <openssl/crypto.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <istream>
+#include <ostream>
+
+#include "nestgate/app/log.hpp"
+#include "nestgate/identity/api_key.hpp"
+#include "nestgate/identity/session_key.hpp"
+
+namespace nestgate::app {
+namespace {
+
+// API keys are hashed once, fast: only long random ones withstand guessing by whoever reads the hash.
+constexpr std::size_t api_key_length_min = 16;
+constexpr std::size_t api_key_length_max = 512;
+
+void print_lines(std::ostream& to, std::vector<std::string> const& lines) {
+  for (auto const& line : lines) to << line << '\n';
+}
+
+std::optional<Settings> load_or_complain(SettingsSource const& source, Terminal terminal) {
+  auto loaded = load_settings(source);
+  print_lines(terminal.err, loaded.faults);
+  return std::move(loaded.settings);
+}
+
+int run_serve(SettingsSource source, std::optional<std::filesystem::path> ready_file, Terminal terminal, ServeFunction serve_with) {
+  auto loaded = load_settings(source);
+  print_lines(terminal.err, loaded.faults);
+  if (!loaded.settings) return exit_wrong_usage;
+  set_log_level(loaded.settings->log.level);
+  for (auto const& warning : loaded.warnings) log(LogLevel::warn, "settings", {{"warning", warning}});
+  ServeOptions options{*source.file, std::move(ready_file), std::move(source.environment)};
+  return serve_with(std::move(*loaded.settings), std::move(options));
+}
+
+int run_check(SettingsSource const& source, Terminal terminal) {
+  return load_or_complain(source, terminal) ? exit_done : exit_wrong_usage;
+}
+
+int run_key(SettingsSource const& source, std::vector<std::string> const& texts, Terminal terminal) {
+  std::vector<ConversationId> ids;
+  for (auto const& text : texts) {
+    if (auto id = ConversationId::parse(text)) {
+      ids.push_back(std::move(*id));
+    } else {
+      terminal.err << "nestgate: \"" << text << "\" is not a conversation id; allowed: 1 to 128 of A-Za-z0-9._-\n";
+    }
+  }
+  if (ids.size() != texts.size()) return exit_wrong_usage;
+  auto settings = load_or_complain(source, terminal);
+  if (!settings) return exit_wrong_usage;
+  identity::KeyRing const keys(settings->identity.derivation, std::move(settings->identity.secrets));
+  for (auto const& id : ids) terminal.out << id.text() << ' ' << keys.derive(id).reveal() << '\n';
+  return terminal.out.flush() ? exit_done : exit_failed;
+}
+
+int run_api_key_hash(Terminal terminal) {
+  std::array<char, api_key_length_max + 2> line{};  // the longest key, a carriage return and the end
+  terminal.in.getline(line.data(), line.size());
+  Secret const key = [&line, &terminal] {
+    std::string_view text(line.data());
+    if (text.ends_with('\r')) text.remove_suffix(1);
+    return Secret(terminal.in.bad() ? std::string() : std::string(text));
+  }();
+  OPENSSL_cleanse(line.data(), line.size());
+  auto const text = key.reveal();
+  bool const is_token = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F && c != ','; });
+  if (!is_token || text.size() < api_key_length_min || text.size() > api_key_length_max) {
+    terminal.err << "nestgate: the key on standard input is not allowed; allowed: one line of " << api_key_length_min << " to "
+                 << api_key_length_max << " visible ASCII characters without comma (openssl rand -base64 32 makes one)\n";
+    return exit_wrong_usage;
+  }
+  terminal.out << identity::hash_api_key(text) << '\n';
+  return terminal.out.flush() ? exit_done : exit_failed;
+}
+
+// One line, whatever the library says.
+int complain_of_usage(CLI::ParseError const& error, Terminal terminal) {
+  std::string what = error.what();
+  std::replace(what.begin(), what.end(), '\n', ' ');
+  terminal.err << "nestgate: " << what << " (see nestgate --help)\n";
+  return exit_wrong_usage;
+}
+
+}  // namespace
+
+int run_command_line(int argc, char const* const* argv, Environment environment, Terminal terminal, ServeFunction serve_with) {
+  CLI::App app("Gateway for conversations with agents: HTTP and WebSocket traffic, conversations, automations.", "nestgate");
+  app.set_version_flag("--version", "nestgate " NESTGATE_VERSION);
+  app.set_help_flag("--help", "Print this help and exit");
+  app.require_subcommand(1);
+
+  std::filesystem::path config_file;
+  std::string ready_file;
+  std::vector<std::string> ids;
+
+  auto* const serve = app.add_subcommand("serve", "Run the gateway; logs JSON lines to standard error");
+  serve->add_option("--config", config_file, "Settings, TOML")->required()->type_name("FILE");
+  serve->add_option("--ready-file", ready_file, "Written, by rename, when it listens: process id and addresses as JSON")->type_name("PATH");
+
+  auto* const check = app.add_subcommand("check", "Check settings: nothing and exit code 0, or the faults and 2");
+  check->add_option("--config", config_file, "Settings, TOML")->required()->type_name("FILE");
+
+  auto* const key = app.add_subcommand("key", "Print the session key of each conversation id, a line \"ID KEY\" each");
+  key->add_option("--config", config_file, "Settings, TOML; without it the secret is NESTGATE_SECRET")->type_name("FILE");
+  key->add_option("ID", ids, "Conversation ids")->required()->type_name("");
+
+  auto* const apikey = app.add_subcommand("apikey", "API keys of the gateway");
+  apikey->require_subcommand(1);
+  auto* const hash = apikey->add_subcommand("hash", "Read a key from standard input, print its hash for the settings");
+
+  try {
+    app.parse(argc, argv);
+  } catch (CLI::Success const& asked) {  // help or version
+    app.exit(asked, terminal.out, terminal.err);
+    return exit_done;
+  } catch (CLI::ParseError const& error) {
+    return complain_of_usage(error, terminal);
+  }
+
+  SettingsSource source;
+  source.environment = std::move(environment);
+  if (!config_file.empty()) source.file = config_file;
+  if (*serve) {
+    auto const ready = ready_file.empty() ? std::nullopt : std::optional<std::filesystem::path>(ready_file);
+    return run_serve(std::move(source), ready, terminal, serve_with);
+  }
+  if (*check) return run_check(source, terminal);
+  if (*key) {
+    source.secret_rule = SecretRule::any;
+    return run_key(source, ids, terminal);
+  }
+  if (*hash) return run_api_key_hash(terminal);
+  return exit_wrong_usage;
+}
+
+}  // namespace nestgate::app
