@@ -378,14 +378,13 @@ class Session final : public Watch {
       if (!write_at_once(lease_.socket(), first, second, sent)) {
         sent = co_await write_all(lease_.socket(), first, second, [this](std::size_t) { progress(); });
       }
+      in_.consume(std::exchange(head_bytes, 0) + ready.size());
+      ready = {};
       // A server that closed early may have said why: its answer is read whether or not the request went whole.
       Outcome outcome;
       if (x_.request_done || sent) {
         outcome = co_await relay_answer();
       } else {
-        in_.consume(head_bytes + ready.size());
-        head_bytes = 0;
-        ready = {};
         outcome = co_await relay_both_ways();
       }
       if (outcome == Outcome::resend) {
@@ -394,7 +393,6 @@ class Session final : public Watch {
         x_.resendable = false;
         continue;
       }
-      in_.consume(head_bytes + ready.size());
       co_return co_await finish_exchange(outcome);
     }
   }

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "nestgate/proxy/proxy_core.hpp"
+
+namespace nestgate::proxy {
+
+// The proxy's cores, a thread each, and what is said to all of them. Owned and called by the control side; the
+// publishers may be called from any core.
+class CoreSet final : public conversation::DirectoryPublisher, public SidPublisher {
+ public:
+  CoreSet(unsigned threads, Config const& config, Core& control, OwnRoutes& own_routes, LineSink& access_log);
+  CoreSet(CoreSet const&) = delete;
+  CoreSet& operator=(CoreSet const&) = delete;
+  // Drained before, or never started.
+  ~CoreSet();
+
+  // Each core listens with SO_REUSEPORT, so the kernel spreads connections. Returns the address with its real port; a
+  // fault (bad_input, with the system's code) when it cannot be had. Before start().
+  Result<asio::ip::tcp::endpoint> listen(asio::ip::tcp::endpoint at);
+  Result<asio::ip::tcp::endpoint> listen_tls(asio::ip::tcp::endpoint at);
+  // A socket file that is left over is replaced; one that answers is a fault.
+  Result<> listen_unix(std::filesystem::path const& path);
+  // For connections accepted from now on.
+  void use_tls(std::shared_ptr<TlsServer const> tls);
+
+  void start();
+  void replace_config(Config const& config);
+  // Closes the listeners, drains every core, joins the threads. On the control core.
+  Task<> drain(Clock::duration grace);
+
+  Task<> publish(conversation::RuntimeRecordPtr record) override;
+  Task<> withdraw(ConversationId id, Epoch epoch) override;
+  Task<> add_alias(ConversationId alias, ConversationId runtime) override;
+  void publish_sid(std::string sid, ConversationId runtime) override;
+
+  std::vector<Stats const*> stats() const;
+  // What core 0 knows, read on its thread.
+  Task<std::string> describe_routes();
+
+ private:
+  struct Worker;
+  enum class Security : bool { plain, tls };
+  Result<asio::ip::tcp::endpoint> listen_on_all(asio::ip::tcp::endpoint at, Security security);
+
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::vector<std::filesystem::path> unix_paths_;
+  Core& control_;
+  bool started_ = false;
+};
+
+}  // namespace nestgate::proxy

@@ -1,0 +1,258 @@
+#include "nestgate/proxy/core_set.hpp"
+
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+
+#include "nestgate/codec/json_writer.hpp"
+
+namespace nestgate::proxy {
+namespace {
+
+using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
+
+constexpr int accept_backlog = 4096;
+constexpr std::chrono::milliseconds accept_pause{50};  // out of descriptors: let some close
+
+Fault cannot_listen(error_code ec) { return {FaultKind::bad_input, ec, "listen"}; }
+
+// Until the acceptor is closed. `serve` takes each connection.
+template <class Acceptor, class Serve>
+Task<> accept_forever(Acceptor& door, Serve serve) {
+  for (;;) {
+    auto [ec, client] = co_await door.async_accept(no_throw);
+    if (!door.is_open() || ec == asio::error::operation_aborted) co_return;
+    if (!ec) {
+      serve(std::move(client));
+      continue;
+    }
+    if (ec == asio::error::no_descriptors || ec == asio::error::no_buffer_space || ec == asio::error::no_memory) {
+      auto waited = co_await pause_for(accept_pause);
+      if (!waited) co_return;
+    }
+  }
+}
+
+// Connections that the kernel took for us already are served before the door closes, or they would be reset.
+template <class Acceptor, class Serve>
+void close_door(Acceptor& door, Serve serve) {
+  error_code ec;
+  door.non_blocking(true, ec);
+  while (!ec) {
+    auto client = door.accept(ec);
+    if (!ec) serve(std::move(client));
+  }
+  door.close(ec);
+}
+
+}  // namespace
+
+struct CoreSet::Worker {
+  Worker(CoreIndex index, Config config, Surroundings surroundings)
+      : core(index), proxy(core, std::move(config), surroundings), working(core.loop.get_executor()) {}
+
+  struct TcpDoor {
+    TcpAcceptor acceptor;
+    Security security;
+  };
+
+  void serve(TcpSocket client, Security security) {
+    if (security == Security::plain) {
+      proxy.serve(std::move(client));
+    } else {
+      proxy.serve_tls(std::move(client), tls);
+    }
+  }
+  Task<> accept_tcp(TcpDoor& door) {
+    co_await accept_forever(door.acceptor, [this, &door](TcpSocket client) { serve(std::move(client), door.security); });
+  }
+  Task<> accept_unix(UnixAcceptor& door) {
+    co_await accept_forever(door, [this](UnixSocket client) { proxy.serve(std::move(client)); });
+  }
+  void close_doors() {
+    for (auto& door : tcp_doors) {
+      close_door(door->acceptor, [this, &door](TcpSocket client) { serve(std::move(client), door->security); });
+    }
+    for (auto& door : unix_doors) {
+      close_door(*door, [this](UnixSocket client) { proxy.serve(std::move(client)); });
+    }
+  }
+  Task<> drain(Clock::duration grace) {
+    close_doors();
+    co_await proxy.drain(grace);
+    core.tasks.stop();
+    auto joined = co_await core.tasks.join();
+    NESTGATE_INVARIANT(joined, "nobody cancels a drain");
+  }
+
+  Core core;
+  ProxyCore proxy;
+  std::shared_ptr<TlsServer const> tls;
+  std::vector<std::unique_ptr<TcpDoor>> tcp_doors;
+  std::vector<std::unique_ptr<UnixAcceptor>> unix_doors;
+  asio::executor_work_guard<Executor> working;
+  std::thread thread;
+};
+
+CoreSet::CoreSet(unsigned threads, Config const& config, Core& control, OwnRoutes& own_routes, LineSink& access_log)
+    : control_(control) {
+  Surroundings const surroundings{control, own_routes, *this, *this, access_log};
+  for (unsigned i = 0; i < threads; ++i) {
+    workers_.push_back(std::make_unique<Worker>(CoreIndex(static_cast<std::uint16_t>(i)), config, surroundings));
+  }
+}
+
+CoreSet::~CoreSet() {
+  for (auto& worker : workers_) NESTGATE_INVARIANT(!worker->thread.joinable(), "cores are drained before they go");
+}
+
+Result<asio::ip::tcp::endpoint> CoreSet::listen(asio::ip::tcp::endpoint at) { return listen_on_all(at, Security::plain); }
+Result<asio::ip::tcp::endpoint> CoreSet::listen_tls(asio::ip::tcp::endpoint at) { return listen_on_all(at, Security::tls); }
+
+Result<asio::ip::tcp::endpoint> CoreSet::listen_on_all(asio::ip::tcp::endpoint at, Security security) {
+  for (auto& worker : workers_) {
+    auto door = std::make_unique<Worker::TcpDoor>(TcpAcceptor(worker->core.loop.get_executor()), security);
+    auto& acceptor = door->acceptor;
+    error_code ec;
+    acceptor.open(at.protocol(), ec);
+    if (!ec) acceptor.set_option(asio::socket_base::reuse_address(true), ec);
+    if (!ec && workers_.size() > 1) acceptor.set_option(ReusePort(true), ec);
+    if (!ec) acceptor.bind(at, ec);
+    if (!ec) acceptor.listen(accept_backlog, ec);
+    if (ec) return cannot_listen(ec);
+    at = acceptor.local_endpoint();  // port 0 has become a real one, which the other cores share
+    worker->tcp_doors.push_back(std::move(door));
+  }
+  return at;
+}
+
+Result<> CoreSet::listen_unix(std::filesystem::path const& path) {
+  asio::local::stream_protocol::endpoint const at(path.string());
+  error_code ec;
+  {
+    UnixSocket probe(control_.loop.get_executor());
+    probe.connect(at, ec);
+    if (!ec) return cannot_listen(asio::error::address_in_use);
+  }
+  std::filesystem::remove(path, ec);
+  UnixAcceptor first(workers_.front()->core.loop.get_executor());
+  first.open(at.protocol(), ec);
+  if (!ec) first.bind(at, ec);
+  if (!ec) first.listen(accept_backlog, ec);
+  if (ec) return cannot_listen(ec);
+  // One listening socket for all cores: whoever is free accepts.
+  for (auto& worker : workers_) {
+    auto door = std::make_unique<UnixAcceptor>(worker->core.loop.get_executor());
+    door->assign(at.protocol(), ::dup(first.native_handle()), ec);
+    if (ec) return cannot_listen(ec);
+    worker->unix_doors.push_back(std::move(door));
+  }
+  unix_paths_.push_back(path);
+  return {};
+}
+
+void CoreSet::use_tls(std::shared_ptr<TlsServer const> tls) {
+  for (auto& worker : workers_) {
+    send_to(worker->core, [&worker = *worker, tls] { worker.tls = tls; });
+  }
+}
+
+void CoreSet::start() {
+  started_ = true;
+  for (auto& worker : workers_) {
+    worker->proxy.start();
+    for (auto& door : worker->tcp_doors) worker->core.tasks.spawn("accept", worker->accept_tcp(*door));
+    for (auto& door : worker->unix_doors) worker->core.tasks.spawn("accept", worker->accept_unix(*door));
+    worker->thread = std::thread([&core = worker->core] { core.loop.run(); });
+    ::pthread_setname_np(worker->thread.native_handle(), ("proxy-" + std::to_string(worker->core.index.get())).c_str());
+  }
+}
+
+void CoreSet::replace_config(Config const& config) {
+  for (auto& worker : workers_) {
+    send_to(worker->core, [&worker = *worker, config] { worker.proxy.replace_config(config); });
+  }
+}
+
+Task<> CoreSet::drain(Clock::duration grace) {
+  if (!std::exchange(started_, false)) co_return;
+  TaskGroup draining(control_.loop.get_executor());
+  for (auto& worker : workers_) draining.spawn("drain", call_on(worker->core, worker->drain(grace)));
+  auto drained = co_await draining.join();
+  NESTGATE_INVARIANT(drained, "nobody cancels a drain");
+  for (auto& worker : workers_) {
+    worker->working.reset();
+    worker->thread.join();
+  }
+  std::error_code ec;
+  for (auto const& path : unix_paths_) std::filesystem::remove(path, ec);
+}
+
+namespace {
+
+// What is done on each core, as a coroutine: its parameters are its own.
+Task<> publish_on(conversation::Directory& directory, conversation::RuntimeRecordPtr record) {
+  directory.publish(std::move(record));
+  co_return;
+}
+Task<> withdraw_on(conversation::Directory& directory, ConversationId id, Epoch epoch) {
+  directory.withdraw(id, epoch);
+  co_return;
+}
+Task<> add_alias_on(ProxyCore& proxy, ConversationId alias, ConversationId runtime) {
+  proxy.directory().add_alias(alias, runtime, proxy.config().limits.aliases_per_runtime_max);
+  co_return;
+}
+
+Task<std::string> describe(conversation::Directory& directory) {
+  std::string out;
+  codec::JsonWriter json(out);
+  json.begin_object().key("routes").begin_array();
+  directory.for_each([&](conversation::Entry const& entry) {
+    auto const& record = entry.record();
+    json.begin_object();
+    json.member("id", record.id.text()).member("state", to_string(record.state)).member("epoch", record.epoch.get());
+    json.member("owner", record.owner);
+    json.member("endpoint", record.endpoint.address().to_string() + ":" + std::to_string(record.endpoint.port()));
+    json.member("in_use", entry.target()->in_use).member("idle", entry.target()->idle_count());
+    json.key("ports").begin_array();
+    for (auto const& port : record.ports) json.begin_object().member("name", port.name).member("port", port.number).end_object();
+    json.end_array().end_object();
+  });
+  json.end_array().end_object();
+  co_return out;
+}
+
+}  // namespace
+
+Task<> CoreSet::publish(conversation::RuntimeRecordPtr record) {
+  for (auto& worker : workers_) co_await call_on(worker->core, publish_on(worker->proxy.directory(), record));
+}
+
+Task<> CoreSet::withdraw(ConversationId id, Epoch epoch) {
+  for (auto& worker : workers_) co_await call_on(worker->core, withdraw_on(worker->proxy.directory(), id, epoch));
+}
+
+Task<> CoreSet::add_alias(ConversationId alias, ConversationId runtime) {
+  for (auto& worker : workers_) co_await call_on(worker->core, add_alias_on(worker->proxy, alias, runtime));
+}
+
+void CoreSet::publish_sid(std::string sid, ConversationId runtime) {
+  for (auto& worker : workers_) {
+    send_to(worker->core, [&worker = *worker, sid, runtime] { worker.proxy.learn_sid(sid, runtime); });
+  }
+}
+
+std::vector<Stats const*> CoreSet::stats() const {
+  std::vector<Stats const*> out;
+  for (auto const& worker : workers_) out.push_back(&worker->proxy.stats());
+  return out;
+}
+
+Task<std::string> CoreSet::describe_routes() {
+  co_return co_await call_on(workers_.front()->core, describe(workers_.front()->proxy.directory()));
+}
+
+}  // namespace nestgate::proxy
