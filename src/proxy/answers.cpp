@@ -14,7 +14,9 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
   out.append(name).append(": ").append(value).append("\r\n");
 }
 
-void append_number(std::string& out, std::string_view key, std::uint64_t value) { out.append(key).append(std::to_string(value)); }
+void append_number(std::string& out, std::string_view key, std::uint64_t value) {
+  out.append(key).append(std::to_string(value));
+}
 
 void append_string(std::string& out, std::string_view key, std::string_view value) {
   out.append(key);
@@ -41,8 +43,8 @@ void append_now(std::string& out) {
 
 }  // namespace
 
-void append_local_answer(std::string& out, LocalAnswer const& answer, http::Version client, AfterAnswer after, SendBody send_body,
-                         std::string_view request_id) {
+void append_local_answer(std::string& out, LocalAnswer const& answer, http::Version client, AfterAnswer after,
+                         SendBody send_body, std::string_view request_id) {
   out.append("HTTP/1.1 ").append(std::to_string(answer.status)).append(" ");
   out.append(http::reason_phrase(answer.status)).append("\r\n");
   bool const may_have_body = answer.status != 204 && answer.status != 304;

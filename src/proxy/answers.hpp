@@ -23,8 +23,8 @@ struct LocalAnswer {
   std::vector<std::pair<std::string, std::string>> const* headers = nullptr;  // further ones; may be nullptr
 };
 
-void append_local_answer(std::string& out, LocalAnswer const& answer, http::Version client, AfterAnswer after, SendBody send_body,
-                         std::string_view request_id);
+void append_local_answer(std::string& out, LocalAnswer const& answer, http::Version client, AfterAnswer after,
+                         SendBody send_body, std::string_view request_id);
 
 // {"error": {code, message, request_id}} (operator.md "Over the wire"), with the nested server's own {"detail"} beside
 // it, which its clients read (agent_server.md 1.2).

@@ -218,7 +218,8 @@ Task<std::string> describe(conversation::Directory& directory) {
     json.member("endpoint", record.endpoint.address().to_string() + ":" + std::to_string(record.endpoint.port()));
     json.member("in_use", entry.target()->in_use).member("idle", entry.target()->idle_count());
     json.key("ports").begin_array();
-    for (auto const& port : record.ports) json.begin_object().member("name", port.name).member("port", port.number).end_object();
+    for (auto const& port : record.ports)
+      json.begin_object().member("name", port.name).member("port", port.number).end_object();
     json.end_array().end_object();
   });
   json.end_array().end_object();

@@ -126,7 +126,8 @@ Decision deny(RouteKind route, RequestHead const& head, Credentials const& crede
 
 Decision forward(RouteKind route, EntryPtr entry, Credentials const& credentials, std::string_view target_text) {
   if (!entry->running()) {
-    auto out = refuse(route, 503, Reject::runtime_not_running, "runtime_not_running", "the conversation's runtime is not running");
+    auto out =
+        refuse(route, 503, Reject::runtime_not_running, "runtime_not_running", "the conversation's runtime is not running");
     switch (entry->record().state) {
       case conversation::RuntimeState::starting:
         out.code = "runtime_starting";
@@ -179,7 +180,8 @@ Decision serve_named(Route const& route, EntryPtr entry, RequestHead const& head
     if (further_port && out.kind == Decision::Kind::forward) {
       out.target = entry->port_target(route.port);
       out.inject_key = false;
-      if (!out.target) return refuse(route.kind, 404, Reject::not_found, "unknown_port", "the runtime declared no such port");
+      if (!out.target)
+        return refuse(route.kind, 404, Reject::not_found, "unknown_port", "the runtime declared no such port");
     }
     return out;
   }
@@ -274,10 +276,12 @@ Decision decide(RequestHead const& head, Config const& config, Directory const& 
   if (rules.socket_io) {
     if (auto route = http::match_socket_io(rules, head.path, head.query)) {
       auto entry = route->id.empty() ? sids.find_sid(route->sid) : find_id(directory, route->id);
-      if (entry && opens(*entry, credentials)) return forward(RouteKind::socket_io, std::move(entry), credentials, head.target);
+      if (entry && opens(*entry, credentials))
+        return forward(RouteKind::socket_io, std::move(entry), credentials, head.target);
       if (by_key) return by_session_key();
       // Socket.IO has no first-frame authentication: the client is told by status.
-      return refuse(RouteKind::socket_io, 401, Reject::unauthorized, "unauthorized", "a session key or an API key is needed");
+      return refuse(RouteKind::socket_io, 401, Reject::unauthorized, "unauthorized",
+                    "a session key or an API key is needed");
     }
   }
   if (by_key) return by_session_key();
@@ -295,7 +299,8 @@ Decision decide(RequestHead const& head, Config const& config, Directory const& 
     if (auto entry = directory.find(config.fallback->canonical())) {
       if (opens(*entry, credentials)) return forward(RouteKind::fallback, std::move(entry), credentials, head.target);
       // What the nested server itself shows to everybody; without a credential of ours it gets no key of ours either.
-      bool const guarded = head.path.starts_with("/api/") || head.path.starts_with("/sockets/") || head.path.starts_with("/v1/");
+      bool const guarded =
+          head.path.starts_with("/api/") || head.path.starts_with("/sockets/") || head.path.starts_with("/v1/");
       if (!guarded && reads_only(head) && !head.websocket_upgrade && credentials.none()) {
         auto out = forward(RouteKind::fallback, std::move(entry), credentials, head.target);
         out.inject_key = false;
@@ -306,7 +311,8 @@ Decision decide(RequestHead const& head, Config const& config, Directory const& 
   }
   bool const shows_wrong_key = !credentials.key.empty();
   bool const needs_credential = http::match_own(head.method, head.path) != http::OwnRoute::none;
-  if (!credentials.principal && (shows_wrong_key || needs_credential)) return deny(RouteKind::own, head, credentials, {}, config);
+  if (!credentials.principal && (shows_wrong_key || needs_credential))
+    return deny(RouteKind::own, head, credentials, {}, config);
   if (head.websocket_upgrade) return close_websocket(RouteKind::none, 4004, Reject::not_found);
   return refuse(RouteKind::none, 404, Reject::not_found, "not_found", "nothing is served here");
 }

@@ -22,11 +22,11 @@ class SidTable {
 // What is to be done with a request, before a single body byte is read. Views point into the request's head.
 struct Decision {
   enum class Kind : std::uint8_t {
-    forward,      // to `target` of `entry`
-    own,          // one of the gateway's own routes
-    probe,        // a health probe without credentials: the gateway answers for itself
-    first_frame,  // accept the websocket; its first text frame names the key
-    refuse,       // an HTTP answer (for a websocket too: before the upgrade, so that a client retries)
+    forward,           // to `target` of `entry`
+    own,               // one of the gateway's own routes
+    probe,             // a health probe without credentials: the gateway answers for itself
+    first_frame,       // accept the websocket; its first text frame names the key
+    refuse,            // an HTTP answer (for a websocket too: before the upgrade, so that a client retries)
     refuse_websocket,  // accept and close with `close_code`: final for an SDK client
   };
   Kind kind = Kind::refuse;
@@ -35,17 +35,17 @@ struct Decision {
   upstream::TargetPtr target;
   identity::Principal const* principal = nullptr;  // who the API key is; lives as long as the config's keys
   http::OwnRoute own = http::OwnRoute::none;
-  std::string_view target_text;       // what goes upstream: the request's target, or what is behind `prefix`
+  std::string_view target_text;  // what goes upstream: the request's target, or what is behind `prefix`
   std::string_view prefix;
-  std::string_view wanted_id;         // first_frame: the id the URL named, or empty
-  std::string_view presented_key;     // the session key that opened the door; empty with an API key
-  bool key_in_query = false;          // `presented_key` is the query's session_api_key
-  bool inject_key = true;             // the nested server gets the runtime's key; further ports do not
-  bool drop_authorization = false;    // it carried the gateway's own API key
-  unsigned status = 0;                // refuse
-  std::uint16_t close_code = 0;       // refuse_websocket
+  std::string_view wanted_id;       // first_frame: the id the URL named, or empty
+  std::string_view presented_key;   // the session key that opened the door; empty with an API key
+  bool key_in_query = false;        // `presented_key` is the query's session_api_key
+  bool inject_key = true;           // the nested server gets the runtime's key; further ports do not
+  bool drop_authorization = false;  // it carried the gateway's own API key
+  unsigned status = 0;              // refuse
+  std::uint16_t close_code = 0;     // refuse_websocket
   Reject reject = Reject::not_found;
-  std::string_view code;              // refuse: the error's code and sentence, literals
+  std::string_view code;  // refuse: the error's code and sentence, literals
   std::string_view message;
 };
 

@@ -16,8 +16,8 @@ namespace nestgate::proxy {
 class RequestIds {
  public:
   RequestIds();
-  void append_request_id(std::string& out);    // 32 hex digits
-  void append_traceparent(std::string& out);   // W3C Trace Context, version 00, not sampled
+  void append_request_id(std::string& out);   // 32 hex digits
+  void append_traceparent(std::string& out);  // W3C Trace Context, version 00, not sampled
 
  private:
   std::uint64_t next() noexcept;
@@ -57,8 +57,8 @@ struct ProxyCore::Internals final : SidTable {
   ProxyCore& proxy;
   BlockPool small_blocks{16 * 1024, 1024};
   BlockPool relay_blocks;
-  std::vector<char> scratch;        // where a tunnel reads to before it knows whether there is anything to keep
-  http::RequestHead request_head;   // parsed heads: large, so not in each session
+  std::vector<char> scratch;       // where a tunnel reads to before it knows whether there is anything to keep
+  http::RequestHead request_head;  // parsed heads: large, so not in each session
   http::ResponseHead response_head;
   RequestIds ids;
   std::string log_line;

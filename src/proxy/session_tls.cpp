@@ -1,5 +1,8 @@
 #include "session.hpp"
-#include "session_impl.hpp"
+#include "session_forward.hpp"
+#include "session_own.hpp"
+#include "session_request.hpp"
+#include "session_websocket.hpp"
 #include "tunnel_impl.hpp"
 
 namespace nestgate::proxy {

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <array>
 #include <boost/smart_ptr/intrusive_ptr.hpp>
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
-#include <array>
 #include <memory>
 #include <optional>
 #include <string>
@@ -97,7 +97,8 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   // --- nested server to client: read without regard to the client, up to a limit
 
   void wait_for_nested() {
-    nested_.socket().async_wait(asio::socket_base::wait_read, [self = Self(this)](error_code ec) { self->on_nested_readable(ec); });
+    nested_.socket().async_wait(asio::socket_base::wait_read,
+                                [self = Self(this)](error_code ec) { self->on_nested_readable(ec); });
   }
 
   void on_nested_readable(error_code ec) {
@@ -152,7 +153,8 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     std::uint16_t code = 1005;
     std::string_view reason;
     if (length >= 2) {
-      code = static_cast<std::uint16_t>(static_cast<unsigned char>(held_close_[2]) << 8 | static_cast<unsigned char>(held_close_[3]));
+      code = static_cast<std::uint16_t>(static_cast<unsigned char>(held_close_[2]) << 8 |
+                                        static_cast<unsigned char>(held_close_[3]));
       reason = std::string_view(held_close_).substr(4, length - 2u);
     }
     bool const hot = code == 1000 || code == 1001 || code == 1005;
@@ -196,7 +198,8 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
 
   void wait_to_write_client() {
     if constexpr (plain) {
-      client_.async_wait(asio::socket_base::wait_write, [self = Self(this)](error_code ec) { self->on_client_writable(ec); });
+      client_.async_wait(asio::socket_base::wait_write,
+                         [self = Self(this)](error_code ec) { self->on_client_writable(ec); });
     }
   }
 
@@ -399,7 +402,8 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
 template <class Stream>
 void start_tunnel(ProxyCore& proxy, Stream client, Lease nested, TunnelRoute route, std::string_view from_client,
                   std::string_view from_nested) {
-  boost::intrusive_ptr<Tunnel<Stream>> const tunnel(new Tunnel<Stream>(proxy, std::move(client), std::move(nested), std::move(route)));
+  boost::intrusive_ptr<Tunnel<Stream>> const tunnel(
+      new Tunnel<Stream>(proxy, std::move(client), std::move(nested), std::move(route)));
   tunnel->begin(from_client, from_nested);
 }
 

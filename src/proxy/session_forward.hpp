@@ -1,0 +1,483 @@
+#pragma once
+
+// One exchange with a nested server: request up, answer down, both ways at once while a body is coming.
+#include "session_impl.hpp"
+
+namespace nestgate::proxy {
+
+template <class Stream>
+auto Session<Stream>::forward(Decision decision, std::size_t head_bytes) -> Task<Next> {
+  auto const& head = shared_.request_head;
+  if (head.websocket_upgrade) {
+    auto const who = decision.presented_key.empty() ? std::string_view(peer_address_) : decision.presented_key;
+    if (!shared_.admit_upgrade(who)) {
+      proxy_.counters().rejected[static_cast<std::size_t>(Reject::upgrade_rate)].add();
+      ExchangeFailure const failure{503, "too_many_upgrades", "too many websocket upgrades with this key; wait a moment", 1};
+      co_return co_await answer_failure(failure, head_bytes);
+    }
+  }
+  if (decision.target->in_use >= limits().upstream_connections_per_runtime_max) {
+    proxy_.counters().rejected[static_cast<std::size_t>(Reject::overloaded)].add();
+    ExchangeFailure const failure{503, "runtime_overloaded", "too many connections to this conversation's runtime", 1};
+    co_return co_await answer_failure(failure, head_bytes);
+  }
+  bool const expects_continue = head.expect_continue;
+  prepare_forward(decision, head);
+  out_.clear();
+  build_upstream_head(decision, head);
+  upstream::TargetPtr const target = decision.target;
+
+  // What of the body came with the head. It is checked before anything goes upstream.
+  std::string_view ready = in_.view().substr(head_bytes);
+  if (!take_request_body(ready)) {
+    auto const why = x_.request_refusal;
+    co_return co_await refuse_head(http::status_for(why), http::code_for(why), http::text_for(why));
+  }
+
+  for (;;) {
+    auto const connected = co_await connect(target);
+    if (!connected) {
+      if (stopping_) co_return Next::close;
+      co_return co_await answer_failure(x_.failure, head_bytes + ready.size());
+    }
+    if (expects_continue && !x_.request_done && ready.empty()) {
+      auto const ec = co_await write_client("HTTP/1.1 100 Continue\r\n\r\n", {});
+      if (ec) co_return Next::close;
+    }
+    x_.sent = Clock::now();
+    set_phase(Phase::first_byte, x_.wants_stream ? std::chrono::milliseconds(0) : timeouts().first_byte);
+    std::string_view first = out_, second = ready;
+    error_code sent;
+    if (!write_at_once(lease_.socket(), first, second, sent)) {
+      sent = co_await write_all(lease_.socket(), first, second, [this](std::size_t) { progress(); });
+    }
+    in_.consume(std::exchange(head_bytes, 0) + ready.size());
+    ready = {};
+    // A server that closed early may have said why: its answer is read whether or not the request went whole.
+    Outcome outcome;
+    if (x_.request_done || sent) {
+      outcome = co_await relay_answer();
+    } else {
+      outcome = co_await relay_both_ways();
+    }
+    if (outcome == Outcome::resend) {
+      lease_.end();
+      proxy_.counters().upstream_resent.add();
+      x_.resendable = false;
+      continue;
+    }
+    co_return co_await finish_exchange(outcome);
+  }
+}
+
+template <class Stream>
+auto Session<Stream>::prepare_forward(Decision const& decision, http::RequestHead const& head) -> void {
+  bool const safe =
+      head.method == http::Method::get || head.method == http::Method::head || head.method == http::Method::options;
+  x_.resendable = safe && x_.request_done;
+  x_.upgrade = head.websocket_upgrade;
+  x_.wants_stream = head.value(http::FieldId::accept).find("text/event-stream") != std::string_view::npos;
+  x_.prefix = decision.prefix;
+  auto const path = decision.target_text.substr(0, decision.target_text.find('?'));
+  x_.learn_alias = http::hands_out_conversation_id(head.method, path);
+  x_.event_socket = path.starts_with("/sockets/");
+  x_.learn_sid = decision.route == http::RouteKind::socket_io && !http::query_value(head.query, "sid").found;
+}
+
+template <class Stream>
+auto Session<Stream>::build_upstream_head(Decision const& decision, http::RequestHead const& head) -> void {
+  http::RequestRewrite rewrite;
+  rewrite.target = decision.target_text;
+  rewritten_target_.clear();
+  auto const& session_key = decision.entry->record().session_key;
+  if (decision.inject_key) {
+    rewrite.session_key = session_key.reveal();
+    rewrite_query_key(decision, session_key.reveal());
+    if (!rewritten_target_.empty()) rewrite.target = rewritten_target_;
+  }
+  rewrite.peer_address = peer_address_;
+  rewrite.scheme = scheme_;
+  rewrite.forwarded_prefix = decision.prefix;
+  rewrite.request_id = request_id_;
+  traceparent_.clear();
+  if (head.value(http::FieldId::traceparent).empty()) {
+    shared_.ids.append_traceparent(traceparent_);
+    rewrite.traceparent = traceparent_;
+  }
+  rewrite.trust = trusted_peer_ ? http::ForwardedTrust::append : http::ForwardedTrust::replace;
+  rewrite.drop_authorization = decision.drop_authorization;
+  rewrite.keep_upgrade = head.websocket_upgrade;
+  http::append_request_head(out_, head, rewrite);
+}
+
+// A session key in the query that is not the runtime's own (another secret's, or none with an API key) must not reach
+// the nested server, which reads the query first. Socket.IO servers know no other place (nested_server.md 3.4).
+template <class Stream>
+auto Session<Stream>::rewrite_query_key(Decision const& decision, std::string_view runtime_key) -> void {
+  auto const question = decision.target_text.find('?');
+  auto const path = decision.target_text.substr(0, question);
+  auto const query = question == std::string_view::npos ? std::string_view{} : decision.target_text.substr(question + 1);
+  auto const in_query = http::query_value(query, "session_api_key");
+  bool const socket_io = path.starts_with("/socket.io/");
+  if (in_query.found ? in_query.value == runtime_key : !socket_io) return;
+  if (socket_io) {
+    http::append_target_with(rewritten_target_, path, query, "session_api_key", runtime_key);
+  } else {
+    http::append_target_without(rewritten_target_, path, query, "session_api_key");
+  }
+}
+
+// Shortens `bytes` to what belongs to the request's body. False: the chunks are malformed.
+template <class Stream>
+auto Session<Stream>::take_request_body(std::string_view& bytes) -> bool {
+  if (x_.request_done) {
+    bytes = {};
+    return true;
+  }
+  if (x_.request_body == http::BodyKind::length) {
+    bytes = bytes.substr(0, std::min<std::uint64_t>(bytes.size(), x_.request_left));
+    x_.request_left -= bytes.size();
+    x_.request_done = x_.request_left == 0;
+  } else {
+    x_.request_chunks.emplace(chunk_limits());
+    auto const step = x_.request_chunks->feed(bytes);
+    x_.request_refusal = step.why;
+    if (step.why != http::Refusal::none) return false;
+    bytes = bytes.substr(0, step.consumed);
+    x_.request_done = x_.request_chunks->done();
+  }
+  x_.bytes_in += bytes.size();
+  return true;
+}
+
+// An idle connection, or a new one. False: x_.failure says why.
+template <class Stream>
+auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
+  auto& counters = proxy_.counters();
+  while (auto idle = target->take_idle(shared_.coarse_now(), timeouts().upstream_idle)) {
+    if (!x_.resendable && upstream::peer_has_ended(idle->socket)) continue;
+    x_.fresh = false;
+    lease_ = Lease(proxy_, target, std::move(idle));
+    counters.upstream_reused.add();
+    co_return true;
+  }
+  x_.fresh = true;
+  lease_ = Lease(proxy_, target, std::make_unique<upstream::Connection>(proxy_.core().loop.get_executor()));
+  counters.upstream_connects.add();
+  set_phase(Phase::connect, timeouts().connect);
+  auto [ec] = co_await lease_.socket().async_connect(target->endpoint(), no_throw);
+  if (!ec) {
+    lease_.socket().set_option(asio::ip::tcp::no_delay(true), ignored_);
+    co_return true;
+  }
+  counters.upstream_connect_failures.add();
+  lease_.end();
+  if (timed_out_) {
+    x_.failure = {504, "runtime_connect_timeout", "the conversation's runtime did not take the connection in time", 0};
+  } else {
+    // Nobody listens: it is starting again, or gone. A client that waits and retries is right in both cases.
+    x_.failure = {503, "runtime_unreachable", "the conversation's runtime takes no connections", 1};
+  }
+  co_return false;
+}
+
+template <class Stream>
+auto Session<Stream>::finish_exchange(Outcome outcome) -> Task<Next> {
+  switch (outcome) {
+    case Outcome::done: {
+      bool const client_stays = x_.client_keep_alive && x_.request_done && !stopping_;
+      if (x_.reusable && x_.request_done && !lease_.target().withdrawn()) {
+        lease_.give_back();
+      } else {
+        lease_.end();
+      }
+      end_request();
+      co_return client_stays ? Next::keep_alive : (x_.request_done ? Next::close : Next::close_after_lingering);
+    }
+    case Outcome::upgraded: co_return Next::handed_over;
+    case Outcome::failed:
+      lease_.end();
+      if (x_.client_gone || stopping_) break;
+      if (x_.request_refusal != http::Refusal::none) {
+        auto const why = x_.request_refusal;
+        co_return co_await refuse_head(http::status_for(why), http::code_for(why), http::text_for(why));
+      }
+      co_return co_await answer_failure(x_.failure, 0);
+    case Outcome::cut:
+    case Outcome::resend: break;
+  }
+  lease_.end();
+  if (x_.status == 0) x_.status = x_.client_gone ? 499 : 502;
+  end_request();
+  // The client must not take a cut answer for a whole one: where only the end of the connection tells, it is a reset.
+  if (outcome == Outcome::cut) socket_of(stream_).set_option(asio::socket_base::linger(true, 0), ignored_);
+  co_return Next::close;
+}
+
+// The request's body is still coming while the answer is awaited, which may come first.
+template <class Stream>
+auto Session<Stream>::relay_both_ways() -> Task<Outcome> {
+  auto executor = proxy_.core().loop.get_executor();
+  Outcome outcome = Outcome::failed;
+  x_.pumping = true;
+  auto answer = asio::co_spawn(executor, quiet(relay_answer_into(outcome)), asio::deferred);
+  auto body = asio::co_spawn(executor, quiet(pump_request()), asio::deferred);
+  auto both = asio::experimental::make_parallel_group(std::move(answer), std::move(body));
+  auto all = asio::experimental::wait_for_all();
+  auto [order, answer_bug, body_bug] = co_await std::move(both).async_wait(all, asio::deferred);
+  if (answer_bug) std::rethrow_exception(answer_bug);
+  if (body_bug) std::rethrow_exception(body_bug);
+  co_return outcome;
+}
+
+template <class Stream>
+auto Session<Stream>::relay_answer_into(Outcome& outcome) -> Task<> {
+  outcome = co_await relay_answer();
+  if (!x_.pumping) co_return;
+  // An answer that did not wait for the whole body: nobody wants the rest.
+  cancel_upstream();
+  socket_of(stream_).cancel(ignored_);
+}
+
+template <class Stream>
+auto Session<Stream>::pump_request() -> Task<> {
+  bool const chunked = x_.request_body == http::BodyKind::chunked;
+  ReadBuffer block(shared_.relay_blocks);
+  auto& from = chunked ? in_ : block;
+  while (!x_.request_done) {
+    std::string_view piece = chunked ? in_.view() : std::string_view{};
+    if (piece.empty()) {
+      char* const space = from.space(0);
+      auto const wanted = chunked ? from.space_bytes() : std::min<std::uint64_t>(from.space_bytes(), x_.request_left);
+      auto [ec, n] = co_await stream_.async_read_some(asio::buffer(space, wanted), no_throw);
+      if (ec) {
+        if (!timed_out_ && ec != asio::error::operation_aborted) x_.client_gone = true;
+        break;
+      }
+      from.filled(n);
+      piece = from.view();
+    }
+    progress();
+    if (!take_more(piece)) break;
+    std::string_view rest = piece, none;
+    error_code ec;
+    if (!write_at_once(lease_.socket(), rest, none, ec)) {
+      ec = co_await write_all(lease_.socket(), rest, none, [this](std::size_t) { progress(); });
+    }
+    from.consume(piece.size());
+    if (ec) break;  // the nested server wants no more; its answer says why
+  }
+  x_.pumping = false;
+  if (x_.client_gone || x_.request_refusal != http::Refusal::none || timed_out_) lease_.socket().close(ignored_);
+}
+
+template <class Stream>
+auto Session<Stream>::take_more(std::string_view& piece) -> bool {
+  if (x_.request_body == http::BodyKind::length) {
+    x_.request_left -= piece.size();
+    x_.request_done = x_.request_left == 0;
+  } else {
+    auto const step = x_.request_chunks->feed(piece);
+    x_.request_refusal = step.why;
+    if (step.why != http::Refusal::none) return false;
+    piece = piece.substr(0, step.consumed);
+    x_.request_done = x_.request_chunks->done();
+  }
+  x_.bytes_in += piece.size();
+  return true;
+}
+
+template <class Stream>
+auto Session<Stream>::fail(unsigned status, std::string_view code, std::string_view message) -> Outcome {
+  x_.failure = {status, code, message, 0};
+  return x_.answer_started ? Outcome::cut : Outcome::failed;
+}
+
+template <class Stream>
+auto Session<Stream>::no_answer() -> Outcome {
+  if (timed_out_) return fail(504, "runtime_timeout", "the conversation's runtime did not answer in time");
+  if (up_.empty() && !x_.fresh && x_.resendable && !x_.answer_started) return Outcome::resend;
+  return fail(502, "runtime_closed", "the conversation's runtime closed the connection before it answered");
+}
+
+template <class Stream>
+auto Session<Stream>::relay_answer() -> Task<Outcome> {
+  up_.clear();
+  auto& head = shared_.response_head;
+  http::HeadLimits const head_limits{limits().response_head_bytes_max, limits().response_fields_max};
+  std::size_t scanned = 0;
+  http::HeadParse parsed;
+  for (;;) {
+    if (!up_.empty()) {
+      parsed = http::parse_response_head(up_.view(), head_limits, x_.method, head, scanned);
+      if (parsed.state == http::HeadParse::State::refused) {
+        co_return fail(502, "bad_runtime_answer", http::text_for(parsed.why));
+      }
+      if (parsed.state == http::HeadParse::State::complete) {
+        if (head.status >= 200 || head.status == 101) break;
+        if (head.status != 100 && x_.version == http::Version::http_1_1) {
+          out_.clear();
+          http::ResponseRewrite interim;
+          interim.request_id = request_id_;
+          http::append_response_head(out_, head, interim);
+          if (auto const ec = co_await write_client(out_, {}); ec) co_return gone();
+          x_.resendable = false;
+        }
+        up_.consume(parsed.bytes);
+        scanned = 0;
+        continue;
+      }
+    }
+    char* const space = up_.space(head_limits.bytes_max + 4096);
+    auto [ec, n] = co_await lease_.socket().async_read_some(asio::buffer(space, up_.space_bytes()), no_throw);
+    if (ec) co_return no_answer();
+    up_.filled(n);
+  }
+  note_upstream_wait();
+  x_.status = head.status;
+  if (head.status == 101) {
+    if (!x_.upgrade) co_return fail(502, "bad_runtime_answer", "an upgrade that nobody asked for");
+    co_return co_await upgrade(parsed.bytes);
+  }
+  co_return co_await relay_answer_body(parsed.bytes);
+}
+
+template <class Stream>
+auto Session<Stream>::note_upstream_wait() -> void {
+  auto const wait = Clock::now() - x_.sent;
+  x_.upstream_us = static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(wait).count());
+  proxy_.counters().upstream_wait[static_cast<std::size_t>(x_.route)].observe_us(x_.upstream_us);
+}
+
+template <class Stream>
+auto Session<Stream>::gone() -> Outcome {
+  x_.client_gone = true;
+  return Outcome::cut;
+}
+
+template <class Stream>
+auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome> {
+  auto const& head = shared_.response_head;
+  AnswerBody body{head.body, head.content_length, http::ChunkScanner(chunk_limits())};
+  body.take_apart = head.body == http::BodyKind::chunked && x_.version == http::Version::http_1_0;
+  body.done = head.body == http::BodyKind::none || (head.body == http::BodyKind::length && head.content_length == 0);
+  if (body.take_apart || head.body == http::BodyKind::until_close || !x_.request_done || proxy_.draining()) {
+    x_.client_keep_alive = false;
+  }
+  x_.reusable = head.keep_alive && head.body != http::BodyKind::until_close;
+  bool const event_stream = head.value(http::FieldId::content_type).starts_with("text/event-stream");
+
+  http::ResponseRewrite rewrite;
+  rewrite.request_id = request_id_;
+  rewrite.close = !x_.client_keep_alive;
+  rewrite.keep_alive_1_0 = x_.client_keep_alive && x_.version == http::Version::http_1_0;
+  rewrite.drop_transfer_encoding = body.take_apart;
+  rewrite.location_prefix = x_.prefix;
+  bool const learn = x_.learn_alias && (head.status == 200 || head.status == 201) && !body.done && !body.take_apart &&
+                     head.body != http::BodyKind::until_close;
+  out_.clear();
+  http::append_response_head(out_, head, rewrite);
+  up_.consume(head_bytes);
+  if (event_stream) append_retry(body);
+
+  set_phase(Phase::relay, event_stream ? timeouts().stream_idle : timeouts().body_progress);
+  if (learn) {
+    if (auto const ended = co_await learn_from_answer(body); ended) co_return *ended;
+  }
+  bool first = true;
+  ReadBuffer* from = &up_;
+  for (;;) {
+    plain_.clear();
+    auto const taken = body.take(from->view(), plain_);
+    if (body.why != http::Refusal::none) co_return fail(502, "bad_runtime_answer", http::text_for(body.why));
+    auto const piece = from->view().substr(0, taken);
+    if (x_.learn_sid) learn_sid(piece);
+    std::string_view head_piece = first ? std::string_view(out_) : std::string_view{};
+    std::string_view rest = body.take_apart ? std::string_view(plain_) : piece;
+    x_.bytes_out += rest.size();
+    x_.answer_started = true;
+    if (head_piece.empty()) std::swap(head_piece, rest);
+    if (!head_piece.empty()) {
+      error_code ec;
+      if (!write_at_once(stream_, head_piece, rest, ec)) ec = co_await write_client(head_piece, rest);
+      if (ec) co_return gone();
+    }
+    first = false;
+    from->consume(taken);
+    if (body.done) break;
+    if (!from->empty()) continue;
+    progress();
+    // A body that goes on after the first read is likely large: larger reads from here.
+    if (from == &up_ && body.kind != http::BodyKind::chunked) from = &relay_;
+    char* const space = from->space(0);
+    auto [ec, n] = co_await lease_.socket().async_read_some(asio::buffer(space, from->space_bytes()), no_throw);
+    if (ec == asio::error::eof && body.kind == http::BodyKind::until_close) break;
+    if (ec) {
+      relay_.release();
+      co_return fail(502, "runtime_closed", "the conversation's runtime closed the connection in its answer");
+    }
+    from->filled(n);
+  }
+  if (!up_.empty() || !relay_.empty()) x_.reusable = false;  // bytes that nobody asked for
+  relay_.release();
+  co_return Outcome::done;
+}
+
+// A jittered reconnection time, so that the clients of a gateway that restarts do not come back as one.
+template <class Stream>
+auto Session<Stream>::append_retry(AnswerBody const& body) -> void {
+  if (body.done || body.take_apart || body.kind == http::BodyKind::length) return;
+  auto const ms = 1'000 + static_cast<unsigned>(std::hash<std::string_view>{}(request_id_) % 4'000);
+  std::string const event = "retry: " + std::to_string(ms) + "\n\n";
+  if (body.kind == http::BodyKind::chunked) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    out_.push_back(digits[event.size() >> 4]);
+    out_.push_back(digits[event.size() & 15]);
+    out_.append("\r\n").append(event).append("\r\n");
+  } else {
+    out_.append(event);
+  }
+}
+
+template <class Stream>
+auto Session<Stream>::learn_sid(std::string_view piece) -> void {
+  x_.learn_sid = false;
+  if (auto sid = codec::engine_io_sid(piece)) proxy_.surroundings().sids.publish_sid(std::move(*sid), x_.entry->record().id);
+}
+
+// The answer may hand out a conversation id: it is held back until every core knows the id, or it proves too large.
+// Leaves out_ with the head and what was held back, and `body` behind it; a value ends the exchange.
+template <class Stream>
+auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<Outcome>> {
+  std::string held, payload;
+  ReadBuffer& from = up_;
+  bool const chunked = body.kind == http::BodyKind::chunked;
+  while (!body.done && held.size() <= limits().alias_answer_bytes_max) {
+    if (from.empty()) {
+      char* const space = from.space(0);
+      auto [ec, n] = co_await lease_.socket().async_read_some(asio::buffer(space, from.space_bytes()), no_throw);
+      if (ec) co_return fail(502, "runtime_closed", "the conversation's runtime closed the connection in its answer");
+      from.filled(n);
+      progress();
+    }
+    body.take_apart = chunked;
+    auto const taken = body.take(from.view(), payload);
+    body.take_apart = false;
+    if (body.why != http::Refusal::none) co_return fail(502, "bad_runtime_answer", http::text_for(body.why));
+    held.append(from.view().substr(0, taken));
+    from.consume(taken);
+  }
+  if (body.done) {
+    auto text = codec::conversation_id_in_answer(chunked ? payload : held);
+    if (auto const alias = text ? ConversationId::parse(*text) : std::nullopt; alias && x_.entry) {
+      proxy_.counters().aliases_learnt.add();
+      ConversationId runtime = x_.entry->record().id;
+      co_await proxy_.surroundings().directories.add_alias(*alias, std::move(runtime));
+    }
+  }
+  x_.bytes_out += held.size();
+  out_.append(held);
+  co_return std::nullopt;
+}
+
+}  // namespace nestgate::proxy

@@ -1,0 +1,88 @@
+#pragma once
+
+// Requests to the gateway's own routes: read whole under the limit, handled on the control core.
+#include "session_impl.hpp"
+
+namespace nestgate::proxy {
+
+template <class Stream>
+auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Task<Next> {
+  auto const& head = shared_.request_head;
+  ApiRequest request;
+  request.route = decision.own;
+  request.method = head.method;
+  request.path = head.path;
+  request.query = head.query;
+  request.content_type = head.value(http::FieldId::content_type);
+  if (decision.principal) request.principal = *decision.principal;
+  request.bearer = Secret(std::string(identity::bearer_token(head.value(http::FieldId::authorization))));
+  request.origin = std::string(scheme_) + "://" + std::string(head.authority);
+  request.request_id = request_id_;
+  bool const expects_continue = head.expect_continue;
+  // Without an API key nobody gets to fill our memory.
+  std::uint64_t const body_max = decision.principal ? limits().api_body_bytes_max : limits().alias_answer_bytes_max;
+  if (head.body == http::BodyKind::length && head.content_length > body_max) {
+    co_return co_await refuse_own_body(head_bytes);
+  }
+  std::string_view ready = in_.view().substr(head_bytes);
+  x_.request_chunks.reset();
+  if (head.body == http::BodyKind::chunked) x_.request_chunks.emplace(chunk_limits());
+  in_.consume(head_bytes);
+  set_phase(Phase::own_body, timeouts().body_progress);
+  if (expects_continue && !x_.request_done && ready.empty()) {
+    if (auto const ec = co_await write_client("HTTP/1.1 100 Continue\r\n\r\n", {}); ec) co_return Next::close;
+  }
+  while (!x_.request_done) {
+    if (in_.empty()) {
+      char* const space = in_.space(0);
+      auto [ec, n] = co_await stream_.async_read_some(asio::buffer(space, in_.space_bytes()), no_throw);
+      if (ec) co_return Next::close;
+      in_.filled(n);
+      progress();
+    }
+    auto const taken = take_own_body(request.body);
+    if (x_.request_refusal != http::Refusal::none) {
+      auto const why = x_.request_refusal;
+      co_return co_await refuse_head(http::status_for(why), http::code_for(why), http::text_for(why));
+    }
+    in_.consume(taken);
+    if (request.body.size() > body_max) co_return co_await refuse_own_body(0);
+  }
+  set_phase(Phase::own, std::chrono::milliseconds(0));
+  auto handled = proxy_.surroundings().own_routes.handle(std::move(request));
+  ApiResponse const response = co_await call_on(proxy_.surroundings().control, std::move(handled));
+  if (stopping_) co_return Next::close;
+  LocalAnswer answer{response.status};
+  answer.content_type = response.content_type;
+  answer.body = response.body;
+  answer.headers = &response.headers;
+  auto const after = after_local_answer();
+  co_return co_await send_local(answer, after);
+}
+
+template <class Stream>
+auto Session<Stream>::take_own_body(std::string& body) -> std::size_t {
+  auto bytes = in_.view();
+  if (x_.request_chunks) {
+    auto const step = x_.request_chunks->feed(bytes, [&](std::string_view payload) { body.append(payload); });
+    x_.request_refusal = step.why;
+    x_.request_done = x_.request_chunks->done();
+    x_.bytes_in += step.consumed;
+    return step.consumed;
+  }
+  bytes = bytes.substr(0, std::min<std::uint64_t>(bytes.size(), x_.request_left));
+  body.append(bytes);
+  x_.request_left -= bytes.size();
+  x_.request_done = x_.request_left == 0;
+  x_.bytes_in += bytes.size();
+  return bytes.size();
+}
+
+template <class Stream>
+auto Session<Stream>::refuse_own_body(std::size_t head_bytes) -> Task<Next> {
+  proxy_.counters().rejected[static_cast<std::size_t>(Reject::body_too_large)].add();
+  ExchangeFailure const failure{413, "body_too_large", "the body is over the limit limits.api_body_bytes_max", 0};
+  co_return co_await answer_failure(failure, head_bytes);
+}
+
+}  // namespace nestgate::proxy
