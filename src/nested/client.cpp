@@ -99,7 +99,8 @@ Task<Outcome<Dialect>> Client::put_git_tokens(Configuration const& configuration
   }
   for (auto const& token : configuration.git_tokens) {
     std::string const name = token.provider + "_token";
-    NESTGATE_CO_TRY(found, co_await put_secret("git_provider_tokens", name, token.token, {}, Dialect::agent_server, step_max));
+    auto put = put_secret("git_provider_tokens", name, token.token, std::string_view(), Dialect::agent_server, step_max);
+    NESTGATE_CO_TRY(found, co_await std::move(put));
     dialect = found;
   }
   co_return dialect;

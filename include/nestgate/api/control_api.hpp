@@ -1,0 +1,19 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "nestgate/automation/service.hpp"
+#include "nestgate/conversation/manager.hpp"
+#include "nestgate/proxy/own_routes.hpp"
+
+namespace nestgate::api {
+
+struct Settings {
+  std::string domain;  // host routing's; empty: URLs carry the prefix /runtime/{id}
+};
+
+// /api/conversations… and /api/automation…. `manager` and `runs` outlive it; `handle` runs on the control core.
+std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs, Settings settings);
+
+}  // namespace nestgate::api

@@ -1,0 +1,13 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace nestgate::identity {
+
+// RFC 4648 section 4, padded. Decoding is strict: no white space, no missing padding, no bits left over.
+std::string encode_base64(std::string_view bytes);
+std::optional<std::string> decode_base64(std::string_view text);
+
+}  // namespace nestgate::identity

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "invalid.hpp"
+#include "nestgate/automation/run_store.hpp"
+#include "nestgate/conversation/manager.hpp"
+
+// Answers as JSON. Pure.
+namespace nestgate::api {
+
+// RFC 3339 in UTC, six digits of a second where they are not zero (automation.md 1.0).
+std::string format_time(std::chrono::system_clock::time_point time);
+
+// Where clients reach a conversation: host only with a domain and an id that is a host label, else by prefix.
+std::string conversation_url(ConversationId const& id, std::string_view origin, std::string_view domain);
+
+std::string conversation_json(conversation::View const& view, std::string_view origin, std::string_view domain);
+std::string conversations_json(std::vector<conversation::View const*> const& page, std::optional<std::string> const& next_page_id,
+                               std::string_view origin, std::string_view domain);
+std::string run_json(automation::Run const& run);
+std::string runs_json(automation::RunPage const& page);
+
+std::string error_json(std::string_view code, std::string_view message, std::string_view request_id);
+std::string detail_json(std::string_view detail);
+// {"detail":[{"type","loc":["body",…],"msg"}]}; inputs are never echoed: they may be secrets.
+std::string invalid_json(Invalid const& invalid);
+
+}  // namespace nestgate::api
