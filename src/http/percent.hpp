@@ -34,7 +34,11 @@ class DecodedCursor {
   // The raw text up to the next decoded '/', which stays ahead, or up to the end.
   constexpr std::string_view take_segment() noexcept {
     std::size_t const start = at_;
-    while (!at_end()) {
+    if (plain_) {
+      at_ = raw_.find('/', start);
+      if (at_ == raw_.npos) at_ = raw_.size();
+    }
+    while (!plain_ && !at_end()) {
       DecodedCursor ahead = *this;
       if (ahead.next() == '/') break;
       *this = ahead;

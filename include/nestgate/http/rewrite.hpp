@@ -43,8 +43,7 @@ struct ResponseRewrite {
   bool close = false;                   // Connection: close
   bool keep_alive_1_0 = false;          // Connection: keep-alive, for an HTTP/1.0 client that asked for it
   bool drop_transfer_encoding = false;  // chunks are taken apart for an HTTP/1.0 client
-  std::string_view
-      location_prefix;  // put before a path-absolute Location and a Set-Cookie's Path ("/runtime/abc"), or empty
+  std::string_view location_prefix;     // put before a path-absolute Location and a Set-Cookie's Path, or empty
 };
 
 // Appends the status line and fields of the nested server's answer for the client: hop-by-hop and nominated fields
