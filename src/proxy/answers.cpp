@@ -93,7 +93,7 @@ void append_access_line(std::string& out, AccessRecord const& record) {
   append_number(out, R"(,"bytes_out":)", record.bytes_out);
   append_number(out, R"(,"duration_us":)", record.duration_us);
   append_number(out, R"(,"upstream_us":)", record.upstream_us);
-  out.append("}\n");
+  out.push_back('}');
 }
 
 }  // namespace nestgate::proxy

@@ -38,6 +38,7 @@ struct AccessRecord {
   std::uint64_t duration_us;
   std::uint64_t upstream_us;
 };
+// Without a newline.
 void append_access_line(std::string& out, AccessRecord const& record);
 
 }  // namespace nestgate::proxy

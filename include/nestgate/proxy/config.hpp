@@ -26,6 +26,7 @@ struct Config {
   // Peers whose X-Forwarded-* are believed; anybody else's are replaced.
   std::vector<boost::asio::ip::network_v4> trusted_proxies_v4;
   std::vector<boost::asio::ip::network_v6> trusted_proxies_v6;
+  std::string public_url;  // origin in the gateway's own answers; empty: as the client wrote it
   std::shared_ptr<identity::ApiKeys const> api_keys;
   AccessLog access_log = AccessLog::on;
 };

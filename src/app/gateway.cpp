@@ -1,0 +1,236 @@
+#include "nestgate/app/gateway.hpp"
+
+#include <unistd.h>
+#include <algorithm>
+#include <thread>
+
+#include "nestgate/api/control_api.hpp"
+#include "nestgate/app/log.hpp"
+#include "nestgate/app/metrics.hpp"
+#include "nestgate/automation/service.hpp"
+#include "nestgate/conversation/manager.hpp"
+#include "nestgate/proxy/core_set.hpp"
+#include "nestgate/runtime/factory.hpp"
+
+namespace nestgate::app {
+namespace {
+
+using asio::ip::tcp;
+
+// The cores need the own routes before those can exist: they need the manager, which publishes to the cores.
+class LateRoutes final : public proxy::OwnRoutes {
+ public:
+  void set(proxy::OwnRoutes& routes) { routes_ = &routes; }
+  bool admits_without_api_key(http::Method method, std::string_view path) const noexcept override {
+    return routes_->admits_without_api_key(method, path);
+  }
+  Task<proxy::ApiResponse> handle(proxy::ApiRequest request) override { return routes_->handle(std::move(request)); }
+
+ private:
+  proxy::OwnRoutes* routes_ = nullptr;
+};
+
+std::unique_ptr<LineSink> open_access_log(Settings const& settings, std::string& problem) {
+  LineSink::Options options;
+  options.backlog_bytes_max = settings.limits.access_log_backlog_bytes_max;
+  if (std::holds_alternative<AccessLogOff>(settings.log.access)) return LineSink::nowhere();
+  if (std::holds_alternative<AccessLogStderr>(settings.log.access)) return LineSink::to_descriptor(STDERR_FILENO, options);
+  auto const& path = std::get<std::filesystem::path>(settings.log.access);
+  auto opened = LineSink::to_file(path, options);
+  if (opened) return std::move(*opened);
+  problem = "log.access: " + path.string() + ": " + opened.error().cause.message();
+  return LineSink::nowhere();
+}
+
+std::shared_ptr<identity::KeyRing const> make_key_ring(IdentitySettings const& identity) {
+  std::vector<Secret> secrets;
+  for (auto const& secret : identity.secrets) secrets.push_back(secret.clone());
+  return std::make_shared<identity::KeyRing const>(identity.derivation, std::move(secrets));
+}
+
+proxy::Config make_proxy_config(Settings const& settings) {
+  proxy::Config config;
+  config.limits = settings.limits;
+  config.timeouts = settings.timeouts;
+  config.rules = settings.routing.rules;
+  config.fallback = settings.routing.fallback;
+  config.trusted_proxies_v4 = settings.routing.trusted_proxies.v4;
+  config.trusted_proxies_v6 = settings.routing.trusted_proxies.v6;
+  config.public_url = settings.routing.public_url;
+  config.api_keys = std::make_shared<identity::ApiKeys const>(settings.identity.api_keys);
+  auto const off = std::holds_alternative<AccessLogOff>(settings.log.access);
+  config.access_log = off ? proxy::AccessLog::off : proxy::AccessLog::on;
+  return config;
+}
+
+unsigned thread_count(ListenSettings const& listen) {
+  return listen.threads != 0 ? listen.threads : std::max(1u, std::thread::hardware_concurrency());
+}
+
+std::string text_of(tcp::endpoint const& at) { return to_string(ListenAddress(at)); }
+
+std::vector<conversation::StaticRuntime> static_runtimes(Settings const& settings) {
+  std::vector<conversation::StaticRuntime> out;
+  for (auto const& fixed : settings.static_runtimes) {
+    std::optional<Secret> key;
+    if (fixed.session_api_key) key = fixed.session_api_key->clone();
+    out.push_back({ConversationId::parse(fixed.id).value(), fixed.url, std::move(key), fixed.ports});
+  }
+  return out;
+}
+
+}  // namespace
+
+struct Gateway::Parts {
+  Parts(Core& c, Settings s)
+      : control(c),
+        settings(std::move(s)),
+        access_log(open_access_log(settings, log_problem)),
+        cores(thread_count(settings.listen), make_proxy_config(settings), control, late_routes, *access_log) {}
+
+  bool listen(std::string& problem);
+  bool load_certificates(Settings const& from, std::string& problem);
+  Task<bool> make_features(std::string& problem);
+  AdminSources admin_sources();
+
+  Core& control;
+  Settings settings;
+  std::string log_problem;
+  std::unique_ptr<LineSink> access_log;
+  LateRoutes late_routes;
+  proxy::CoreSet cores;
+  std::unique_ptr<conversation::Manager> manager;
+  std::unique_ptr<automation::Service> automation;
+  std::unique_ptr<proxy::OwnRoutes> control_api;
+  std::unique_ptr<AdminServer> admin;
+  Addresses addresses;
+  Readiness readiness = Readiness::starting;
+};
+
+Gateway::Gateway(Core& control, Settings settings) : parts_(std::make_unique<Parts>(control, std::move(settings))) {}
+Gateway::~Gateway() = default;
+
+Addresses const& Gateway::addresses() const noexcept { return parts_->addresses; }
+
+bool Gateway::Parts::listen(std::string& problem) {
+  auto const bind_all = [&](std::vector<ListenAddress> const& wanted, auto bind_tcp, std::vector<std::string>& out) {
+    for (auto const& address : wanted) {
+      error_code cause;
+      if (auto const* path = std::get_if<std::filesystem::path>(&address)) {
+        auto const bound = cores.listen_unix(*path);
+        if (bound) out.push_back(to_string(address));
+        if (!bound) cause = bound.error().cause;
+      } else {
+        auto const bound = bind_tcp(std::get<tcp::endpoint>(address));
+        if (bound) out.push_back(text_of(*bound));
+        if (!bound) cause = bound.error().cause;
+      }
+      if (!cause) continue;
+      problem = "listen on " + to_string(address) + ": " + cause.message();
+      return false;
+    }
+    return true;
+  };
+  auto const plain = [this](tcp::endpoint at) { return cores.listen(at); };
+  auto const tls = [this](tcp::endpoint at) { return cores.listen_tls(at); };
+  return bind_all(settings.listen.client, plain, addresses.client) &&
+         bind_all(settings.listen.client_tls, tls, addresses.client_tls);
+}
+
+bool Gateway::Parts::load_certificates(Settings const& from, std::string& problem) {
+  if (from.listen.client_tls.empty()) return true;
+  auto server = TlsServer::load(from.tls.certificates, from.tls.min_version, problem);
+  if (!server) return false;
+  cores.use_tls(std::move(server));
+  return true;
+}
+
+Task<bool> Gateway::Parts::make_features(std::string& problem) {
+  runtime::ProviderSettings provider_settings{settings.process};
+  auto provider = runtime::make_provider("process", std::move(provider_settings), control.loop.get_executor());
+  if (!provider) {
+    problem = provider.error().reason;
+    co_return false;
+  }
+  manager = std::make_unique<conversation::Manager>(control.loop.get_executor(), std::move(*provider), cores,
+                                                    make_key_ring(settings.identity), settings.conversations);
+  manager->on_change([](ConversationId const& id, conversation::RuntimeState state, std::string_view reason) {
+    auto const level = state == conversation::RuntimeState::error ? LogLevel::warn : LogLevel::info;
+    log(level, "conversation", {{"id", id.text()}, {"state", conversation::to_string(state)}, {"reason", reason}});
+  });
+  auto& wanted = settings.automation;
+  auto store = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
+  automation =
+      std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(store), std::move(wanted));
+  api::Settings api_settings;
+  api_settings.domain = settings.routing.rules.domain;
+  control_api = api::make_control_api(*manager, *automation, std::move(api_settings));
+  late_routes.set(*control_api);
+  co_return true;
+}
+
+AdminSources Gateway::Parts::admin_sources() {
+  AdminSources sources;
+  sources.readiness = [this] { return readiness; };
+  sources.metrics.push_back(std::make_shared<ProxyCollector>(cores.stats()));
+  sources.metrics.push_back(std::make_shared<ConversationCollector>(manager->stats()));
+  sources.metrics.push_back(std::make_shared<ProcessCollector>());
+  sources.metrics.push_back(
+      std::make_shared<CounterCollector>("access_log_lines_dropped_total", "Access log lines that a slow reader cost.",
+                                         [this] { return static_cast<double>(access_log->lines_dropped()); }));
+  sources.routes = [this] { return cores.describe_routes(); };
+  return sources;
+}
+
+Task<bool> Gateway::start(std::string& problem) {
+  auto& p = *parts_;
+  problem = p.log_problem;
+  if (!problem.empty()) co_return false;
+  if (!co_await p.make_features(problem)) co_return false;
+  if (!p.listen(problem) || !p.load_certificates(p.settings, problem)) co_return false;
+  p.admin = std::make_unique<AdminServer>(p.control, p.admin_sources());
+  auto const admin_at = p.admin->listen(p.settings.listen.admin);
+  if (!admin_at) {
+    problem = "listen.admin: " + text_of(p.settings.listen.admin) + ": " + admin_at.error().cause.message();
+    co_return false;
+  }
+  p.addresses.admin = text_of(*admin_at);
+  p.cores.start();
+  p.admin->start();
+  for (auto& fixed : static_runtimes(p.settings)) {
+    std::string const id = fixed.id.text();
+    auto const added = co_await p.manager->add_static(std::move(fixed));
+    if (added) continue;
+    problem = "runtime.static " + id + ": " + added.error().reason;
+    co_await drain();
+    co_return false;
+  }
+  p.readiness = Readiness::ready;
+  co_return true;
+}
+
+Task<bool> Gateway::reload(Settings next, std::string& problem) {
+  auto& p = *parts_;
+  auto const difference = compare_for_reload(p.settings, next);
+  if (!p.load_certificates(next, problem)) co_return false;
+  for (auto const& key : difference.applied) log(LogLevel::info, "setting changed", {{"key", key}});
+  for (auto const& key : difference.needs_restart) log(LogLevel::warn, "setting changed, needs a restart", {{"key", key}});
+  set_log_level(next.log.level);
+  p.cores.replace_config(make_proxy_config(next));
+  co_await p.manager->replace_keys(make_key_ring(next.identity));
+  p.settings = std::move(next);
+  co_return true;
+}
+
+void Gateway::reopen_logs() { parts_->access_log->reopen(); }
+
+Task<> Gateway::drain() {
+  auto& p = *parts_;
+  p.readiness = Readiness::draining;
+  co_await p.cores.drain(p.settings.timeouts.drain_grace);
+  if (p.automation) co_await p.automation->stop();
+  if (p.manager) co_await p.manager->stop_all();
+  if (p.admin) co_await p.admin->stop();
+}
+
+}  // namespace nestgate::app
