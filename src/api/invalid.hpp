@@ -10,6 +10,7 @@ namespace nestgate::api {
 // is wrong and what is allowed; `type` is the code that the automation API's clients know (automation.md 1.0).
 struct Invalid {
   // Said, so that it is no aggregate: one could be made of a single string, and a result could not tell it from a value.
+  Invalid() = default;
   Invalid(std::string t, std::string f, std::string m) : type(std::move(t)), field(std::move(f)), message(std::move(m)) {}
   std::string type;
   std::string field;

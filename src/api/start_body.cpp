@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "nestgate/base/result.hpp"
+
 namespace nestgate::api {
 namespace {
 
