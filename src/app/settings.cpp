@@ -16,6 +16,7 @@
 #include "app/settings_keys.hpp"
 #include "app/settings_values.hpp"
 #include "nestgate/base/invariant.hpp"
+#include "nestgate/identity/webhook_signature.hpp"
 
 namespace nestgate::app {
 namespace {
@@ -69,6 +70,7 @@ class Loader {
       resolve_paths();
       check_listeners();
       read_secrets();
+      read_signing_keys();
       check_api_keys();
       check_static_runtimes();
       check_limits();
@@ -348,6 +350,19 @@ class Loader {
     settings_.identity.secrets.push_back(std::move(secret));
   }
 
+  void read_signing_keys() {
+    constexpr std::string_view key = "automation.completion_signing_key_files";
+    for (auto const& file : settings_.completion_signing_key_files) {
+      auto const secret = read_secret_file(file, std::string(key));
+      if (!secret) continue;
+      if (auto bytes = identity::parse_webhook_secret(secret->reveal())) {
+        settings_.automation.webhook_signing_keys.push_back(std::move(*bytes));
+      } else {
+        fault(key, absolute(file).string() + " holds no key; allowed: base64 of 24 to 64 bytes, with or without \"whsec_\" before it");
+      }
+    }
+  }
+
   void check_api_keys() {
     std::set<std::string_view> names, hashes;
     auto const& keys = settings_.identity.api_keys;
@@ -393,6 +408,11 @@ class Loader {
             std::to_string(limits.upstream_idle_connections_per_runtime_max) +
                 " is more than limits.upstream_connections_per_runtime_max; allowed: at most " +
                 std::to_string(limits.upstream_connections_per_runtime_max));
+    }
+    if (settings_.automation.run_time_default > settings_.automation.run_time_max) {
+      fault("automation.run_timeout_default", print_duration(settings_.automation.run_time_default) +
+                                                  " is more than automation.run_timeout_max; allowed: at most " +
+                                                  print_duration(settings_.automation.run_time_max));
     }
   }
 

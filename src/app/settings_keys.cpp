@@ -144,6 +144,13 @@ bool is_public_url(std::string_view text) { return is_origin("http", text) || is
 
 bool is_nested_url(std::string_view text) { return is_origin("http", text); }
 
+bool is_base_url(std::string_view text) {
+  auto const authority = text.find("://");
+  auto const path = authority == text.npos ? text.npos : text.find('/', authority + 3);
+  auto const rest = path == text.npos ? std::string_view{} : text.substr(path);
+  return is_public_url(text.substr(0, path)) && rest.find_first_of("?# ") == rest.npos;
+}
+
 bool is_id(std::string_view text) { return ConversationId::parse(text).has_value(); }
 
 bool is_port_name(std::string_view text) {
@@ -264,6 +271,35 @@ void add_process(std::vector<Key<Settings>>& keys) {
                                                    "The largest file that it may write (RLIMIT_FSIZE).");
 }
 
+void add_automation(std::vector<Key<Settings>>& keys) {
+  using automation::PrivateCallbacks;
+  auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
+    add<&Settings::automation, Member>(keys, name, spec, Reload::restart, doc);
+  };
+  using A = automation::Settings;
+  key.operator()<&A::base_url>("automation.base_url", Text{0, 500, "http:// or https:// URL without query, or empty", is_base_url},
+                               "What scripts are told to call back; empty: /api/automation at the origin that the client wrote.");
+  key.operator()<&A::private_callbacks>("automation.allow_private_callbacks",
+                                        FlagOf<PrivateCallbacks>{PrivateCallbacks::refuse, PrivateCallbacks::allow},
+                                        "Whether completions are posted to private and loopback addresses too.");
+  add<&Settings::completion_signing_key_files>(
+      keys, "automation.completion_signing_key_files", ListOf<Text>{{1, 4096, "path"}, 0, 16}, Reload::restart,
+      "Keys that completions are signed with, newest first (standard webhooks); none: completions are not signed.");
+  key.operator()<&A::run_time_default>("automation.run_timeout_default", Duration{1s, 24h}, "Of a run that names no time of its own.");
+  key.operator()<&A::run_time_max>("automation.run_timeout_max", Duration{1s, 24h}, "The longest time that a run may name.");
+  key.operator()<&A::report_margin>("automation.report_margin", Duration{1s, 1h}, "Beyond a run's time, before it is given up.");
+  key.operator()<&A::watch_interval>("automation.watch_interval", Duration{10ms, 10min}, "How often a running command is looked at.");
+  key.operator()<&A::upload_time_max>("automation.upload_timeout", Duration{100ms, 1h}, "Each try to bring a tarball into a runtime.");
+  key.operator()<&A::runs_in_flight_max>("automation.runs_in_flight_max", Count{1, 1'000'000}, "Runs that have not ended; beyond it 503.");
+  key.operator()<&A::runs_kept_max>("automation.runs_kept_max", Count{1, 10'000'000}, "Ended runs that can be asked for; the oldest go first.");
+  key.operator()<&A::tarball_bytes_max>("automation.tarball_bytes_max", Bytes{1_KiB, 1_GiB}, "A run's tarball; beyond it 413.");
+  key.operator()<&A::output_tail_bytes>("automation.output_tail_bytes", Bytes{0, 1_MiB}, "What a completion tells of each output stream's end.");
+  key.operator()<&A::delivery_attempts_max>("automation.delivery_attempts_max", Count{1, 1'000}, "Tries to post one completion.");
+  key.operator()<&A::delivery_pause_first>("automation.delivery_pause_first", Duration{10ms, 1h}, "Between the first two tries; doubles with each.");
+  key.operator()<&A::delivery_pause_max>("automation.delivery_pause_max", Duration{10ms, 24h}, "The longest pause between two tries.");
+  key.operator()<&A::delivery_time_max>("automation.delivery_timeout", Duration{100ms, 10min}, "One try.");
+}
+
 void add_limits(std::vector<Key<Settings>>& keys) {
   auto const limit = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc, Reload reload = Reload::yes) {
     add<&Settings::limits, Member>(keys, name, spec, reload, doc);
@@ -348,6 +384,7 @@ std::vector<Key<Settings>> const& settings_keys() {
     add_routing(all);
     add_conversations(all);
     add_process(all);
+    add_automation(all);
     add_limits(all);
     add_timeouts(all);
     add_log(all);

@@ -169,6 +169,21 @@ struct Flag {
   std::string print(bool value) const { return value ? "true" : "false"; }
 };
 
+// true or false, for a member that is an enum of two.
+template <class E>
+struct FlagOf {
+  E when_false, when_true;
+
+  std::string allowed() const { return Flag{}.allowed(); }
+  Problem read(E& out, RawValue const& value) const {
+    bool flag = false;
+    if (auto problem = Flag{}.read(flag, value)) return problem;
+    out = flag ? when_true : when_false;
+    return std::nullopt;
+  }
+  std::string print(E value) const { return Flag{}.print(value == when_true); }
+};
+
 template <class E, std::size_t N>
 struct Choice {
   std::array<std::pair<std::string_view, E>, N> names;

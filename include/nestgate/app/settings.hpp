@@ -17,6 +17,7 @@
 #include "nestgate/base/conversation_id.hpp"
 #include "nestgate/base/limits.hpp"
 #include "nestgate/base/secret.hpp"
+#include "nestgate/automation/settings.hpp"
 #include "nestgate/conversation/manager.hpp"
 #include "nestgate/http/route.hpp"
 #include "nestgate/identity/api_key.hpp"
@@ -94,6 +95,8 @@ struct Settings {
   std::vector<StaticRuntimeSettings> static_runtimes;
   runtime::ProcessSettings process;
   conversation::ManagerSettings conversations;
+  automation::Settings automation;
+  std::vector<std::string> completion_signing_key_files;  // as written; read into automation.webhook_signing_keys
   Limits limits;
   Timeouts timeouts;
   LogSettings log;
