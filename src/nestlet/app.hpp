@@ -1,0 +1,33 @@
+#pragma once
+
+#include <boost/json.hpp>
+#include <string>
+
+#include "nestlet/commands.hpp"
+#include "nestlet/net.hpp"
+#include "nestlet/session_keys.hpp"
+#include "nestlet/settings.hpp"
+
+namespace nestgate::nestlet {
+
+// Everything the one thread of the server touches while serving. Handlers get it by reference; it outlives them.
+struct App {
+  App(Executor on, Settings configured, SessionKeys accepted, std::vector<std::string> environment, ProcessGroups& groups)
+      : executor(on),
+        settings(std::move(configured)),
+        keys(std::move(accepted)),
+        commands(on, settings.limits, settings.workspace, std::move(environment), groups) {}
+
+  Executor executor;
+  Settings settings;
+  SessionKeys keys;
+  Clock::time_point started = Clock::now();
+  Clock::time_point last_activity = started;  // /server_info's idle_time (agent_server.md 1.1)
+  bool stopping = false;                      // answers close their connections
+  Feed sockets;                               // every websocket, to say goodbye
+  Commands commands;
+
+  void touch() { last_activity = Clock::now(); }
+};
+
+}  // namespace nestgate::nestlet

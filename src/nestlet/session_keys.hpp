@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nestgate/base/result.hpp"
+#include "nestgate/base/secret.hpp"
+
+namespace nestgate::nestlet {
+
+// The accepted session keys (agent_server.md 1.2). None at all: everything is open.
+class SessionKeys {
+ public:
+  SessionKeys() = default;
+  explicit SessionKeys(std::vector<Secret> keys) : keys_(std::move(keys)) {}
+
+  bool open() const noexcept { return keys_.empty(); }
+  // True for any accepted key, and for anything when open. Looks at every key, so that time tells nothing.
+  bool accept(std::string_view key) const noexcept;
+
+ private:
+  std::vector<Secret> keys_;
+};
+
+// OH_SESSION_API_KEYS_0, _1, ... or, without those, SESSION_API_KEY. Empty values do not count.
+SessionKeys keys_from_environment();
+// One key a line. The file is removed: the keys shall not lie about where a command can read them.
+// Faults: not_found (cannot be opened), bad_input (no key in it).
+Result<SessionKeys> keys_from_file(std::string const& path);
+
+// Removes the keys and OH_SECRET_KEY from this process's environment and overwrites the text where it stood, so that
+// neither children nor /proc/PID/environ show them.
+void scrub_environment();
+
+}  // namespace nestgate::nestlet
