@@ -46,6 +46,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
 
   void begin(std::string_view from_client, std::string_view from_nested) {
     if (!from_nested.empty()) take_from_nested(from_nested);
+    if (proxy_.draining()) on_drain();  // it was told to all before this one was there
     if (!from_client.empty() && state_ == State::open) take_from_client(from_client);
     if (state_ == State::open) {
       wait_for_nested();
@@ -71,7 +72,8 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     if (to_nested_ && now - last_to_nested_ >= timeouts.body_progress) {
       return end(TunnelEnd::nested_server, 1012, "the conversation's runtime takes nothing");
     }
-    bool const quiet = timeouts.tunnel_ping.count() != 0 && now - last_from_client_ >= timeouts.tunnel_ping;
+    // While the nested server takes nothing the client is not read: it could not be heard.
+    bool const quiet = timeouts.tunnel_ping.count() != 0 && now - last_from_client_ >= timeouts.tunnel_ping && !to_nested_;
     if (quiet && !pinged_ && !to_client_ && down_.at_boundary() && !down_.closed()) {
       std::string ping;
       http::append_frame(ping, http::Opcode::ping, "");
@@ -218,6 +220,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
       constexpr std::size_t tls_record_bytes = 16 * 1024;
       in_flight_.assign(rest.substr(0, tls_record_bytes));  // the backlog's string may move while the write goes on
       client_.async_write_some(asio::buffer(in_flight_), [self = Self(this)](error_code ec, std::size_t n) {
+        self->in_flight_ = {};
         if (self->state_ == State::finished || !self->to_client_) return;
         if (ec) return self->client_ended();
         self->sent_to_client(n);
@@ -232,6 +235,8 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     backlog.sent += n;
     count_backlog(-static_cast<std::int64_t>(n));
     if (n > 0) last_to_client_ = proxy_.internals().coarse_now();
+    // What has to reach the client before its close may be much: only one that takes nothing is cut.
+    if (n > 0 && state_ == State::closing) end_by_ = last_to_client_ + closing_time;
     constexpr std::size_t compact_bytes = 1024 * 1024;
     if (backlog.sent == backlog.bytes.size()) {
       to_client_.reset();
@@ -280,7 +285,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     client_closed_ = client_closed_ || up_.closed();
     proxy_.counters().client_bytes_in.add(bytes.size());
     auto const done = write_now(nested_.socket().native_handle(), bytes);
-    if (done.ec && !done.would_block()) return nested_ended();
+    if (done.ec && !done.would_block()) return nested_takes_no_more();
     if (done.bytes == bytes.size()) return;
     to_nested_ = std::make_unique<Backlog>(Backlog{std::string(bytes.substr(done.bytes)), 0, up_});
     last_to_nested_ = last_from_client_;
@@ -292,13 +297,23 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
       if (self->state_ != State::open || !self->to_nested_) return;
       if (ec) return self->nested_ended();
       auto const done = write_now(self->nested_.socket().native_handle(), self->to_nested_->rest());
-      if (done.ec && !done.would_block()) return self->nested_ended();
+      if (done.ec && !done.would_block()) return self->nested_takes_no_more();
       self->to_nested_->sent += done.bytes;
       if (done.bytes > 0) self->last_to_nested_ = self->proxy_.internals().coarse_now();
       if (!self->to_nested_->rest().empty()) return self->wait_to_write_nested();
       self->to_nested_.reset();
       self->wait_for_client();
     });
+  }
+
+  // What it said before it went, its close frame above all, is still there to be read.
+  void nested_takes_no_more() {
+    auto& scratch = proxy_.internals().scratch;
+    while (state_ == State::open) {
+      auto const got = read_now(nested_.socket().native_handle(), scratch.data(), scratch.size());
+      if (got.ec) return nested_ended();
+      take_from_nested({scratch.data(), got.bytes});
+    }
   }
 
   void client_ended() {
@@ -327,10 +342,14 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     if (to_client_) {
       // Whole frames that the client did not begin to get are dropped: it is told to come back and read again.
       auto const rest = to_client_->rest();
-      bool const at_boundary = to_client_->at_sent.at_boundary();
-      auto const kept = at_boundary ? 0 : to_client_->at_sent.to_boundary(rest);
+      auto kept = in_flight_.size();
       auto after = to_client_->at_sent;
       after.feed(rest.substr(0, kept));
+      if (!after.at_boundary()) {
+        auto const to_end = after.to_boundary(rest.substr(kept));
+        after.feed(rest.substr(kept, to_end));
+        kept += to_end;
+      }
       count_backlog(-static_cast<std::int64_t>(rest.size() - kept));
       to_client_->bytes.resize(to_client_->sent + kept);
       if (!after.at_boundary()) return finish();  // the frame's end never came: nothing of ours can follow
@@ -390,7 +409,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   std::unique_ptr<Backlog> to_client_, to_nested_;
   std::string held_close_;
   std::unique_ptr<std::array<char, 4096>> tls_read_;
-  std::string in_flight_;
+  std::string in_flight_;  // TLS: the front of the client's backlog, while it is being written
   Clock::time_point last_from_client_, last_data_, last_to_client_{}, last_to_nested_{}, end_by_{};
   std::optional<Clock::time_point> pinged_;
   State state_ = State::open;
