@@ -71,16 +71,16 @@ struct CoreSet::Worker {
   Task<> accept_unix(UnixAcceptor& door) {
     co_await accept_forever(door, [this](UnixSocket client) { proxy.serve(std::move(client)); });
   }
-  void close_doors() {
+  Task<> close_doors() {
     for (auto& door : tcp_doors) {
       close_door(door->acceptor, [this, &door](TcpSocket client) { serve(std::move(client), door->security); });
     }
     for (auto& door : unix_doors) {
       close_door(*door, [this](UnixSocket client) { proxy.serve(std::move(client)); });
     }
+    co_return;
   }
   Task<> drain(Clock::duration grace) {
-    close_doors();
     co_await proxy.drain(grace);
     core.tasks.stop();
     auto joined = co_await core.tasks.join();
@@ -178,6 +178,9 @@ void CoreSet::replace_config(Config const& config) {
 
 Task<> CoreSet::drain(Clock::duration grace) {
   if (!std::exchange(started_, false)) co_return;
+  // First every door, then the word to go: who comes again because one core said so must not meet another's open door
+  // that is about to close.
+  for (auto& worker : workers_) co_await call_on(worker->core, worker->close_doors());
   TaskGroup draining(control_.loop.get_executor());
   for (auto& worker : workers_) draining.spawn("drain", call_on(worker->core, worker->drain(grace)));
   auto drained = co_await draining.join();
