@@ -29,10 +29,7 @@ auto Session<Stream>::forward(Decision decision, std::size_t head_bytes) -> Task
 
   // What of the body came with the head. It is checked before anything goes upstream.
   std::string_view ready = in_.view().substr(head_bytes);
-  if (!take_request_body(ready)) {
-    auto const why = x_.request_refusal;
-    co_return co_await refuse_head(http::status_for(why), http::code_for(why), http::text_for(why));
-  }
+  if (!take_request_body(ready)) co_return co_await refuse_head(x_.request_refusal);
 
   for (;;) {
     auto const connected = co_await connect(target);
@@ -45,7 +42,7 @@ auto Session<Stream>::forward(Decision decision, std::size_t head_bytes) -> Task
       if (ec) co_return Next::close;
     }
     x_.sent = Clock::now();
-    set_phase(Phase::first_byte, x_.wants_stream ? std::chrono::milliseconds(0) : timeouts().first_byte);
+    set_phase(Phase::upload, timeouts().body_progress);
     std::string_view first = out_, second = ready;
     error_code sent;
     if (!write_at_once(lease_.socket(), first, second, sent)) {
@@ -55,7 +52,10 @@ auto Session<Stream>::forward(Decision decision, std::size_t head_bytes) -> Task
     ready = {};
     // A server that closed early may have said why: its answer is read whether or not the request went whole.
     Outcome outcome;
-    if (x_.request_done || sent) {
+    if (sent && timed_out_) {
+      outcome = no_answer();
+    } else if (x_.request_done || sent) {
+      await_first_byte();
       outcome = co_await relay_answer();
     } else {
       outcome = co_await relay_both_ways();
@@ -64,6 +64,7 @@ auto Session<Stream>::forward(Decision decision, std::size_t head_bytes) -> Task
       lease_.end();
       proxy_.counters().upstream_resent.add();
       x_.resendable = false;
+      x_.resent = true;
       continue;
     }
     co_return co_await finish_exchange(outcome);
@@ -150,11 +151,13 @@ auto Session<Stream>::take_request_body(std::string_view& bytes) -> bool {
   return true;
 }
 
-// An idle connection, or a new one. False: x_.failure says why.
+// An idle connection, or a new one, which a request that is sent again always gets. False: x_.failure says why.
 template <class Stream>
 auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
   auto& counters = proxy_.counters();
-  while (auto idle = target->take_idle(shared_.coarse_now(), timeouts().upstream_idle)) {
+  while (!x_.resent) {
+    auto idle = target->take_idle(shared_.coarse_now(), timeouts().upstream_idle);
+    if (!idle) break;
     if (!x_.resendable && upstream::peer_has_ended(idle->socket)) continue;
     x_.fresh = false;
     lease_ = Lease(proxy_, target, std::move(idle));
@@ -198,10 +201,7 @@ auto Session<Stream>::finish_exchange(Outcome outcome) -> Task<Next> {
     case Outcome::failed:
       lease_.end();
       if (x_.client_gone || stopping_) break;
-      if (x_.request_refusal != http::Refusal::none) {
-        auto const why = x_.request_refusal;
-        co_return co_await refuse_head(http::status_for(why), http::code_for(why), http::text_for(why));
-      }
+      if (x_.request_refusal != http::Refusal::none) co_return co_await refuse_head(x_.request_refusal);
       co_return co_await answer_failure(x_.failure, 0);
     case Outcome::cut:
     case Outcome::resend: break;
@@ -209,9 +209,17 @@ auto Session<Stream>::finish_exchange(Outcome outcome) -> Task<Next> {
   lease_.end();
   if (x_.status == 0) x_.status = x_.client_gone ? 499 : 502;
   end_request();
-  // The client must not take a cut answer for a whole one: where only the end of the connection tells, it is a reset.
-  if (outcome == Outcome::cut) socket_of(stream_).set_option(asio::socket_base::linger(true, 0), ignored_);
-  co_return Next::close;
+  if (outcome != Outcome::cut) co_return Next::close;
+  // The client must not take a cut answer for a whole one: where only the end of the connection tells, it is a reset, and
+  // no close_notify.
+  socket_of(stream_).set_option(asio::socket_base::linger(true, 0), ignored_);
+  co_return Next::cut;
+}
+
+// The request went whole, or the nested server takes no more of it.
+template <class Stream>
+auto Session<Stream>::await_first_byte() -> void {
+  set_phase(Phase::first_byte, x_.wants_stream ? std::chrono::milliseconds(0) : timeouts().first_byte);
 }
 
 // The request's body is still coming while the answer is awaited, which may come first.
@@ -249,11 +257,13 @@ auto Session<Stream>::pump_request() -> Task<> {
     if (piece.empty()) {
       char* const space = from.space(0);
       auto const wanted = chunked ? from.space_bytes() : std::min<std::uint64_t>(from.space_bytes(), x_.request_left);
+      x_.awaiting_client = true;
       auto [ec, n] = co_await stream_.async_read_some(asio::buffer(space, wanted), no_throw);
       if (ec) {
         if (!timed_out_ && ec != asio::error::operation_aborted) x_.client_gone = true;
         break;
       }
+      x_.awaiting_client = false;
       from.filled(n);
       piece = from.view();
     }
@@ -268,6 +278,7 @@ auto Session<Stream>::pump_request() -> Task<> {
     if (ec) break;  // the nested server wants no more; its answer says why
   }
   x_.pumping = false;
+  if (phase_ == Phase::upload && !timed_out_) await_first_byte();
   if (x_.client_gone || x_.request_refusal != http::Refusal::none || timed_out_) lease_.socket().close(ignored_);
 }
 
@@ -295,6 +306,7 @@ auto Session<Stream>::fail(unsigned status, std::string_view code, std::string_v
 
 template <class Stream>
 auto Session<Stream>::no_answer() -> Outcome {
+  if (timed_out_ && x_.awaiting_client) return fail(408, "body_timeout", "the request's body did not arrive in time");
   if (timed_out_) return fail(504, "runtime_timeout", "the conversation's runtime did not answer in time");
   if (up_.empty() && !x_.fresh && x_.resendable && !x_.answer_started) return Outcome::resend;
   return fail(502, "runtime_closed", "the conversation's runtime closed the connection before it answered");

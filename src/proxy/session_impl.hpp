@@ -24,6 +24,7 @@ struct ExchangeFailure {
   std::string_view code;
   std::string_view message;
   unsigned retry_after_s = 0;
+  std::string_view fields = {};  // further ones, whole lines
 };
 
 template <class Stream>
@@ -55,7 +56,7 @@ class Session final : public Watch {
     }
     auto next = Next::keep_alive;
     while (next == Next::keep_alive && !stopping_) next = co_await serve_request();
-    if (next == Next::handed_over || stopping_) co_return;
+    if (next == Next::handed_over || next == Next::cut || stopping_) co_return;
     if constexpr (!PlainStream<Stream>) {
       set_phase(Phase::linger, linger_time);
       auto [ec] = co_await stream_.async_shutdown(no_throw);
@@ -73,6 +74,7 @@ class Session final : public Watch {
     switch (phase_) {
       case Phase::connect:
       case Phase::first_byte: cancel_upstream(); break;
+      case Phase::upload:
       case Phase::relay:
         cancel_upstream();
         socket_of(stream_).cancel(ignored_);
@@ -83,7 +85,8 @@ class Session final : public Watch {
 
   void on_drain() override {
     // A request that is on its way to an idle connection is still answered, and told to close.
-    if (phase_ == Phase::idle) deadline_ = std::min(deadline_, shared_.coarse_now() + drain_idle_time);
+    if (phase_ == Phase::idle || phase_ == Phase::first_frame)
+      deadline_ = std::min(deadline_, shared_.coarse_now() + drain_idle_time);
   }
 
   void on_stop() override {
@@ -102,11 +105,12 @@ class Session final : public Watch {
     own,
     first_frame,
     connect,
+    upload,
     first_byte,
     relay,
     linger
   };
-  enum class Next : std::uint8_t { keep_alive, close, close_after_lingering, handed_over };
+  enum class Next : std::uint8_t { keep_alive, close, close_after_lingering, cut, handed_over };
   enum class Outcome : std::uint8_t { done, resend, failed, cut, upgraded };
 
   static constexpr std::chrono::milliseconds linger_time{1'000};
@@ -130,6 +134,8 @@ class Session final : public Watch {
     std::uint64_t request_left = 0;
     bool request_done = true;
     bool pumping = false;
+    bool awaiting_client = false;  // the next bytes of the body
+    bool resent = false;
     bool answer_started = false;
     bool reusable = false;
     http::Refusal request_refusal = http::Refusal::none;
@@ -170,7 +176,8 @@ class Session final : public Watch {
   AfterAnswer after_local_answer() const;
   Task<Next> send_local(LocalAnswer answer, AfterAnswer after);
   Task<Next> answer_failure(ExchangeFailure failure, std::size_t head_bytes);
-  Task<Next> refuse_head(unsigned status, std::string_view code, std::string_view message);
+  Task<Next> refuse_head(http::Refusal why);
+  Task<Next> refuse_head(ExchangeFailure failure);
   Task<Next> answer_probe(std::size_t head_bytes);
   void end_request();
   Task<error_code> write_client(std::string_view first, std::string_view second);
@@ -185,6 +192,7 @@ class Session final : public Watch {
   Task<bool> connect(upstream::TargetPtr target);
   Task<Next> finish_exchange(Outcome outcome);
   Task<Outcome> relay_both_ways();
+  void await_first_byte();
   Task<> relay_answer_into(Outcome& outcome);
   Task<> pump_request();
   bool take_more(std::string_view& piece);

@@ -39,7 +39,7 @@ auto Session<Stream>::close_websocket(std::uint16_t code, std::string_view reaso
   out_.clear();
   http::append_frame(out_, http::Opcode::close, http::close_payload(code, reason));
   auto const ec = co_await write_client(out_, {});
-  if (!ec) co_await linger();
+  static_cast<void>(ec);  // it may be gone already
 }
 
 // Final for an SDK client only when it is a close frame: an HTTP refusal would be tried again (agent_server.md 0.5).
@@ -52,7 +52,7 @@ auto Session<Stream>::refuse_websocket(std::uint16_t code, std::string_view reas
   x_.status = 101;
   if (!ec) co_await close_websocket(code, reason);
   end_request();
-  co_return Next::close;
+  co_return Next::close_after_lingering;
 }
 
 template <class Stream>
@@ -74,6 +74,7 @@ auto Session<Stream>::serve_first_frame(Decision decision, std::size_t head_byte
 
   // One limit in all: pings must not buy time.
   phase_time_ = timeouts().first_frame;
+  if (proxy_.draining()) on_drain();
   http::FirstMessage message(limits().first_frame_bytes_max);
   auto state = http::FirstMessage::State::incomplete;
   for (;;) {
@@ -97,6 +98,8 @@ auto Session<Stream>::serve_first_frame(Decision decision, std::size_t head_byte
     }
     in_.filled(n);
   }
+  if (state == http::FirstMessage::State::incomplete && proxy_.draining())
+    co_return co_await end_first_frame(1012, "the gateway restarts", Reject::overloaded);
   auto const key =
       state == http::FirstMessage::State::text ? codec::session_key_in_auth_frame(message.text()) : std::nullopt;
   if (!key) co_return co_await end_first_frame(4001, "Authentication failed", Reject::unauthorized);
@@ -119,7 +122,7 @@ auto Session<Stream>::end_first_frame(std::uint16_t code, std::string_view reaso
   proxy_.counters().rejected[static_cast<std::size_t>(reject)].add();
   co_await close_websocket(code, reason);
   end_request();
-  co_return Next::close;
+  co_return Next::close_after_lingering;
 }
 
 // Opens the nested server's websocket for a client that was accepted already and repeats its first frame there.
