@@ -1,0 +1,136 @@
+#pragma once
+
+// What tests of the control side share: one loop that stands for the control core, a scripted nested server, a provider
+// and a publisher that write down what they are told.
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <chrono>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "nestgate/net/task_group.hpp"
+#include "support/loopback.hpp"
+
+namespace nestgate::test {
+
+struct NoEnd : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The control core of a test: tasks run on the test's own thread, within `run`.
+class Control {
+ public:
+  asio::io_context& loop() { return loop_; }
+  Executor executor() { return loop_.get_executor(); }
+
+  template <class T>
+  T run(Task<T> task) {
+    std::optional<T> out;
+    run_until_done(into(std::move(task), out));
+    return std::move(*out);
+  }
+  void run(Task<> task) { run_until_done(std::move(task)); }
+
+  // Runs the loop until `holds`, which is asked after each handler.
+  void run_until(std::function<bool()> const& holds) {
+    loop_.restart();
+    auto const guard = asio::make_work_guard(loop_);
+    auto const end = Clock::now() + std::chrono::milliseconds(patience_ms);
+    while (!holds()) {
+      if (Clock::now() > end) throw NoEnd("the loop's patience is over");
+      loop_.run_one_for(std::chrono::milliseconds(50));
+    }
+  }
+
+ private:
+  template <class T>
+  static Task<> into(Task<T> task, std::optional<T>& out) {
+    out.emplace(co_await std::move(task));
+  }
+  void run_until_done(Task<> task) {
+    bool done = false;
+    std::exception_ptr bug;
+    auto on_end = [&done, &bug](std::exception_ptr thrown) {
+      done = true;
+      bug = thrown;
+    };
+    asio::co_spawn(executor(), quiet(std::move(task)), std::move(on_end));
+    run_until([&done] { return done; });
+    if (bug) std::rethrow_exception(bug);
+  }
+
+  asio::io_context loop_{1};
+};
+
+struct Request {
+  std::string method;
+  std::string target;
+  std::string head;
+  std::string body;
+  std::string value(std::string_view name) const { return field_value(head, name); }
+  std::string line() const { return method + " " + target; }
+};
+
+struct Reply {
+  unsigned status = 200;
+  std::string body = "{}";
+};
+
+// An HTTP server whose answers are decided by a function; every request is written down. The function is called on the
+// connection's thread, one at a time.
+class ScriptedServer {
+ public:
+  using Script = std::function<Reply(Request const&)>;
+  explicit ScriptedServer(Script script)
+      : script_(std::move(script)), server_([this](Connection& connection) { serve(connection); }) {}
+  ~ScriptedServer() { server_.stop(); }
+
+  std::uint16_t port() const { return server_.port(); }
+  asio::ip::tcp::endpoint endpoint() const { return {asio::ip::address_v4::loopback(), port()}; }
+  std::vector<Request> requests() const {
+    std::lock_guard const lock(mutex_);
+    return requests_;
+  }
+  std::vector<std::string> lines() const {
+    std::vector<std::string> out;
+    for (auto const& request : requests()) out.push_back(request.line());
+    return out;
+  }
+  void stop() { server_.stop(); }
+
+ private:
+  void serve(Connection& connection) {
+    Request request;
+    request.head = connection.read_until("\r\n\r\n");
+    auto const method_end = request.head.find(' ');
+    auto const target_end = request.head.find(' ', method_end + 1);
+    if (target_end == request.head.npos) return;
+    request.method = request.head.substr(0, method_end);
+    request.target = request.head.substr(method_end + 1, target_end - method_end - 1);
+    if (auto const length = request.value("content-length"); !length.empty()) request.body = connection.read_exactly(std::stoul(length));
+    Reply reply;
+    {
+      std::lock_guard const lock(mutex_);
+      requests_.push_back(request);
+      reply = script_(request);
+    }
+    if (reply.status == 0) return connection.reset();  // a peer that goes without an answer
+    connection.send("HTTP/1.1 " + std::to_string(reply.status) + " x\r\nContent-Type: application/json\r\nContent-Length: " +
+                    std::to_string(reply.body.size()) + "\r\n\r\n" + reply.body);
+  }
+
+  Script script_;
+  mutable std::mutex mutex_;
+  std::vector<Request> requests_;
+  Server server_;
+};
+
+}  // namespace nestgate::test

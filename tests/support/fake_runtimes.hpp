@@ -1,0 +1,72 @@
+#pragma once
+
+// Stand-ins for what surrounds the conversation manager.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "nestgate/conversation/directory.hpp"
+#include "nestgate/runtime/provider.hpp"
+#include "support/control.hpp"
+
+namespace nestgate::test {
+
+// Every "runtime" is one scripted server; what the provider is told is written down.
+class FakeProvider final : public runtime::RuntimeProvider {
+ public:
+  explicit FakeProvider(asio::ip::tcp::endpoint server) : server_(server) {}
+
+  std::string_view name() const noexcept override { return "fake"; }
+  Task<upstream::Outcome<runtime::Instance>> create(runtime::Spec spec, Deadline) override {
+    calls.push_back("create " + spec.id.text());
+    if (refusal) co_return *refusal;
+    alive.insert_or_assign(spec.id.canonical(), spec.epoch);
+    keys.push_back(std::string(spec.session_key.reveal()));
+    runtime::Instance instance;
+    instance.endpoint = server_;
+    co_return instance;
+  }
+  Task<> destroy(ConversationId id, runtime::Leftovers leftovers) override {
+    calls.push_back((leftovers == runtime::Leftovers::remove ? "remove " : "destroy ") + id.text());
+    alive.erase(id.canonical());
+    co_return;
+  }
+  Task<> close() override {
+    calls.push_back("close");
+    alive.clear();
+    co_return;
+  }
+  void die(ConversationId const& id, std::string reason) {
+    auto const epoch = alive.at(id.canonical());
+    alive.erase(id.canonical());
+    tell_end(id, epoch, std::move(reason));
+  }
+
+  std::optional<upstream::Failure> refusal;
+  std::vector<std::string> calls;
+  std::vector<std::string> keys;
+  std::map<std::string, Epoch> alive;
+
+ private:
+  asio::ip::tcp::endpoint server_;
+};
+
+class RecordingPublisher final : public conversation::DirectoryPublisher {
+ public:
+  Task<> publish(conversation::RuntimeRecordPtr record) override {
+    events.push_back(record->id.text() + " " + std::string(to_string(record->state)));
+    last = std::move(record);
+    co_return;
+  }
+  Task<> withdraw(ConversationId id, Epoch) override {
+    events.push_back(id.text() + " withdrawn");
+    co_return;
+  }
+  Task<> add_alias(ConversationId, ConversationId) override { co_return; }
+
+  std::vector<std::string> events;
+  conversation::RuntimeRecordPtr last;
+};
+
+}  // namespace nestgate::test

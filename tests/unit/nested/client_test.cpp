@@ -1,0 +1,213 @@
+#include "nestgate/nested/client.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "nested/messages.hpp"
+#include "support/control.hpp"
+
+namespace nestgate::nested {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Control;
+using test::Reply;
+using test::Request;
+using test::ScriptedServer;
+using testing::ElementsAre;
+
+Configuration configuration_of(std::initializer_list<std::string_view> parts) {
+  Configuration out;
+  for (auto const part : parts) {
+    if (part == "settings") out.settings_json = Secret(R"({"language":"en"})");
+    if (part == "tokens") {
+      GitToken github;
+      github.provider = "github";
+      github.token = Secret("gh");
+      GitToken gitlab;
+      gitlab.provider = "gitlab";
+      gitlab.token = Secret("gl");
+      gitlab.user_id = "u";
+      gitlab.host = "git.example.org";
+      out.git_tokens.push_back(std::move(github));
+      out.git_tokens.push_back(std::move(gitlab));
+    }
+    if (part == "secrets")
+      for (auto const* name : {"ONE", "TWO"}) {
+        CustomSecret secret;
+        secret.name = name;
+        secret.value = Secret("v");
+        secret.description = "d";
+        out.secrets.push_back(std::move(secret));
+      }
+  }
+  return out;
+}
+
+// A nested server whose answers to some request lines a test decides; 200 to all others.
+struct Nested {
+  std::map<std::string, Reply> replies;
+  ScriptedServer server{[this](Request const& request) {
+    auto const path = request.method + " " + request.target.substr(0, request.target.find('?'));
+    auto const found = replies.find(path);
+    return found == replies.end() ? Reply{} : found->second;
+  }};
+  Client client{server.endpoint(), Secret("key")};
+  Control control;
+};
+
+struct AgentServer : Nested {
+  AgentServer() {
+    replies = {{"POST /api/settings", {405, R"({"detail":"Method Not Allowed"})"}},
+               {"POST /api/add-git-providers", {404, R"({"detail":"Not Found"})"}},
+               {"POST /api/secrets", {404, R"({"detail":"Not Found"})"}}};
+  }
+};
+
+TEST(Configure, SpeaksTheOlderDialectInOrder) {
+  Nested nested;
+  auto const configuration = configuration_of({"settings", "tokens", "secrets"});
+  auto const dialect = nested.control.run(nested.client.configure(configuration, 20s));
+  ASSERT_TRUE(dialect) << dialect.error().reason;
+  EXPECT_EQ(*dialect, Dialect::older);
+  EXPECT_THAT(nested.server.lines(),
+              ElementsAre("POST /api/settings", "POST /api/add-git-providers", "POST /api/secrets", "POST /api/secrets"));
+  auto const sent = nested.server.requests();
+  EXPECT_EQ(sent[0].body, R"({"language":"en"})");
+  EXPECT_EQ(sent[1].body, R"({"provider_tokens":{"github":{"token":"gh","user_id":null,"host":null},)"
+                          R"("gitlab":{"token":"gl","user_id":"u","host":"git.example.org"}}})");
+  EXPECT_EQ(sent[2].body, R"({"name":"ONE","value":"v","description":"d"})");
+  for (auto const& request : sent) EXPECT_EQ(request.value("x-session-api-key"), "key");
+}
+
+TEST(Configure, ChangesToTheAgentServersDialectWhenTheFirstRouteIsMissing) {
+  AgentServer nested;
+  auto const configuration = configuration_of({"settings", "tokens", "secrets"});
+  auto const dialect = nested.control.run(nested.client.configure(configuration, 20s));
+  ASSERT_TRUE(dialect) << dialect.error().reason;
+  EXPECT_EQ(*dialect, Dialect::agent_server);
+  EXPECT_THAT(nested.server.lines(),
+              ElementsAre("POST /api/settings", "PATCH /api/settings", "PUT /api/settings/secrets", "PUT /api/settings/secrets",
+                          "PUT /api/settings/secrets", "PUT /api/settings/secrets"));
+  EXPECT_EQ(nested.server.requests()[2].body, R"({"name":"github_token","value":"gh","description":""})");
+}
+
+TEST(Configure, FindsTheDialectWithWhateverStepComesFirst) {
+  AgentServer by_tokens;
+  auto const tokens = configuration_of({"tokens"});
+  EXPECT_EQ(*by_tokens.control.run(by_tokens.client.configure(tokens, 20s)), Dialect::agent_server);
+  AgentServer by_secrets;
+  auto const secrets = configuration_of({"secrets"});
+  EXPECT_EQ(*by_secrets.control.run(by_secrets.client.configure(secrets, 20s)), Dialect::agent_server);
+  EXPECT_THAT(by_secrets.server.lines(), ElementsAre("POST /api/secrets", "PUT /api/settings/secrets", "PUT /api/settings/secrets"));
+}
+
+TEST(Configure, SendsNothingWhenThereIsNothingToSay) {
+  Nested nested;
+  Configuration const nothing;
+  EXPECT_EQ(*nested.control.run(nested.client.configure(nothing, 20s)), Dialect::unknown);
+  EXPECT_TRUE(nested.server.requests().empty());
+}
+
+TEST(Configure, TakesASecretThatExistsAlreadyAsSuccess) {
+  Nested nested;
+  nested.replies["POST /api/secrets"] = {400, R"({"message":"Secret ONE already exists"})"};
+  auto const configuration = configuration_of({"secrets"});
+  EXPECT_TRUE(nested.control.run(nested.client.configure(configuration, 20s)));
+  EXPECT_EQ(nested.server.requests().size(), 2U);
+}
+
+TEST(Configure, EndsAtTheFirstStepThatFailsWithItsNameAndWithoutTheAnswer) {
+  struct Case {
+    std::string line;
+    Reply reply;
+    std::string reason;
+    std::size_t requests;
+  };
+  Case const cases[] = {
+      {"POST /api/settings", {500, "secret gh echoed"}, "settings: the server answered 500", 1},
+      {"POST /api/add-git-providers", {401, "Invalid token gh"}, "git_provider_tokens: the server answered 401", 2},
+      {"POST /api/add-git-providers", {404, ""}, "git_provider_tokens: the server answered 404", 2},
+      {"POST /api/secrets", {400, "bad value v"}, "secrets: the server answered 400", 3},
+      {"POST /api/settings", {0, ""}, "settings: ", 1},
+  };
+  for (auto const& c : cases) {
+    Nested nested;
+    nested.replies[c.line] = c.reply;
+    auto const configuration = configuration_of({"settings", "tokens", "secrets"});
+    auto const done = nested.control.run(nested.client.configure(configuration, 20s));
+    ASSERT_FALSE(done) << c.line;
+    EXPECT_TRUE(done.error().reason.starts_with(c.reason)) << done.error().reason;
+    EXPECT_EQ(nested.server.requests().size(), c.requests) << c.line;
+  }
+}
+
+TEST(WaitAlive, AsksUntilTheServerSaysSo) {
+  int asked = 0;
+  ScriptedServer server([&asked](Request const&) { return ++asked < 4 ? Reply{503, ""} : Reply{}; });
+  Client client(server.endpoint(), Secret("key"));
+  EXPECT_TRUE(Control().run(client.wait_alive(Deadline::in(20s))));
+  EXPECT_EQ(asked, 4);
+}
+
+TEST(WaitAlive, SaysWhatItSawLastWhenTimeIsOver) {
+  ScriptedServer server([](Request const&) { return Reply{503, ""}; });
+  Client client(server.endpoint(), Secret("key"));
+  auto const alive = Control().run(client.wait_alive(Deadline::in(40ms)));
+  ASSERT_FALSE(alive);
+  EXPECT_EQ(alive.error().fault.kind, FaultKind::timed_out);
+  EXPECT_EQ(alive.error().reason, "ready: the server was not alive in time (last: /alive answers 503)");
+}
+
+TEST(Upload, SendsOnePartNamedFileToAnEncodedPath) {
+  Nested nested;
+  ASSERT_TRUE(nested.control.run(nested.client.upload("/tmp/a b+c", std::string("\x1f\x8b\0x", 4), Deadline::in(20s))));
+  auto const request = nested.server.requests().at(0);
+  EXPECT_EQ(request.line(), "POST /api/file/upload?path=%2Ftmp%2Fa%20b%2Bc");
+  auto const type = request.value("content-type");
+  ASSERT_TRUE(type.starts_with("multipart/form-data; boundary="));
+  auto const boundary = type.substr(std::string_view("multipart/form-data; boundary=").size());
+  EXPECT_EQ(request.body, "--" + boundary + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"upload\"\r\n" +
+                              "Content-Type: application/octet-stream\r\n\r\n" + std::string("\x1f\x8b\0x", 4) + "\r\n--" + boundary + "--\r\n");
+}
+
+TEST(Commands, AreStartedAndTheirNewestOutputIsFoundById) {
+  Nested nested;
+  nested.replies["POST /api/bash/start_bash_command"] = {200, R"({"kind":"BashCommand","id":"abc123","command":"x"})"};
+  EXPECT_EQ(*nested.control.run(nested.client.start("x", 600s, Deadline::in(20s))), "abc123");
+  EXPECT_EQ(nested.server.requests().at(0).body, R"({"command":"x","timeout":600})");
+
+  nested.replies["GET /api/bash/bash_events/search"] = {200, R"({"items":[],"next_page_id":null})"};
+  auto const none = nested.control.run(nested.client.newest_output("abc123", Deadline::in(20s)));
+  ASSERT_TRUE(none);
+  EXPECT_FALSE(none->has_value());
+  EXPECT_EQ(nested.server.requests().at(1).target,
+            "/api/bash/bash_events/search?kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=1&command_id__eq=abc123");
+
+  nested.replies["GET /api/bash/bash_events/search"] = {200, R"({"items":[{"exit_code":null,"stdout":"a","stderr":null}]})"};
+  auto const running = nested.control.run(nested.client.newest_output("abc123", Deadline::in(20s)));
+  EXPECT_FALSE(running->value().exit_code);
+  EXPECT_EQ(running->value().standard_output, "a");
+
+  nested.replies["GET /api/bash/bash_events/search"] = {200, R"({"items":[{"exit_code":-1,"stdout":"a","stderr":"b"}]})"};
+  auto const ended = nested.control.run(nested.client.newest_output("abc123", Deadline::in(20s)));
+  EXPECT_EQ(ended->value().exit_code, -1);
+  EXPECT_EQ(ended->value().standard_error, "b");
+}
+
+TEST(Commands, FailWhenTheAnswerHasAnotherShape) {
+  for (auto const* body : {"", "[]", "null", "{}", R"({"id":7})", R"({"items":{}})", R"({"items":[1]})"}) {
+    Nested nested;
+    nested.replies["POST /api/bash/start_bash_command"] = {200, body};
+    nested.replies["POST /api/bash/execute_bash_command"] = {200, body};
+    nested.replies["GET /api/bash/bash_events/search"] = {200, body};
+    EXPECT_FALSE(nested.control.run(nested.client.start("x", 1s, Deadline::in(20s)))) << body;
+    EXPECT_FALSE(nested.control.run(nested.client.execute("x", 1s, Deadline::in(20s)))) << body;
+    EXPECT_FALSE(nested.control.run(nested.client.newest_output("x", Deadline::in(20s)))) << body;
+  }
+}
+
+}  // namespace
+}  // namespace nestgate::nested
