@@ -42,10 +42,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
       progress();
     }
     auto const taken = take_own_body(request.body);
-    if (x_.request_refusal != http::Refusal::none) {
-      auto const why = x_.request_refusal;
-      co_return co_await refuse_head(http::status_for(why), http::code_for(why), http::text_for(why));
-    }
+    if (x_.request_refusal != http::Refusal::none) co_return co_await refuse_head(x_.request_refusal);
     in_.consume(taken);
     if (request.body.size() > body_max) co_return co_await refuse_own_body(0);
   }

@@ -24,7 +24,8 @@ auto Session<Stream>::serve_request() -> Task<Next> {
     if (ec) {
       if (timed_out_ && phase_ == Phase::head && !stopping_) {
         proxy_.counters().rejected[static_cast<std::size_t>(Reject::head_timeout)].add();
-        co_return co_await refuse_head(408, "head_timeout", "the request's head did not arrive in time");
+        ExchangeFailure const failure{408, "head_timeout", "the request's head did not arrive in time"};
+        co_return co_await refuse_head(failure);
       }
       co_return Next::close;
     }
@@ -34,7 +35,7 @@ auto Session<Stream>::serve_request() -> Task<Next> {
   begin_exchange();
   if (parsed.state == http::HeadParse::State::refused) {
     proxy_.counters().rejected[static_cast<std::size_t>(Reject::bad_request)].add();
-    co_return co_await refuse_head(http::status_for(parsed.why), http::code_for(parsed.why), http::text_for(parsed.why));
+    co_return co_await refuse_head(parsed.why);
   }
   note_request(head);
   Decision decision = decide(head, proxy_.config(), proxy_.directory(), shared_, proxy_.surroundings().own_routes);
@@ -58,7 +59,7 @@ template <class Stream>
 auto Session<Stream>::begin_exchange() -> void {
   x_.request_body = http::BodyKind::none;
   x_.request_done = true;
-  x_.pumping = x_.answer_started = x_.reusable = x_.client_gone = false;
+  x_.pumping = x_.awaiting_client = x_.resent = x_.answer_started = x_.reusable = x_.client_gone = false;
   x_.request_refusal = http::Refusal::none;
   x_.status = 0;
   x_.bytes_in = x_.bytes_out = x_.upstream_us = 0;
@@ -123,17 +124,23 @@ auto Session<Stream>::answer_failure(ExchangeFailure failure, std::size_t head_b
   LocalAnswer answer{failure.status};
   answer.body = body;
   answer.retry_after_s = failure.retry_after_s;
+  answer.fields = failure.fields;
   auto const after = after_local_answer();
   co_return co_await send_local(answer, after);
 }
 
+template <class Stream>
+auto Session<Stream>::refuse_head(http::Refusal why) -> Task<Next> {
+  ExchangeFailure const failure{http::status_for(why), http::code_for(why), http::text_for(why), 0, http::fields_for(why)};
+  return refuse_head(failure);
+}
+
 // What follows a head that was refused cannot be told apart from a body: the connection ends.
 template <class Stream>
-auto Session<Stream>::refuse_head(unsigned status, std::string_view code, std::string_view message) -> Task<Next> {
+auto Session<Stream>::refuse_head(ExchangeFailure failure) -> Task<Next> {
   if (request_id_.empty()) shared_.ids.append_request_id(request_id_);
   x_.client_keep_alive = false;
   x_.request_done = false;
-  ExchangeFailure const failure{status, code, message};
   co_return co_await answer_failure(failure, in_.size());
 }
 
