@@ -169,11 +169,25 @@ EntryPtr find_id(Directory const& directory, std::string_view id) {
   return text.empty() ? nullptr : directory.find(text);
 }
 
+std::string_view path_of(Route const& route) { return route.rest.substr(0, route.rest.find('?')); }
+
+// Nothing opened what a host or a prefix named. What was shown is read as for a further port wherever there could be one,
+// so that the answer does not tell which ids and ports there are.
+Decision deny_named(Route const& route, RequestHead const& head, Config const& config) {
+  auto const credentials = credentials_of(head, config, path_of(route), route.port != 0);
+  if (credentials.none() && http::is_health_probe(head.method, path_of(route))) {
+    Decision out;
+    out.kind = Decision::Kind::probe;
+    out.route = route.kind;
+    return out;
+  }
+  return deny(route.kind, head, credentials, route.id, config);
+}
+
 // Host and prefix name a runtime outright: what they name is served or denied, no later rule is asked.
 Decision serve_named(Route const& route, EntryPtr entry, RequestHead const& head, Config const& config) {
   bool const further_port = route.kind == RouteKind::host && route.port != 0;
-  auto const path = route.rest.substr(0, route.rest.find('?'));
-  auto const credentials = credentials_of(head, config, path, further_port);
+  auto const credentials = credentials_of(head, config, path_of(route), further_port);
   if (entry && opens(*entry, credentials)) {
     auto out = forward(route.kind, entry, credentials, route.rest);
     out.prefix = route.prefix;
@@ -185,13 +199,7 @@ Decision serve_named(Route const& route, EntryPtr entry, RequestHead const& head
     }
     return out;
   }
-  if (credentials.none() && !further_port && http::is_health_probe(head.method, path)) {
-    Decision out;
-    out.kind = Decision::Kind::probe;
-    out.route = route.kind;
-    return out;
-  }
-  return deny(route.kind, head, credentials, route.id, config);
+  return deny_named(route, head, config);
 }
 
 // A host port of a known runtime: its nested server's, or one that it declared.
@@ -199,17 +207,16 @@ Decision serve_port(Route const& route, RequestHead const& head, Config const& c
   auto const entry = directory.find_by_port(route.port);
   bool const nested_server = entry && entry->running() && entry->record().endpoint.port() == route.port;
   bool const declared = entry && !nested_server;
-  auto const path = route.rest.substr(0, route.rest.find('?'));
-  auto const credentials = credentials_of(head, config, path, declared);
+  auto const credentials = credentials_of(head, config, path_of(route), declared);
   if (!entry || !opens(*entry, credentials)) {
     // The platform's own health check comes without a key through this very path (nested_server.md 4.10).
-    if (nested_server && credentials.none() && http::is_health_probe(head.method, path)) {
+    if (nested_server && credentials.none() && http::is_health_probe(head.method, path_of(route))) {
       auto out = forward(route.kind, entry, credentials, route.rest);
       out.prefix = route.prefix;
       out.inject_key = false;
       return out;
     }
-    return deny(route.kind, head, credentials, {}, config);
+    return deny_named(route, head, config);
   }
   auto out = forward(route.kind, entry, credentials, route.rest);
   out.prefix = route.prefix;
@@ -243,7 +250,10 @@ Decision decide(RequestHead const& head, Config const& config, Directory const& 
       auto entry = find_id(directory, route->id);
       if (!entry && route->port != 0) {
         auto const whole = http::match_host_whole_label(rules, head.authority, head.target);
-        if (auto other = whole ? find_id(directory, whole->id) : nullptr) return serve_named(*whole, other, head, config);
+        auto other = whole ? find_id(directory, whole->id) : nullptr;
+        if (other && opens(*other, credentials_of(head, config, head.path, false))) {
+          return serve_named(*whole, std::move(other), head, config);
+        }
       }
       return serve_named(*route, std::move(entry), head, config);
     }
