@@ -75,6 +75,9 @@ class Gateway {
     done.get();
   }
 
+  void publish(conversation::RuntimeRecord record) {
+    run(cores_.publish(std::make_shared<conversation::RuntimeRecord>(std::move(record))));
+  }
   // Publishes a runtime that listens on `port` of loopback.
   void add(std::string_view id, std::uint16_t port, std::string owner = "alice",
            conversation::RuntimeState state = conversation::RuntimeState::running, std::uint64_t epoch = 1,

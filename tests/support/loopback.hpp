@@ -97,9 +97,12 @@ class Connection {
     if (::poll(&p, 1, wait_ms) <= 0) throw TimedOut("nothing came");
     std::string out(64 * 1024, '\0');
     auto const n = ::recv(fd_, out.data(), out.size(), 0);
+    reset_by_peer_ = n < 0;
     out.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
     return out;
   }
+  // Whether the last read met a reset instead of an orderly end.
+  bool reset_by_peer() const { return reset_by_peer_; }
   // Up to and with `mark`; what is behind stays. Shorter when the peer ended first.
   std::string read_until(std::string_view mark) {
     std::string out;
@@ -141,6 +144,7 @@ class Connection {
 
  private:
   int fd_;
+  bool reset_by_peer_ = false;
   std::string pending_;
 };
 
@@ -153,7 +157,8 @@ struct Answer {
 };
 
 inline bool same_ignoring_case(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return (x | 32) == (y | 32); });
+  return a.size() == b.size() &&
+         std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) { return (x | 32) == (y | 32); });
 }
 
 inline std::string field_value(std::string_view head, std::string_view name) {
@@ -204,7 +209,8 @@ class Server {
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     socklen_t size = sizeof at;
-    if (::bind(fd_, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(fd_, 1024) != 0) throw std::runtime_error("listen");
+    if (::bind(fd_, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(fd_, 1024) != 0)
+      throw std::runtime_error("listen");
     ::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &size);
     port_ = ntohs(at.sin_port);
     acceptor_ = std::thread([this] { accept_all(); });
