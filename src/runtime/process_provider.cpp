@@ -51,6 +51,7 @@ struct ProcessProvider::Runtime {
   ChildProcess child;
   OutputLog log;
   Timer ended;  // cancelled when the child is reaped
+  bool output_is_final = false;  // the child is reaped: nothing of its own comes any more
   bool is_reaped = false;
   bool end_was_asked = false;
 };
@@ -79,7 +80,6 @@ Task<Outcome<Instance>> ProcessProvider::create(Spec spec, Deadline) {
   if (!launched) co_return launched.error();
   RuntimePtr runtime = *launched;
   runtimes_.emplace(runtime->id.canonical(), runtime);
-  tasks_.spawn("runtime.pump", pump(runtime));
   tasks_.spawn("runtime.watch", watch(runtime));
   Instance instance;
   instance.endpoint = asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), runtime->port.port());
@@ -122,32 +122,36 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
                                    OutputLog(folder / "output.log", settings_.output_bytes_max));
 }
 
-// Ends with the output, or when the watcher closes it: a command that outlived its server may hold it open.
+// Ends with the output, or once the child is reaped with what is in the pipe by then: a command that outlived its server
+// may hold the other end open.
 Task<> ProcessProvider::pump(RuntimePtr runtime) {
+  auto& output = runtime->child.output();
   std::array<char, 16 * 1024> buffer;
-  for (;;) {
-    auto [ec, size] = co_await runtime->child.output().async_read_some(asio::buffer(buffer), no_throw);
-    if (ec) co_return;
+  while (!runtime->output_is_final) {
+    auto [ec, size] = co_await output.async_read_some(asio::buffer(buffer), no_throw);
     runtime->log.append(std::string_view(buffer.data(), size));
+    if (ec && ec != asio::error::operation_aborted) co_return;
+  }
+  error_code ec;
+  output.non_blocking(true, ec);
+  for (std::uint64_t left = settings_.output_bytes_max; !ec && left > 0;) {
+    auto const size = output.read_some(asio::buffer(buffer), ec);
+    runtime->log.append(std::string_view(buffer.data(), size));
+    left -= std::min<std::uint64_t>(left, size);
   }
 }
 
 Task<> ProcessProvider::watch(RuntimePtr runtime) {
+  TaskGroup pumps(tasks_.executor());
+  pumps.spawn("runtime.pump", pump(runtime));
   auto ended = co_await runtime->child.ended();
   NESTGATE_INVARIANT(ended, "the provider is closed by ending its children, not by cancelling their watchers");
   std::string reason = runtime->child.reap();
   error_code ignored;
-  auto& output = runtime->child.output();
-  output.non_blocking(true, ignored);
-  std::array<char, 16 * 1024> buffer;
-  std::uint64_t left = settings_.output_bytes_max;  // whoever still holds the other end cannot keep us here
-  while (left > 0) {
-    auto const size = output.read_some(asio::buffer(buffer), ignored);
-    if (ignored || size == 0) break;
-    runtime->log.append(std::string_view(buffer.data(), size));
-    left -= std::min<std::uint64_t>(left, size);
-  }
-  output.close(ignored);
+  runtime->output_is_final = true;
+  runtime->child.output().cancel(ignored);
+  auto joined = co_await pumps.join();
+  runtime->child.output().close(ignored);
   runtime->is_reaped = true;
   runtimes_.erase(runtime->id.canonical());
   runtime->ended.cancel();

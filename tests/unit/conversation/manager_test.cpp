@@ -1,0 +1,317 @@
+#include "nestgate/conversation/manager.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "support/control.hpp"
+#include "support/fake_runtimes.hpp"
+
+namespace nestgate::conversation {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Control;
+using test::FakeProvider;
+using test::RecordingPublisher;
+using test::Reply;
+using test::Request;
+using test::ScriptedServer;
+using testing::ElementsAre;
+
+constexpr std::string_view secret = "0123456789abcdef0123456789abcdef";
+
+ConversationId id_of(std::string_view text) { return ConversationId::parse(text).value(); }
+
+std::shared_ptr<identity::KeyRing const> ring_of(std::string_view text = secret) {
+  std::vector<Secret> secrets;
+  secrets.emplace_back(std::string(text));
+  return std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
+}
+
+identity::Principal user(std::string name) { return {name, identity::Role::user, name}; }
+
+nested::Configuration full_configuration() {
+  nested::Configuration out;
+  out.settings_json = Secret(R"({"llm_model":"m"})");
+  nested::GitToken token;
+  token.provider = "github";
+  token.token = Secret("ghp_x");
+  out.git_tokens.push_back(std::move(token));
+  nested::CustomSecret custom;
+  custom.name = "NAME";
+  custom.value = Secret("value");
+  out.secrets.push_back(std::move(custom));
+  return out;
+}
+
+// A nested server that takes everything, save what `faults` says for a request line.
+class ConversationManager : public testing::Test {
+ protected:
+  ~ConversationManager() override { close(); }
+
+  void close() {
+    if (manager_) control.run(manager_->stop_all());
+    manager_.reset();
+  }
+  Manager& manager() {
+    if (!manager_) {
+      auto provider_owned = std::make_unique<FakeProvider>(server.endpoint());
+      provider = provider_owned.get();
+      manager_ = std::make_unique<Manager>(control.executor(), std::move(provider_owned), publisher, ring_of(), settings);
+    }
+    return *manager_;
+  }
+  Outcome<Started> start(std::string_view id, std::string owner = "alice", nested::Configuration configuration = {}) {
+    StartRequest request;
+    if (!id.empty()) request.id = id_of(id);
+    request.by = user(std::move(owner));
+    request.configuration = std::move(configuration);
+    return control.run(manager().start(std::move(request)));
+  }
+
+  std::map<std::string, Reply> faults;
+  ScriptedServer server{[this](Request const& request) {
+    auto const fault = faults.find(request.line());
+    return fault == faults.end() ? Reply{} : fault->second;
+  }};
+  Control control;
+  RecordingPublisher publisher;
+  ManagerSettings settings;
+  FakeProvider* provider = nullptr;
+
+ private:
+  std::unique_ptr<Manager> manager_;
+};
+
+TEST_F(ConversationManager, ConfiguresInOrderBeforeItPublishesAsRunning) {
+  auto const started = start("c1", "alice", full_configuration());
+  ASSERT_TRUE(started) << started.error().reason;
+  EXPECT_EQ(started->what, Started::What::made);
+  EXPECT_EQ(started->view.state, RuntimeState::running);
+  EXPECT_EQ(started->view.owner, "alice");
+  EXPECT_EQ(started->view.session_key, ring_of()->derive(id_of("c1")));
+  EXPECT_THAT(server.lines(), ElementsAre("GET /alive", "POST /api/settings", "POST /api/add-git-providers", "POST /api/secrets"));
+  EXPECT_THAT(publisher.events, ElementsAre("c1 starting", "c1 running"));
+  EXPECT_EQ(publisher.last->endpoint, server.endpoint());
+  EXPECT_EQ(publisher.last->session_key, ring_of()->derive(id_of("c1")));
+  for (auto const& request : server.requests()) EXPECT_EQ(request.value("x-session-api-key"), provider->keys.at(0));
+}
+
+TEST_F(ConversationManager, MakesAnIdWhenNoneIsGiven) {
+  auto const started = start("");
+  ASSERT_TRUE(started);
+  EXPECT_TRUE(started->view.id.is_uuid());
+}
+
+TEST_F(ConversationManager, ReleasesTheRuntimeAndKeepsTheReasonWhicheverStepFails) {
+  struct Case {
+    std::string request;
+    std::string reason;
+  };
+  settings.ready_time_max = 50ms;
+  Case const cases[] = {{"GET /alive", "ready: the server was not alive in time (last: /alive answers 500)"},
+                        {"POST /api/settings", "settings: the server answered 500"},
+                        {"POST /api/add-git-providers", "git_provider_tokens: the server answered 500"},
+                        {"POST /api/secrets", "secrets: the server answered 500"}};
+  int n = 0;
+  for (auto const& c : cases) {
+    faults = {{c.request, Reply{500, "ghp_x leaks here"}}};
+    std::string const id = "c" + std::to_string(++n);
+    auto const started = start(id, "alice", full_configuration());
+    ASSERT_FALSE(started) << c.request;
+    EXPECT_EQ(started.error().reason, c.reason);
+    EXPECT_TRUE(provider->alive.empty()) << c.request;
+    EXPECT_EQ(provider->calls.back(), "destroy " + id);
+    auto const view = manager().find(id_of(id));
+    EXPECT_EQ(view->state, RuntimeState::error);
+    EXPECT_EQ(view->reason, c.reason);
+    EXPECT_TRUE(view->session_key.empty());
+    EXPECT_EQ(publisher.events.back(), id + " error");
+  }
+}
+
+TEST_F(ConversationManager, SaysWhyTheProviderRefused) {
+  manager();
+  provider->refusal = Failure{Fault{FaultKind::overloaded}, "create: all 2 runtimes are in use"};
+  auto const started = start("c1");
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.error().fault.kind, FaultKind::overloaded);
+  EXPECT_EQ(started.error().reason, "create: all 2 runtimes are in use");
+}
+
+TEST_F(ConversationManager, StartsAnewWhatIsInErrorWithAHigherEpoch) {
+  faults = {{"POST /api/settings", Reply{500, ""}}};
+  ASSERT_FALSE(start("c1", "alice", full_configuration()));
+  auto const first = manager().find(id_of("c1"))->epoch;
+  faults.clear();
+  auto const again = start("c1", "alice", full_configuration());
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->what, Started::What::joined);
+  EXPECT_GT(again->view.epoch, first);
+}
+
+TEST_F(ConversationManager, JoinsASecondStartOfTheSameIdWhateverFormItHas) {
+  auto const both = [](Manager& m, std::vector<Started>& out) -> Task<> {
+    TaskGroup group(co_await asio::this_coro::executor);
+    auto const one = [](Manager& inner, std::string id, std::vector<Started>& into) -> Task<> {
+      StartRequest request;
+      request.id = id_of(id);
+      request.by = user("alice");
+      auto started = co_await inner.start(std::move(request));
+      EXPECT_TRUE(started);
+      if (started) into.push_back(std::move(*started));
+    };
+    group.spawn("first", one(m, "9eba03e68cc24c3daa8a225f0e79e062", out));
+    group.spawn("second", one(m, "9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062", out));
+    auto joined = co_await group.join();
+    EXPECT_TRUE(joined);
+  };
+  std::vector<Started> started;
+  control.run(both(manager(), started));
+  ASSERT_EQ(started.size(), 2U);
+  EXPECT_EQ(started[0].view.epoch, started[1].view.epoch);
+  EXPECT_EQ(started[0].view.session_key, started[1].view.session_key);
+  EXPECT_NE(started[0].what, started[1].what);
+  EXPECT_THAT(provider->calls, ElementsAre("create 9eba03e68cc24c3daa8a225f0e79e062"));
+}
+
+TEST_F(ConversationManager, RefusesTheIdOfSomeoneElse) {
+  ASSERT_TRUE(start("c1", "alice"));
+  auto const other = start("c1", "bob");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().fault.kind, FaultKind::conflict);
+}
+
+TEST_F(ConversationManager, EndsAStartAtOnceWhenTheRuntimeDies) {
+  faults = {{"GET /alive", Reply{503, ""}}};
+  std::optional<Outcome<Started>> started;
+  auto const go = [](Manager& m, std::optional<Outcome<Started>>& out) -> Task<> {
+    StartRequest request;
+    request.id = id_of("c1");
+    request.by = user("alice");
+    out.emplace(co_await m.start(std::move(request)));
+  };
+  TaskGroup group(control.executor());
+  group.spawn("start", go(manager(), started));
+  control.run_until([this] { return !server.requests().empty(); });
+  provider->die(id_of("c1"), "exited with status 3");
+  control.run_until([&started] { return started.has_value(); });
+  ASSERT_FALSE(*started);
+  EXPECT_EQ(started->error().reason, "ready: the runtime exited with status 3");
+  EXPECT_EQ(manager().find(id_of("c1"))->state, RuntimeState::error);
+}
+
+TEST_F(ConversationManager, StopsAStartThatIsUnderWay) {
+  faults = {{"GET /alive", Reply{503, ""}}};
+  std::optional<Outcome<Started>> started;
+  auto const go = [](Manager& m, std::optional<Outcome<Started>>& out) -> Task<> {
+    StartRequest request;
+    request.id = id_of("c1");
+    request.by = user("alice");
+    out.emplace(co_await m.start(std::move(request)));
+  };
+  TaskGroup group(control.executor());
+  group.spawn("start", go(manager(), started));
+  control.run_until([this] { return !server.requests().empty(); });
+  auto const stopped = control.run(manager().stop(id_of("c1")));
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(stopped->state, RuntimeState::stopped);
+  EXPECT_TRUE(provider->alive.empty());
+  control.run_until([&started] { return started.has_value(); });
+  EXPECT_EQ(started->error().fault.kind, FaultKind::conflict);
+}
+
+TEST_F(ConversationManager, PublishesErrorWhenARunningRuntimeDies) {
+  ASSERT_TRUE(start("c1"));
+  provider->die(id_of("c1"), "killed by signal 9");
+  control.run_until([this] { return publisher.events.back() == "c1 error"; });
+  auto const view = manager().find(id_of("c1"));
+  EXPECT_EQ(view->state, RuntimeState::error);
+  EXPECT_EQ(view->reason, "the runtime killed by signal 9");
+  EXPECT_EQ(manager().stats().deaths.read(), 1U);
+}
+
+TEST_F(ConversationManager, StopsByTheGracefulCallOfTheOlderDialectFirst) {
+  ASSERT_TRUE(start("c1", "alice", full_configuration()));
+  auto const stopped = control.run(manager().stop(id_of("c1")));
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(stopped->state, RuntimeState::stopped);
+  EXPECT_EQ(server.lines().back(), "POST /api/conversations/c1/stop");
+  EXPECT_EQ(provider->calls.back(), "destroy c1");
+  EXPECT_THAT(publisher.events, ElementsAre("c1 starting", "c1 running", "c1 stopping", "c1 stopped"));
+  EXPECT_TRUE(control.run(manager().stop(id_of("c1")))) << "a second stop is success";
+}
+
+TEST_F(ConversationManager, ForgetsWhatIsRemovedAndItsFiles) {
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(control.run(manager().remove(id_of("c1"))));
+  EXPECT_FALSE(manager().find(id_of("c1")));
+  EXPECT_EQ(provider->calls.back(), "remove c1");
+  EXPECT_EQ(publisher.events.back(), "c1 withdrawn");
+  EXPECT_EQ(control.run(manager().remove(id_of("c1"))).error().fault.kind, FaultKind::not_found);
+  std::int64_t known = 0;
+  for (auto const& gauge : manager().stats().runtimes) known += gauge.read();
+  EXPECT_EQ(known, 0);
+}
+
+TEST_F(ConversationManager, PublishesStaticRuntimesWithTheirPortsAndNeverEndsThem) {
+  StaticRuntime fixed{id_of("s1"), "http://localhost:9001", std::nullopt, {{"vscode", std::uint16_t{8001}}}};
+  ASSERT_TRUE(control.run(manager().add_static(std::move(fixed))));
+  EXPECT_THAT(publisher.events, ElementsAre("s1 running"));
+  EXPECT_EQ(publisher.last->endpoint.port(), 9001);
+  ASSERT_EQ(publisher.last->ports.size(), 1U);
+  EXPECT_EQ(publisher.last->ports[0].endpoint.port(), 8001);
+  EXPECT_EQ(publisher.last->session_key, ring_of()->derive(id_of("s1")));
+  EXPECT_EQ(control.run(manager().stop(id_of("s1"))).error().fault.kind, FaultKind::conflict);
+  close();
+  EXPECT_EQ(publisher.events.size(), 1U);
+}
+
+TEST_F(ConversationManager, GivesAStaticRuntimeItsOwnKeyOnly) {
+  StaticRuntime fixed{id_of("s1"), "http://127.0.0.1:9001", Secret("own-key"), {}};
+  ASSERT_TRUE(control.run(manager().add_static(std::move(fixed))));
+  EXPECT_TRUE(publisher.last->session_key.equals("own-key"));
+  ASSERT_EQ(publisher.last->accepted_keys.size(), 1U);
+  EXPECT_TRUE(publisher.last->accepted_keys[0].equals("own-key"));
+}
+
+TEST_F(ConversationManager, RefusesAStaticRuntimeThatCannotBeReached) {
+  for (auto const* url : {"https://h", "http://h/path", "h:1", "http://h?x=1"}) {
+    StaticRuntime fixed{id_of("s1"), url, std::nullopt, {}};
+    auto const added = control.run(manager().add_static(std::move(fixed)));
+    ASSERT_FALSE(added) << url;
+    EXPECT_EQ(added.error().reason, "runtime.static 's1': url: must be http://host:port");
+  }
+}
+
+TEST_F(ConversationManager, AcceptsOldAndNewKeysAfterTheSecretsWereReplaced) {
+  ASSERT_TRUE(start("c1"));
+  auto const old_key = ring_of()->derive(id_of("c1"));
+  auto const fresh = ring_of("ffffffffffffffffffffffffffffffff");
+  control.run(manager().replace_keys(fresh));
+  auto const& record = *publisher.last;
+  EXPECT_EQ(record.session_key, old_key) << "the runtime keeps what it was started with";
+  ASSERT_EQ(record.accepted_keys.size(), 2U);
+  EXPECT_EQ(record.accepted_keys[0], fresh->derive(id_of("c1")));
+  EXPECT_EQ(record.accepted_keys[1], old_key);
+}
+
+TEST_F(ConversationManager, RefusesConversationsBeyondItsLimit) {
+  settings.conversations_max = 1;
+  ASSERT_TRUE(start("c1"));
+  auto const second = start("c2");
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().fault.kind, FaultKind::overloaded);
+  EXPECT_NE(second.error().reason.find("all 1 conversations"), std::string::npos);
+}
+
+TEST_F(ConversationManager, EndsAllAtShutdownAndRefusesStartsAfterwards) {
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(start("c2"));
+  control.run(manager().stop_all());
+  EXPECT_TRUE(provider->alive.empty());
+  EXPECT_EQ(start("c3").error().fault.kind, FaultKind::unavailable);
+}
+
+}  // namespace
+}  // namespace nestgate::conversation
