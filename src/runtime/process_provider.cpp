@@ -150,7 +150,7 @@ Task<> ProcessProvider::watch(RuntimePtr runtime) {
   error_code ignored;
   runtime->output_is_final = true;
   runtime->child.output().cancel(ignored);
-  auto joined = co_await pumps.join();
+  [[maybe_unused]] auto joined = co_await pumps.join();
   runtime->child.output().close(ignored);
   runtime->is_reaped = true;
   runtimes_.erase(runtime->id.canonical());
