@@ -255,7 +255,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     } else {
       if (!tls_read_) tls_read_ = std::make_unique<std::array<char, 4096>>();
       client_.async_read_some(asio::buffer(*tls_read_), [self = Self(this)](error_code ec, std::size_t n) {
-        if (self->state_ == State::lingering) return self->on_lingering_read(ec);
+        if (self->state_ == State::lingering) return self->on_lingering_read({self->tls_read_->data(), n}, ec);
         if (self->state_ != State::open) return;
         if (ec) return self->client_ended();
         self->take_from_client({self->tls_read_->data(), n});
@@ -269,7 +269,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     auto& scratch = proxy_.internals().scratch;
     auto const got = ec ? DirectIo{0, ec} : read_now(socket_of(client_).native_handle(), scratch.data(), scratch.size());
     bool const over = got.ec && !got.would_block();
-    if (state_ == State::lingering) return on_lingering_read(over ? got.ec : error_code{});
+    if (state_ == State::lingering) return on_lingering_read({scratch.data(), got.bytes}, over ? got.ec : error_code{});
     if (state_ != State::open) return;
     if (over) return client_ended();
     if (got.bytes > 0) take_from_client({scratch.data(), got.bytes});
@@ -369,8 +369,10 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     if constexpr (plain) wait_for_client();
   }
 
-  void on_lingering_read(error_code ec) {
-    if (ec) return finish();
+  // With the client's own close frame the closing handshake is done.
+  void on_lingering_read(std::string_view bytes, error_code ec) {
+    bool const understood = up_.feed(bytes);
+    if (ec || (understood && up_.closed() && up_.at_boundary())) return finish();
     wait_for_client();
   }
 
