@@ -87,6 +87,7 @@ template <class Stream>
 std::optional<Frame> read_frame(Stream& from) {
   Frame out;
   auto take = [&](std::size_t n) {
+    if (n == 0) return std::optional(std::string());
     auto const piece = from.read_exactly(n);
     out.wire += piece;
     return piece.size() == n ? std::optional(piece) : std::nullopt;
