@@ -41,7 +41,7 @@ CODE = [
 GCC12 = [
     Rule("co-await-conditional", r"\?", "g++ 12: no ?: in a statement with co_await"),
     Rule("co-await-aggregate", r"co_await\b.*(\(|,)\s*\{(?!\s*\})|co_await\b.*[(,]\s*[\w:]*\b[A-Z]\w*\{[^}]", "g++ 12: name the aggregate on the line before"),
-    Rule("co-await-lambda", r"co_await\b.*\[(?!this\])[^\]&]*\w[^\]]*\]\s*\(", "g++ 12: name the capturing lambda on the line before"),
+    Rule("co-await-lambda", r"co_await\b.*\[(?!(this|&\w*)(\s*,\s*(this|&\w+))*\])[^\]]*\w[^\]]*\]\s*\(", "g++ 12: name the capturing lambda on the line before"),
 ]
 
 # On any text of ours, comments included.

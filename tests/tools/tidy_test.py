@@ -55,6 +55,7 @@ class Tidy(unittest.TestCase):
             "if (!(co_await f(ns::g()))) {\n  return a ? b : c;\n}\n"
             "for (;;) {\n  co_await next();\n}\n"
             "co_await write(out, {});\nco_await write(out, [this](int n) { progress(n); });\n"
+            "co_await each(door, [this, &door](int n) { serve(n, door); });\n"
             "co_await answer(stream, keep ? Keep::yes : Keep::no);\n"))
 
     def test_a_reason_on_the_line_or_above_excuses_it_and_nothing_else_does(self):
