@@ -118,7 +118,7 @@ class Connection {
     }
   }
   std::string read_exactly(std::size_t n) {
-    std::string out;
+    std::string out = std::exchange(pending_, {});
     while (out.size() < n) {
       auto more = read_some();
       if (more.empty()) return out;
