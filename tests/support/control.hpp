@@ -5,9 +5,9 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <chrono>
-#include <deque>
 #include <exception>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -84,14 +84,26 @@ struct Reply {
   std::string body = "{}";
 };
 
-// An HTTP server whose answers are decided by a function; every request is written down. The function is called on the
-// connection's thread, one at a time.
+// An HTTP server that writes down every request. Its answers stand in a table by method and path ("POST /api/x"), or are
+// decided by a function, which is called on the connection's thread, one at a time. What neither knows gets 200 and {}.
 class ScriptedServer {
  public:
   using Script = std::function<Reply(Request const&)>;
-  explicit ScriptedServer(Script script)
-      : script_(std::move(script)), server_([this](Connection& connection) { serve(connection); }) {}
+  ScriptedServer() : server_([this](Connection& connection) { serve(connection); }) {}
+  explicit ScriptedServer(Script script) : ScriptedServer() {
+    std::lock_guard const lock(mutex_);
+    script_ = std::move(script);
+  }
   ~ScriptedServer() { server_.stop(); }
+
+  void on(std::string line, Reply reply) {
+    std::lock_guard const lock(mutex_);
+    table_.insert_or_assign(std::move(line), std::move(reply));
+  }
+  void forget_replies() {
+    std::lock_guard const lock(mutex_);
+    table_.clear();
+  }
 
   std::uint16_t port() const { return server_.port(); }
   asio::ip::tcp::endpoint endpoint() const { return {asio::ip::address_v4::loopback(), port()}; }
@@ -120,15 +132,21 @@ class ScriptedServer {
     {
       std::lock_guard const lock(mutex_);
       requests_.push_back(request);
-      reply = script_(request);
+      auto const found = table_.find(request.method + " " + request.target.substr(0, request.target.find('?')));
+      if (found != table_.end()) {
+        reply = found->second;
+      } else if (script_) {
+        reply = script_(request);
+      }
     }
     if (reply.status == 0) return connection.reset();  // a peer that goes without an answer
     connection.send("HTTP/1.1 " + std::to_string(reply.status) + " x\r\nContent-Type: application/json\r\nContent-Length: " +
                     std::to_string(reply.body.size()) + "\r\n\r\n" + reply.body);
   }
 
+  mutable std::mutex mutex_;  // guards the three below
   Script script_;
-  mutable std::mutex mutex_;
+  std::map<std::string, Reply> table_;
   std::vector<Request> requests_;
   Server server_;
 };

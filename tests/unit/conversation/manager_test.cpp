@@ -14,7 +14,6 @@ using test::Control;
 using test::FakeProvider;
 using test::RecordingPublisher;
 using test::Reply;
-using test::Request;
 using test::ScriptedServer;
 using testing::ElementsAre;
 
@@ -44,7 +43,6 @@ nested::Configuration full_configuration() {
   return out;
 }
 
-// A nested server that takes everything, save what `faults` says for a request line.
 class ConversationManager : public testing::Test {
  protected:
   ~ConversationManager() override { close(); }
@@ -69,11 +67,7 @@ class ConversationManager : public testing::Test {
     return control.run(manager().start(std::move(request)));
   }
 
-  std::map<std::string, Reply> faults;
-  ScriptedServer server{[this](Request const& request) {
-    auto const fault = faults.find(request.line());
-    return fault == faults.end() ? Reply{} : fault->second;
-  }};
+  ScriptedServer server;
   Control control;
   RecordingPublisher publisher;
   ManagerSettings settings;
@@ -115,7 +109,8 @@ TEST_F(ConversationManager, ReleasesTheRuntimeAndKeepsTheReasonWhicheverStepFail
                         {"POST /api/secrets", "secrets: the server answered 500"}};
   int n = 0;
   for (auto const& c : cases) {
-    faults = {{c.request, Reply{500, "ghp_x leaks here"}}};
+    server.forget_replies();
+    server.on(c.request, Reply{500, "ghp_x leaks here"});
     std::string const id = "c" + std::to_string(++n);
     auto const started = start(id, "alice", full_configuration());
     ASSERT_FALSE(started) << c.request;
@@ -140,10 +135,10 @@ TEST_F(ConversationManager, SaysWhyTheProviderRefused) {
 }
 
 TEST_F(ConversationManager, StartsAnewWhatIsInErrorWithAHigherEpoch) {
-  faults = {{"POST /api/settings", Reply{500, ""}}};
+  server.on("POST /api/settings", Reply{500, ""});
   ASSERT_FALSE(start("c1", "alice", full_configuration()));
   auto const first = manager().find(id_of("c1"))->epoch;
-  faults.clear();
+  server.forget_replies();
   auto const again = start("c1", "alice", full_configuration());
   ASSERT_TRUE(again);
   EXPECT_EQ(again->what, Started::What::joined);
@@ -183,7 +178,7 @@ TEST_F(ConversationManager, RefusesTheIdOfSomeoneElse) {
 }
 
 TEST_F(ConversationManager, EndsAStartAtOnceWhenTheRuntimeDies) {
-  faults = {{"GET /alive", Reply{503, ""}}};
+  server.on("GET /alive", Reply{503, ""});
   std::optional<Outcome<Started>> started;
   auto const go = [](Manager& m, std::optional<Outcome<Started>>& out) -> Task<> {
     StartRequest request;
@@ -202,7 +197,7 @@ TEST_F(ConversationManager, EndsAStartAtOnceWhenTheRuntimeDies) {
 }
 
 TEST_F(ConversationManager, StopsAStartThatIsUnderWay) {
-  faults = {{"GET /alive", Reply{503, ""}}};
+  server.on("GET /alive", Reply{503, ""});
   std::optional<Outcome<Started>> started;
   auto const go = [](Manager& m, std::optional<Outcome<Started>>& out) -> Task<> {
     StartRequest request;

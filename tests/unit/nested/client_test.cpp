@@ -3,8 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <map>
-
 #include "nested/messages.hpp"
 #include "support/control.hpp"
 
@@ -46,23 +44,17 @@ Configuration configuration_of(std::initializer_list<std::string_view> parts) {
   return out;
 }
 
-// A nested server whose answers to some request lines a test decides; 200 to all others.
 struct Nested {
-  std::map<std::string, Reply> replies;
-  ScriptedServer server{[this](Request const& request) {
-    auto const path = request.method + " " + request.target.substr(0, request.target.find('?'));
-    auto const found = replies.find(path);
-    return found == replies.end() ? Reply{} : found->second;
-  }};
+  ScriptedServer server;
   Client client{server.endpoint(), Secret("key")};
   Control control;
 };
 
 struct AgentServer : Nested {
   AgentServer() {
-    replies = {{"POST /api/settings", {405, R"({"detail":"Method Not Allowed"})"}},
-               {"POST /api/add-git-providers", {404, R"({"detail":"Not Found"})"}},
-               {"POST /api/secrets", {404, R"({"detail":"Not Found"})"}}};
+    server.on("POST /api/settings", {405, R"({"detail":"Method Not Allowed"})"});
+    server.on("POST /api/add-git-providers", {404, R"({"detail":"Not Found"})"});
+    server.on("POST /api/secrets", {404, R"({"detail":"Not Found"})"});
   }
 };
 
@@ -113,7 +105,7 @@ TEST(Configure, SendsNothingWhenThereIsNothingToSay) {
 
 TEST(Configure, TakesASecretThatExistsAlreadyAsSuccess) {
   Nested nested;
-  nested.replies["POST /api/secrets"] = {400, R"({"message":"Secret ONE already exists"})"};
+  nested.server.on("POST /api/secrets", {400, R"({"message":"Secret ONE already exists"})"});
   auto const configuration = configuration_of({"secrets"});
   EXPECT_TRUE(nested.control.run(nested.client.configure(configuration, 20s)));
   EXPECT_EQ(nested.server.requests().size(), 2U);
@@ -135,7 +127,7 @@ TEST(Configure, EndsAtTheFirstStepThatFailsWithItsNameAndWithoutTheAnswer) {
   };
   for (auto const& c : cases) {
     Nested nested;
-    nested.replies[c.line] = c.reply;
+    nested.server.on(c.line, c.reply);
     auto const configuration = configuration_of({"settings", "tokens", "secrets"});
     auto const done = nested.control.run(nested.client.configure(configuration, 20s));
     ASSERT_FALSE(done) << c.line;
@@ -145,11 +137,10 @@ TEST(Configure, EndsAtTheFirstStepThatFailsWithItsNameAndWithoutTheAnswer) {
 }
 
 TEST(WaitAlive, AsksUntilTheServerSaysSo) {
-  int asked = 0;
-  ScriptedServer server([&asked](Request const&) { return ++asked < 4 ? Reply{503, ""} : Reply{}; });
+  ScriptedServer server([asked = 0](Request const&) mutable { return ++asked < 4 ? Reply{503, ""} : Reply{}; });
   Client client(server.endpoint(), Secret("key"));
   EXPECT_TRUE(Control().run(client.wait_alive(Deadline::in(20s))));
-  EXPECT_EQ(asked, 4);
+  EXPECT_EQ(server.requests().size(), 4U);
 }
 
 TEST(WaitAlive, SaysWhatItSawLastWhenTimeIsOver) {
@@ -175,23 +166,23 @@ TEST(Upload, SendsOnePartNamedFileToAnEncodedPath) {
 
 TEST(Commands, AreStartedAndTheirNewestOutputIsFoundById) {
   Nested nested;
-  nested.replies["POST /api/bash/start_bash_command"] = {200, R"({"kind":"BashCommand","id":"abc123","command":"x"})"};
+  nested.server.on("POST /api/bash/start_bash_command", {200, R"({"kind":"BashCommand","id":"abc123","command":"x"})"});
   EXPECT_EQ(*nested.control.run(nested.client.start("x", 600s, Deadline::in(20s))), "abc123");
   EXPECT_EQ(nested.server.requests().at(0).body, R"({"command":"x","timeout":600})");
 
-  nested.replies["GET /api/bash/bash_events/search"] = {200, R"({"items":[],"next_page_id":null})"};
+  nested.server.on("GET /api/bash/bash_events/search", {200, R"({"items":[],"next_page_id":null})"});
   auto const none = nested.control.run(nested.client.newest_output("abc123", Deadline::in(20s)));
   ASSERT_TRUE(none);
   EXPECT_FALSE(none->has_value());
   EXPECT_EQ(nested.server.requests().at(1).target,
             "/api/bash/bash_events/search?kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=1&command_id__eq=abc123");
 
-  nested.replies["GET /api/bash/bash_events/search"] = {200, R"({"items":[{"exit_code":null,"stdout":"a","stderr":null}]})"};
+  nested.server.on("GET /api/bash/bash_events/search", {200, R"({"items":[{"exit_code":null,"stdout":"a","stderr":null}]})"});
   auto const running = nested.control.run(nested.client.newest_output("abc123", Deadline::in(20s)));
   EXPECT_FALSE(running->value().exit_code);
   EXPECT_EQ(running->value().standard_output, "a");
 
-  nested.replies["GET /api/bash/bash_events/search"] = {200, R"({"items":[{"exit_code":-1,"stdout":"a","stderr":"b"}]})"};
+  nested.server.on("GET /api/bash/bash_events/search", {200, R"({"items":[{"exit_code":-1,"stdout":"a","stderr":"b"}]})"});
   auto const ended = nested.control.run(nested.client.newest_output("abc123", Deadline::in(20s)));
   EXPECT_EQ(ended->value().exit_code, -1);
   EXPECT_EQ(ended->value().standard_error, "b");
@@ -200,9 +191,9 @@ TEST(Commands, AreStartedAndTheirNewestOutputIsFoundById) {
 TEST(Commands, FailWhenTheAnswerHasAnotherShape) {
   for (auto const* body : {"", "[]", "null", "{}", R"({"id":7})", R"({"items":{}})", R"({"items":[1]})"}) {
     Nested nested;
-    nested.replies["POST /api/bash/start_bash_command"] = {200, body};
-    nested.replies["POST /api/bash/execute_bash_command"] = {200, body};
-    nested.replies["GET /api/bash/bash_events/search"] = {200, body};
+    nested.server.on("POST /api/bash/start_bash_command", {200, body});
+    nested.server.on("POST /api/bash/execute_bash_command", {200, body});
+    nested.server.on("GET /api/bash/bash_events/search", {200, body});
     EXPECT_FALSE(nested.control.run(nested.client.start("x", 1s, Deadline::in(20s)))) << body;
     EXPECT_FALSE(nested.control.run(nested.client.execute("x", 1s, Deadline::in(20s)))) << body;
     EXPECT_FALSE(nested.control.run(nested.client.newest_output("x", Deadline::in(20s)))) << body;
