@@ -210,9 +210,7 @@ auto Session<Stream>::finish_exchange(Outcome outcome) -> Task<Next> {
   if (x_.status == 0) x_.status = x_.client_gone ? 499 : 502;
   end_request();
   if (outcome != Outcome::cut) co_return Next::close;
-  // The client must not take a cut answer for a whole one: where only the end of the connection tells, it is a reset, and
-  // no close_notify.
-  socket_of(stream_).set_option(asio::socket_base::linger(true, 0), ignored_);
+  reset_client();
   co_return Next::cut;
 }
 

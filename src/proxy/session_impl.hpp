@@ -91,7 +91,11 @@ class Session final : public Watch {
 
   void on_stop() override {
     stopping_ = true;
-    socket_of(stream_).close(ignored_);
+    if (phase_ == Phase::relay) {
+      reset_client();
+    } else {
+      socket_of(stream_).close(ignored_);
+    }
     cancel_upstream();
   }
 
@@ -162,6 +166,13 @@ class Session final : public Watch {
   }
   // The phase goes on: its time starts anew. Zero is off.
   void progress() { deadline_ = phase_time_.count() == 0 ? Clock::time_point::max() : shared_.coarse_now() + phase_time_; }
+
+  // The client must not take a cut answer for a whole one: where only the end of the connection tells, it is a reset, and
+  // no close_notify. Closed here, since a socket's destructor takes the option back.
+  void reset_client() {
+    socket_of(stream_).set_option(asio::socket_base::linger(true, 0), ignored_);
+    socket_of(stream_).close(ignored_);
+  }
 
   void cancel_upstream() {
     if (lease_) lease_.socket().cancel(ignored_);
