@@ -133,6 +133,8 @@ secret_file = "secret"
 [log]
 access = "off"
 [limits]
+upstream_connections_per_runtime_max = 16384
+upstream_idle_connections_per_runtime_max = 1024
 upgrades_per_key_per_second_max = 1000000
 """
     for conversation in [CONVERSATION, *OTHERS_KNOWN]:
