@@ -55,6 +55,9 @@ Task<Result<>> TaskGroup::join() {
 }
 
 Task<Result<>> pause_for(Clock::duration time) {
+  // A cancel that came between two awaits is told by nothing else: a loop that only pauses would never end.
+  auto const state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) co_return Fault{FaultKind::cancelled, {}, "pause"};
   Timer timer(co_await asio::this_coro::executor, time);
   auto [ec] = co_await timer.async_wait(no_throw);
   if (ec) co_return Fault{FaultKind::cancelled, ec, "pause"};

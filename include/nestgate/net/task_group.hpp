@@ -24,7 +24,8 @@ class TaskGroup {
 
   // `name` is a literal. An exception that leaves `body` is our bug and is given to report_bug.
   void spawn(std::string_view name, Task<> body);
-  // Cancels the children; each meets it as operation_aborted at its next await, never as an exception.
+  // Cancels the children; each meets it as operation_aborted at the await it stands in, never as an exception. One that
+  // is about to run on meets it at its next pause_for, or asks this_coro::cancellation_state.
   void stop();
   // Returns when no child is left; a fault only when the caller is cancelled.
   Task<Result<>> join();
@@ -67,7 +68,7 @@ Task<Result<T>> with_deadline(Deadline deadline, Task<Result<T>> work) {
   co_return std::move(*value);
 }
 
-// Waits; a fault only when cancelled.
+// Waits; a fault only when cancelled, also when that was before.
 Task<Result<>> pause_for(Clock::duration time);
 
 }  // namespace nestgate
