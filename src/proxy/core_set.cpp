@@ -23,11 +23,8 @@ template <class Acceptor, class Serve>
 Task<> accept_forever(Acceptor& door, Serve serve) {
   for (;;) {
     auto [ec, client] = co_await door.async_accept(no_throw);
+    if (!ec) serve(std::move(client));  // also one that was accepted just before the door closed
     if (!door.is_open() || ec == asio::error::operation_aborted) co_return;
-    if (!ec) {
-      serve(std::move(client));
-      continue;
-    }
     if (ec == asio::error::no_descriptors || ec == asio::error::no_buffer_space || ec == asio::error::no_memory) {
       auto waited = co_await pause_for(accept_pause);
       if (!waited) co_return;
