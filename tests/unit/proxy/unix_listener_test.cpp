@@ -1,0 +1,96 @@
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "support/websocket.hpp"
+
+namespace nestgate::test {
+namespace {
+
+class UnixListener : public testing::Test {
+ protected:
+  UnixListener() {
+    auto name = (std::filesystem::temp_directory_path() / "nestgate-unix-XXXXXX").string();
+    folder_ = ::mkdtemp(name.data());
+  }
+  ~UnixListener() override { std::filesystem::remove_all(folder_); }
+  std::filesystem::path path() const { return folder_ / "gateway.sock"; }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(UnixListener, ServesRequestsAndWebsocketsOnEveryCore) {
+  ScriptedServer server;
+  Gateway gateway(default_config(), 2);
+  ASSERT_TRUE(gateway.cores().listen_unix(path()));
+  gateway.start();
+  gateway.add("c1", server.port());
+  for (int i = 0; i < 10; ++i) {
+    auto client = Connection::to_unix(path());
+    client.send("GET /health HTTP/1.1\r\nHost: g\r\n\r\n");
+    EXPECT_EQ(read_answer(client).status, 200u);
+  }
+  auto client = Connection::to_unix(path());
+  client.send(upgrade_request("/sockets/events/c1", key_field("c1")));
+  auto nested = server.next();
+  EXPECT_EQ(read_request(nested).value("x-forwarded-for"), "127.0.0.1");
+  nested.send(switching_protocols() + from_server(text_opcode, "state"));
+  EXPECT_EQ(read_answer(client, WithBody::no).status, 101u);
+  EXPECT_EQ(read_frame(client)->payload, "state");
+  auto const up = from_client(text_opcode, "hello");
+  client.send(up);
+  EXPECT_EQ(nested.read_exactly(up.size()), up);
+}
+
+TEST_F(UnixListener, HoldsBackABigDownloadAsOverTcp) {
+  Server server([](Connection& connection) {
+    read_request(connection);
+    connection.send(ok_answer(std::string(20'000'000, 'x')));
+  });
+  Gateway gateway;
+  ASSERT_TRUE(gateway.cores().listen_unix(path()));
+  gateway.start();
+  gateway.add("c1", server.port());
+  auto client = Connection::to_unix(path());
+  client.send("GET /api/file/download HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "\r\n");
+  EXPECT_EQ(read_answer(client).body, std::string(20'000'000, 'x'));
+}
+
+TEST_F(UnixListener, TakesOverAFileThatIsLeftOverAndRemovesItsOwnAtTheEnd) {
+  { std::ofstream(path()) << "left over"; }
+  Gateway gateway;
+  ASSERT_TRUE(gateway.cores().listen_unix(path()));
+  gateway.start();
+  auto client = Connection::to_unix(path());
+  client.send("GET /health HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(read_answer(client).status, 200u);
+  gateway.stop(std::chrono::seconds(0));
+  EXPECT_FALSE(std::filesystem::exists(path()));
+}
+
+TEST_F(UnixListener, ASocketThatAnswersBelongsToSomebodyElse) {
+  Gateway first;
+  ASSERT_TRUE(first.cores().listen_unix(path()));
+  first.start();
+  Gateway second;
+  auto const listening = second.cores().listen_unix(path());
+  ASSERT_FALSE(listening);
+  EXPECT_EQ(listening.error().cause, asio::error::address_in_use);
+  second.start();
+  auto client = Connection::to_unix(path());
+  client.send("GET /health HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(read_answer(client).status, 200u) << "and stays theirs";
+}
+
+TEST_F(UnixListener, AFolderThatIsNotThereIsAFault) {
+  Gateway gateway;
+  auto const listening = gateway.cores().listen_unix(folder_ / "missing" / "gateway.sock");
+  ASSERT_FALSE(listening);
+  EXPECT_EQ(listening.error().kind, FaultKind::bad_input);
+  gateway.start();
+}
+
+}  // namespace
+}  // namespace nestgate::test
