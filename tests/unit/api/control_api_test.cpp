@@ -1,0 +1,247 @@
+#include "nestgate/api/control_api.hpp"
+
+#include <gtest/gtest.h>
+#include <simdjson.h>
+
+#include "support/control.hpp"
+#include "support/fake_runtimes.hpp"
+
+namespace nestgate::api {
+namespace {
+
+using namespace std::chrono_literals;
+using http::Method;
+using test::Control;
+using test::FakeProvider;
+using test::RecordingPublisher;
+using test::Reply;
+using test::ScriptedServer;
+
+identity::Principal const alice{"alice", identity::Role::user, "alice"};
+identity::Principal const bob{"bob", identity::Role::user, "bob"};
+identity::Principal const ops{"ops", identity::Role::admin, ""};
+identity::Principal const robot{"robot", identity::Role::automation, "alice"};
+
+struct Answer {
+  unsigned status;
+  std::string body;
+  std::vector<std::pair<std::string, std::string>> headers;
+  // A member by JSON pointer: text as it is, anything else as JSON.
+  std::string at(std::string_view pointer) const {
+    simdjson::dom::parser parser;
+    simdjson::dom::element found;
+    if (parser.parse(body).at_pointer(pointer).get(found)) return "(none)";
+    std::string_view text;
+    if (!found.get_string().get(text)) return std::string(text);
+    return simdjson::minify(found);
+  }
+};
+
+class Api : public testing::Test {
+ protected:
+  Api() {
+    nested.on("POST /api/bash/execute_bash_command", {200, R"({"exit_code":0})"});
+    nested.on("POST /api/bash/start_bash_command", {200, R"({"id":"cmd1"})"});
+    nested.on("GET /api/bash/bash_events/search", {200, R"({"items":[]})"});
+    auto provider_owned = std::make_unique<FakeProvider>(nested.endpoint());
+    provider = provider_owned.get();
+    std::vector<Secret> secrets;
+    secrets.emplace_back("0123456789abcdef0123456789abcdef");
+    auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
+    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher, std::move(ring),
+                                                      conversation::ManagerSettings{});
+    automation::Settings settings;
+    settings.watch_interval = 5ms;
+    runs = std::make_unique<automation::Service>(control.executor(), *manager, automation::make_memory_store(10, 10), std::move(settings));
+    api = make_control_api(*manager, *runs, Settings{});
+  }
+  ~Api() override {
+    control.run(runs->stop());
+    control.run(manager->stop_all());
+  }
+
+  Answer ask(Method method, std::string path, std::optional<identity::Principal> by = alice, std::string body = {},
+             std::string content_type = "application/json", std::string token = {}) {
+    proxy::ApiRequest request;
+    auto const question = path.find('?');
+    request.path = path.substr(0, question);
+    if (question != path.npos) request.query = path.substr(question + 1);
+    request.route = request.path.starts_with("/api/automation") ? http::OwnRoute::automation : http::OwnRoute::conversations;
+    request.method = method;
+    request.body = std::move(body);
+    request.content_type = std::move(content_type);
+    request.principal = std::move(by);
+    request.bearer = Secret(std::move(token));
+    request.origin = "http://gateway:8080";
+    request.request_id = "req-1";
+    auto response = control.run(api->handle(std::move(request)));
+    return {response.status, std::move(response.body), std::move(response.headers)};
+  }
+  Answer start(std::string id, identity::Principal by = alice) {
+    return ask(Method::post, "/api/conversations", by, R"({"conversation_id":")" + id + "\"}");
+  }
+  Answer submit(identity::Principal by = alice) {
+    return ask(Method::post, "/api/automation/v1/runs", by, R"({"tarball_base64":"H4s=","entrypoint":"python main.py","conversation_id":"c1"})");
+  }
+
+  ScriptedServer nested;
+  Control control;
+  RecordingPublisher publisher;
+  FakeProvider* provider = nullptr;
+  std::unique_ptr<conversation::Manager> manager;
+  std::unique_ptr<automation::Service> runs;
+  std::unique_ptr<proxy::OwnRoutes> api;
+};
+using ConversationRoutes = Api;
+using RunRoutes = Api;
+
+TEST_F(ConversationRoutes, StartAConversationAndAnswerWithItsKeyAndUrl) {
+  auto const made = start("c1");
+  EXPECT_EQ(made.status, 201U) << made.body;
+  EXPECT_EQ(made.at("/conversation_id"), "c1");
+  EXPECT_EQ(made.at("/id"), "c1");
+  EXPECT_EQ(made.at("/status"), "RUNNING");
+  EXPECT_EQ(made.at("/runtime_status"), "STATUS$READY");
+  EXPECT_EQ(made.at("/url"), "http://gateway:8080/runtime/c1");
+  EXPECT_EQ(made.at("/session_api_key"), provider->keys.at(0));
+  EXPECT_NE(made.at("/created_at"), "(none)");
+  EXPECT_EQ(start("c1").status, 200U) << "the id is known now";
+}
+
+TEST_F(ConversationRoutes, SayWhichStepFailedInTheGatewaysErrorShape) {
+  nested.on("POST /api/settings", {500, ""});
+  auto const failed = ask(Method::post, "/api/conversations", alice, R"({"conversation_id":"c1","settings":{"a":1}})");
+  EXPECT_EQ(failed.status, 502U);
+  EXPECT_EQ(failed.body, R"({"error":{"code":"upstream","message":"settings: the server answered 500","request_id":"req-1"}})");
+  auto const shown = ask(Method::get, "/api/conversations/c1");
+  EXPECT_EQ(shown.at("/status"), "ERROR");
+  EXPECT_EQ(shown.at("/error"), "settings: the server answered 500");
+  EXPECT_EQ(shown.at("/session_api_key"), "null");
+}
+
+TEST_F(ConversationRoutes, TellClientsToComeBackWhenAllIsInUse) {
+  provider->refusal = upstream::Failure{Fault{FaultKind::overloaded}, "create: all 2 runtimes are in use"};
+  auto const full = start("c1");
+  EXPECT_EQ(full.status, 503U);
+  EXPECT_EQ(full.headers.at(0), std::make_pair(std::string("Retry-After"), std::string("5")));
+}
+
+TEST_F(ConversationRoutes, RefuseBodiesThatDoNotFit) {
+  auto const refused = ask(Method::post, "/api/conversations", alice, R"({"secrts":{}})");
+  EXPECT_EQ(refused.status, 400U);
+  EXPECT_EQ(refused.at("/error/code"), "bad_input");
+  EXPECT_TRUE(refused.at("/error/message").starts_with("secrts: is none of"));
+}
+
+TEST_F(ConversationRoutes, HideWhatBelongsToSomeoneElse) {
+  ASSERT_EQ(start("c1").status, 201U);
+  for (auto const method : {Method::get, Method::delete_}) {
+    auto const hidden = ask(method, "/api/conversations/c1", bob);
+    auto const unknown = ask(method, "/api/conversations/c2", bob);
+    EXPECT_EQ(hidden.status, 404U);
+    EXPECT_EQ(hidden.body, unknown.body);
+  }
+  EXPECT_EQ(ask(Method::post, "/api/conversations/c1/stop", bob).status, 404U);
+  EXPECT_EQ(start("c1", bob).status, 409U);
+  EXPECT_EQ(ask(Method::get, "/api/conversations/c1", ops).status, 200U);
+}
+
+TEST_F(ConversationRoutes, NeedAKeyThatIsNotForAutomationsOnly) {
+  EXPECT_EQ(ask(Method::get, "/api/conversations", std::nullopt).status, 401U);
+  EXPECT_EQ(ask(Method::get, "/api/conversations", robot).status, 403U);
+}
+
+TEST_F(ConversationRoutes, ListOnesOwnByPagesNewestFirst) {
+  for (auto const* id : {"c1", "c2", "c3"}) ASSERT_EQ(start(id).status, 201U);
+  ASSERT_EQ(start("b1", bob).status, 201U);
+  auto const first = ask(Method::get, "/api/conversations?limit=2");
+  EXPECT_EQ(first.at("/results/0/id"), "c3");
+  EXPECT_EQ(first.at("/results/1/id"), "c2");
+  EXPECT_EQ(first.at("/results/2"), "(none)");
+  EXPECT_EQ(first.at("/next_page_id"), "c1");
+  auto const second = ask(Method::get, "/api/conversations?limit=2&page_id=c1");
+  EXPECT_EQ(second.at("/results/0/id"), "c1");
+  EXPECT_EQ(second.at("/next_page_id"), "null");
+  EXPECT_EQ(ask(Method::get, "/api/conversations", ops).at("/results/3/id"), "c1") << "an admin sees all";
+  for (auto const* limit : {"0", "101", "-1", "x"}) EXPECT_EQ(ask(Method::get, std::string("/api/conversations?limit=") + limit).status, 400U) << limit;
+}
+
+TEST_F(ConversationRoutes, StopAndDeleteByAnyFormOfTheId) {
+  ASSERT_EQ(start("9eba03e68cc24c3daa8a225f0e79e062").status, 201U);
+  auto const stopped = ask(Method::post, "/api/conversations/9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062/stop");
+  EXPECT_EQ(stopped.status, 200U);
+  EXPECT_EQ(stopped.at("/status"), "STOPPED");
+  EXPECT_EQ(stopped.at("/session_api_key"), "null");
+  EXPECT_EQ(ask(Method::delete_, "/api/conversations/9eba03e6-8cc2-4c3d-aa8a-225f0e79e062").status, 204U);
+  EXPECT_EQ(ask(Method::get, "/api/conversations/9eba03e68cc24c3daa8a225f0e79e062").status, 404U);
+}
+
+TEST_F(ConversationRoutes, NameTheMethodsThatArePossible) {
+  ASSERT_EQ(start("c1").status, 201U);
+  EXPECT_EQ(ask(Method::put, "/api/conversations").headers.at(0).second, "GET, POST");
+  EXPECT_EQ(ask(Method::put, "/api/conversations/c1").headers.at(0).second, "GET, DELETE");
+  EXPECT_EQ(ask(Method::get, "/api/conversations/c1/stop").headers.at(0).second, "POST");
+  EXPECT_EQ(ask(Method::post, "/api/conversations/c1/explode").status, 404U);
+}
+
+TEST_F(RunRoutes, SubmitAndShowRuns) {
+  ASSERT_EQ(start("c1").status, 201U);
+  auto const made = submit();
+  EXPECT_EQ(made.status, 201U) << made.body;
+  EXPECT_EQ(made.at("/status"), "PENDING");
+  EXPECT_EQ(made.at("/sandbox_id"), "c1");
+  EXPECT_EQ(made.at("/automation_id"), "null");
+  auto const id = made.at("/id");
+  EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs/" + id).at("/id"), id);
+  EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs?limit=1").at("/total"), "1");
+  EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs?limit=101").status, 422U);
+  EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs/" + id, bob).status, 404U);
+  EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs", bob).at("/total"), "0");
+  EXPECT_EQ(submit(robot).status, 201U) << "a key for automations of the same owner";
+}
+
+TEST_F(RunRoutes, AnswerInTheAutomationApisShapes) {
+  EXPECT_EQ(submit().body, R"({"detail":"conversation_id: there is no such conversation"})");
+  EXPECT_EQ(submit().status, 404U);
+  auto const invalid = ask(Method::post, "/api/automation/v1/runs", alice, R"({"nope":"x"})");
+  EXPECT_EQ(invalid.status, 422U);
+  EXPECT_EQ(invalid.at("/detail/0/type"), "extra_forbidden");
+  EXPECT_EQ(invalid.at("/detail/0/loc"), R"(["body","nope"])");
+  ASSERT_EQ(start("c1").status, 201U);
+  auto const bad = ask(Method::post, "/api/automation/v1/runs", alice, R"({"tarball_base64":"H4s=","entrypoint":"a;b","conversation_id":"c1"})");
+  EXPECT_EQ(bad.status, 422U);
+  EXPECT_TRUE(bad.at("/detail").starts_with("entrypoint must not contain shell metacharacters"));
+  EXPECT_EQ(ask(Method::get, "/api/automation/v1/automations").body, R"({"detail":"Not Found"})");
+  EXPECT_EQ(ask(Method::delete_, "/api/automation/v1/runs").status, 405U);
+  EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs", std::nullopt).status, 401U);
+}
+
+TEST_F(RunRoutes, TakeTheScriptsReportWithoutAnApiKey) {
+  ASSERT_EQ(start("c1").status, 201U);
+  auto const id = submit().at("/id");
+  std::string const path = "/api/automation/v1/runs/" + id + "/complete";
+  EXPECT_TRUE(api->admits_without_api_key(Method::post, path));
+  EXPECT_FALSE(api->admits_without_api_key(Method::get, path));
+  EXPECT_FALSE(api->admits_without_api_key(Method::post, "/api/automation/v1/runs/" + id));
+  EXPECT_FALSE(api->admits_without_api_key(Method::post, "/api/automation/v1/runs//complete"));
+  EXPECT_FALSE(api->admits_without_api_key(Method::post, "/api/automation/v1/runs/" + id + "/complete/x"));
+
+  EXPECT_EQ(ask(Method::post, path, std::nullopt, R"({"status":"COMPLETED"})", "application/json", "wrong").status, 401U);
+  control.run_until([this] {
+    auto const lines = nested.lines();
+    return std::any_of(lines.begin(), lines.end(), [](std::string const& line) { return line.starts_with("POST /api/bash/start"); });
+  });
+  std::string environment;
+  for (auto const& request : nested.requests())
+    if (request.target.ends_with("environment")) environment = request.body;
+  std::string const name = "export AUTOMATION_CALLBACK_API_KEY='";
+  std::string const token = environment.substr(environment.find(name) + name.size(), 64);
+  auto const done = ask(Method::post, path, std::nullopt, R"({"status":"FAILED","error":"boom"})", "application/json", token);
+  EXPECT_EQ(done.status, 200U) << done.body;
+  EXPECT_EQ(done.at("/status"), "FAILED");
+  EXPECT_EQ(done.at("/error_detail"), "boom");
+  EXPECT_EQ(ask(Method::post, path, std::nullopt, R"({"status":"COMPLETED"})", "application/json", token).status, 409U);
+}
+
+}  // namespace
+}  // namespace nestgate::api
