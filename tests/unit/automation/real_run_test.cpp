@@ -1,0 +1,167 @@
+// A conversation in a real nestlet, and a real run in it, from start to the posted completion.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "nestgate/automation/service.hpp"
+#include "nestgate/runtime/factory.hpp"
+#include "support/control.hpp"
+#include "support/fake_runtimes.hpp"
+
+namespace nestgate::automation {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using test::Control;
+using test::RecordingPublisher;
+using test::ScriptedServer;
+
+ConversationId id_of(std::string_view text) { return ConversationId::parse(text).value(); }
+identity::Principal const alice{"alice", identity::Role::user, "alice"};
+
+std::string read_file(fs::path const& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::stringstream out;
+  out << file.rdbuf();
+  return out.str();
+}
+
+class InARealNestlet : public testing::Test {
+ protected:
+  InARealNestlet() {
+    std::string name = (fs::temp_directory_path() / "nestgate-real-XXXXXX").string();
+    folder = ::mkdtemp(name.data());
+    runtime::ProviderSettings settings;
+    settings.process.command = {NESTLET_PROGRAM, "--listen", "127.0.0.1:{port}"};
+    settings.process.workspace_dir = folder / "runtimes";
+    auto provider = runtime::make_provider("process", std::move(settings), control.executor());
+    std::vector<Secret> secrets;
+    secrets.emplace_back("0123456789abcdef0123456789abcdef");
+    auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
+    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(*provider), publisher, std::move(ring),
+                                                      conversation::ManagerSettings{});
+  }
+  ~InARealNestlet() override {
+    if (service) control.run(service->stop());
+    control.run(manager->stop_all());
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+  }
+
+  Outcome<conversation::Started> start(nested::Configuration configuration = {}) {
+    conversation::StartRequest request;
+    request.id = id_of("c1");
+    request.by = alice;
+    request.configuration = std::move(configuration);
+    return control.run(manager->start(std::move(request)));
+  }
+  std::string tarball(std::string const& script) const {
+    std::ofstream(folder / "main.sh") << script;
+    std::string const line = "tar -czf " + (folder / "t.tar.gz").string() + " -C " + folder.string() + " main.sh";
+    EXPECT_EQ(std::system(line.c_str()), 0);
+    return read_file(folder / "t.tar.gz");
+  }
+
+  fs::path folder;
+  Control control;
+  RecordingPublisher publisher;
+  std::unique_ptr<conversation::Manager> manager;
+  std::unique_ptr<Service> service;
+};
+
+TEST_F(InARealNestlet, AConversationIsConfiguredPublishedAndStopped) {
+  nested::Configuration configuration;
+  configuration.settings_json = Secret(R"({"language":"en"})");
+  nested::CustomSecret secret;
+  secret.name = "NAME";
+  secret.value = Secret("value");
+  configuration.secrets.push_back(std::move(secret));
+  auto const started = start(std::move(configuration));
+  ASSERT_TRUE(started) << started.error().reason;
+  EXPECT_EQ(publisher.events.back(), "c1 running");
+
+  upstream::Call call;
+  call.url = upstream::plain_url(started->view.endpoint).at("/api/secrets");
+  auto const refused = control.run(upstream::call(std::move(call), Deadline::in(20s)));
+  EXPECT_EQ(refused->status, 401U) << "without its key";
+  upstream::Call with_key;
+  with_key.url = upstream::plain_url(started->view.endpoint).at("/api/secrets");
+  with_key.secret_headers.emplace_back("X-Session-API-Key", started->view.session_key.clone());
+  auto const listed = control.run(upstream::call(std::move(with_key), Deadline::in(20s)));
+  EXPECT_EQ(listed->status, 200U);
+  EXPECT_NE(listed->body.find("\"NAME\""), std::string::npos) << listed->body;
+
+  auto const stopped = control.run(manager->stop(id_of("c1")));
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(stopped->state, conversation::RuntimeState::stopped);
+}
+
+TEST_F(InARealNestlet, AScriptRunsWithItsEnvironmentAndItsEndIsTold) {
+  auto const started = start();
+  ASSERT_TRUE(started) << started.error().reason;
+  ScriptedServer sink;
+
+  Settings settings;
+  settings.private_callbacks = PrivateCallbacks::allow;
+  settings.watch_interval = 20ms;
+  settings.base_url = "http://127.0.0.1:1/api/automation";
+  service = std::make_unique<Service>(control.executor(), *manager, make_memory_store(10, 10), std::move(settings));
+  RunRequest request;
+  request.by = alice;
+  request.conversation = id_of("c1");
+  request.tarball = tarball("echo \"hello from $AUTOMATION_RUN_ID in $PWD\"\nenv > seen\nexit 4\n");
+  request.entrypoint = "sh main.sh";
+  request.environment.emplace_back("OWN", Secret("it's mine"));
+  request.callback_url = "http://127.0.0.1:" + std::to_string(sink.port()) + "/done";
+  auto const run = control.run(service->submit(std::move(request)));
+  ASSERT_TRUE(run) << run.error().reason;
+  control.run_until([&sink] { return !sink.requests().empty(); });
+
+  auto const ended = control.run(service->find(run->id, alice)).value();
+  auto const work = folder / "runtimes" / "c1" / "workspace" / "automation-runs" / run->id;
+  EXPECT_EQ(ended.status, RunStatus::failed);
+  EXPECT_EQ(ended.exit_code, 4);
+  EXPECT_EQ(ended.output_tail, "hello from " + run->id + " in " + work.string() + "\n");
+  auto const environment = "\n" + read_file(work / "seen");
+  EXPECT_NE(environment.find("\nSESSION_API_KEY=" + std::string(started->view.session_key.reveal()) + "\n"), std::string::npos);
+  EXPECT_NE(environment.find("\nOWN=it's mine\n"), std::string::npos);
+  EXPECT_NE(environment.find("\nWORKSPACE_BASE=" + work.string() + "\n"), std::string::npos);
+  EXPECT_FALSE(fs::exists("/tmp/nestgate-run-" + run->id));
+  EXPECT_TRUE(sink.requests().at(0).body.starts_with(R"({"status":"FAILED","run_id":")" + run->id + "\""));
+}
+
+TEST_F(InARealNestlet, ARunIsGivenUpWhenTheServerIsKilled) {
+  ASSERT_TRUE(start());
+  Settings settings;
+  settings.watch_interval = 20ms;
+  service = std::make_unique<Service>(control.executor(), *manager, make_memory_store(10, 10), std::move(settings));
+  RunRequest request;
+  request.by = alice;
+  request.conversation = id_of("c1");
+  request.tarball = tarball("echo $PPID > parent\nsleep 600\n");
+  request.entrypoint = "sh main.sh";
+  auto const run = control.run(service->submit(std::move(request)));
+  ASSERT_TRUE(run) << run.error().reason;
+  // The command's parent's parent is the server: kill it as the kernel's memory killer would.
+  auto const work = folder / "runtimes" / "c1" / "workspace" / "automation-runs" / run->id;
+  control.run_until([&work] { return read_file(work / "parent").ends_with('\n'); });
+  auto pid = static_cast<pid_t>(std::stol(read_file(work / "parent")));
+  while (read_file("/proc/" + std::to_string(pid) + "/comm") != "nestlet\n") {
+    auto const status = read_file("/proc/" + std::to_string(pid) + "/stat");
+    pid = static_cast<pid_t>(std::stol(status.substr(status.rfind(')') + 4)));
+    ASSERT_GT(pid, 1);
+  }
+  ::kill(pid, SIGKILL);
+  control.run_until([this] { return service->stats().failed.read() == 1; });
+  EXPECT_EQ(control.run(service->find(run->id, alice))->error_detail, "Timed out: the runtime ended while the run was in it");
+  EXPECT_EQ(manager->find(id_of("c1"))->state, conversation::RuntimeState::error);
+}
+
+}  // namespace
+}  // namespace nestgate::automation
