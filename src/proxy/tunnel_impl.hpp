@@ -95,6 +95,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   enum class State : std::uint8_t { open, closing, lingering, finished };
   enum class Ours : bool { no, yes };
   static constexpr std::chrono::milliseconds closing_time{2'000};
+  static constexpr std::size_t tls_record_bytes = 16 * 1024;
 
   // --- nested server to client: read without regard to the client, up to a limit
 
@@ -107,7 +108,9 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     if (state_ != State::open) return;
     if (ec) return nested_ended();
     auto& scratch = proxy_.internals().scratch;
-    auto const got = read_now(nested_.socket().native_handle(), scratch.data(), scratch.size());
+    // Encrypting is slower than reading: as much at once as is written at once, or a burst would pass for a slow client.
+    auto const room = plain ? scratch.size() : std::min(scratch.size(), tls_record_bytes);
+    auto const got = read_now(nested_.socket().native_handle(), scratch.data(), room);
     if (got.ec && !got.would_block()) return nested_ended();
     if (got.bytes > 0) take_from_nested({scratch.data(), got.bytes});
     if (state_ == State::open) wait_for_nested();
@@ -217,7 +220,6 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   void write_client_tls() {
     if constexpr (!plain) {
       auto const rest = to_client_->rest();
-      constexpr std::size_t tls_record_bytes = 16 * 1024;
       in_flight_.assign(rest.substr(0, tls_record_bytes));  // the backlog's string may move while the write goes on
       client_.async_write_some(asio::buffer(in_flight_), [self = Self(this)](error_code ec, std::size_t n) {
         self->in_flight_ = {};
