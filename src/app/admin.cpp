@@ -84,7 +84,8 @@ Task<Response> answer(AdminSources const& sources, Request const& request, std::
 // What a request that could not be read is told.
 Response refuse(error_code ec, std::string const& request_id) {
   if (ec == http::error::header_limit) {
-    return make_error(http::status::request_header_fields_too_large, "head_too_large", "the request's head is too large", request_id);
+    return make_error(http::status::request_header_fields_too_large, "head_too_large", "the request's head is too large",
+                      request_id);
   }
   if (ec == http::error::unexpected_body) {
     return make_error(http::status::payload_too_large, "body_not_allowed", "no admin route takes a body", request_id);

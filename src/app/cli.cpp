@@ -29,7 +29,8 @@ std::optional<Settings> load_or_complain(SettingsSource const& source, Terminal 
   return std::move(loaded.settings);
 }
 
-int run_serve(SettingsSource source, std::optional<std::filesystem::path> ready_file, Terminal terminal, ServeFunction serve_with) {
+int run_serve(SettingsSource source, std::optional<std::filesystem::path> ready_file, Terminal terminal,
+              ServeFunction serve_with) {
   auto loaded = load_settings(source);
   print_lines(terminal.err, loaded.faults);
   if (!loaded.settings) return exit_wrong_usage;
@@ -72,8 +73,9 @@ int run_api_key_hash(Terminal terminal) {
   auto const text = key.reveal();
   bool const is_token = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F && c != ','; });
   if (!is_token || text.size() < api_key_length_min || text.size() > api_key_length_max) {
-    terminal.err << "nestgate: the key on standard input is not allowed; allowed: one line of " << api_key_length_min << " to "
-                 << api_key_length_max << " visible ASCII characters without comma (openssl rand -base64 32 makes one)\n";
+    terminal.err << "nestgate: the key on standard input is not allowed; allowed: one line of " << api_key_length_min
+                 << " to " << api_key_length_max
+                 << " visible ASCII characters without comma (openssl rand -base64 32 makes one)\n";
     return exit_wrong_usage;
   }
   terminal.out << identity::hash_api_key(text) << '\n';
@@ -90,7 +92,8 @@ int complain_of_usage(CLI::ParseError const& error, Terminal terminal) {
 
 }  // namespace
 
-int run_command_line(int argc, char const* const* argv, Environment environment, Terminal terminal, ServeFunction serve_with) {
+int run_command_line(int argc, char const* const* argv, Environment environment, Terminal terminal,
+                     ServeFunction serve_with) {
   CLI::App app("Gateway for conversations with agents: HTTP and WebSocket traffic, conversations, automations.", "nestgate");
   app.set_version_flag("--version", "nestgate " NESTGATE_VERSION);
   app.set_help_flag("--help", "Print this help and exit");
@@ -102,7 +105,8 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
 
   auto* const serve = app.add_subcommand("serve", "Run the gateway; logs JSON lines to standard error");
   serve->add_option("--config", config_file, "Settings, TOML")->required()->type_name("FILE");
-  serve->add_option("--ready-file", ready_file, "Written, by rename, when it listens: process id and addresses as JSON")->type_name("PATH");
+  serve->add_option("--ready-file", ready_file, "Written, by rename, when it listens: process id and addresses as JSON")
+      ->type_name("PATH");
 
   auto* const check = app.add_subcommand("check", "Check settings: nothing and exit code 0, or the faults and 2");
   check->add_option("--config", config_file, "Settings, TOML")->required()->type_name("FILE");

@@ -59,9 +59,14 @@ std::string rfc3339(std::chrono::system_clock::time_point time) {
                      utc.tm_hour, utc.tm_min, utc.tm_sec, (ms - seconds).count());
 }
 
-std::string log_line(std::chrono::system_clock::time_point time, LogLevel level, std::string_view message, LogFields fields) {
+std::string log_line(std::chrono::system_clock::time_point time, LogLevel level, std::string_view message,
+                     LogFields fields) {
   std::string line;
-  codec::JsonWriter(line).begin_object().member("ts", rfc3339(time)).member("level", to_string(level)).member("msg", message);
+  codec::JsonWriter(line)
+      .begin_object()
+      .member("ts", rfc3339(time))
+      .member("level", to_string(level))
+      .member("msg", message);
   for (auto const& field : fields) field.append_to(line);
   line.push_back('}');
   return line;

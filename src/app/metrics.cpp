@@ -80,7 +80,7 @@ MetricFamily requests(Sum const& sum) {
 }
 
 MetricFamily latency(Sum const& sum, std::string_view name, std::string_view help,
-                     std::array<LatencyHistogram, proxy::route_kinds> proxy::Stats::*member) {
+                     std::array<LatencyHistogram, proxy::route_kinds> proxy::Stats::* member) {
   auto family = make_family(name, help, MetricType::Histogram);
   for (std::size_t route = 0; route < proxy::route_kinds; ++route) {
     ClientMetric metric;
@@ -93,7 +93,8 @@ MetricFamily latency(Sum const& sum, std::string_view name, std::string_view hel
 
 // One counter for each value of an enum.
 template <class Enum, std::size_t N>
-MetricFamily by_reason(Sum const& sum, std::string_view name, std::string_view help, std::array<Counter, N> proxy::Stats::*member) {
+MetricFamily by_reason(Sum const& sum, std::string_view name, std::string_view help,
+                       std::array<Counter, N> proxy::Stats::* member) {
   auto family = make_family(name, help, MetricType::Counter);
   for (std::size_t i = 0; i < N; ++i) {
     auto const count = sum.of([=](auto const& core) -> auto& { return (core.*member)[i]; });
@@ -141,19 +142,20 @@ std::vector<MetricFamily> ProxyCollector::Collect() const {
   using proxy::Stats;
   Sum const sum(cores_);
   std::vector<MetricFamily> out;
-  auto const counter = [&](std::string_view name, std::string_view help, Counter Stats::*member) {
+  auto const counter = [&](std::string_view name, std::string_view help, Counter Stats::* member) {
     out.push_back(single(name, help, MetricType::Counter, sum.of([=](auto const& core) -> auto& { return core.*member; })));
   };
-  auto const gauge = [&](std::string_view name, std::string_view help, Gauge Stats::*member) {
+  auto const gauge = [&](std::string_view name, std::string_view help, Gauge Stats::* member) {
     out.push_back(single(name, help, MetricType::Gauge, sum.of([=](auto const& core) -> auto& { return core.*member; })));
   };
   out.push_back(requests(sum));
   out.push_back(latency(sum, "request_duration_seconds",
-                        "From the first byte of a request's head to the last of its answer, tunnels left out.", &Stats::duration));
+                        "From the first byte of a request's head to the last of its answer, tunnels left out.",
+                        &Stats::duration));
   out.push_back(latency(sum, "upstream_wait_seconds", "From a request sent to a nested server to the head of its answer.",
                         &Stats::upstream_wait));
-  out.push_back(by_reason<proxy::Reject>(sum, "rejects_total", "Requests, connections and upgrades that the gateway turned away.",
-                                         &Stats::rejected));
+  out.push_back(by_reason<proxy::Reject>(
+      sum, "rejects_total", "Requests, connections and upgrades that the gateway turned away.", &Stats::rejected));
   counter("connections_accepted_total", "Client connections accepted.", &Stats::connections_accepted);
   gauge("connections_open", "Client connections open, tunnels included.", &Stats::connections_open);
   counter("tunnels_opened_total", "Websockets opened.", &Stats::tunnels_opened);
@@ -161,7 +163,8 @@ std::vector<MetricFamily> ProxyCollector::Collect() const {
   out.push_back(by_reason<proxy::TunnelEnd>(sum, "tunnels_ended_total", "Websockets ended, by who or what ended them.",
                                             &Stats::tunnels_ended));
   gauge("tunnel_backlog_bytes", "Bytes that websocket clients have not read yet.", &Stats::tunnel_backlog_bytes);
-  counter("client_received_bytes_total", "Bytes of bodies and websockets from clients, heads left out.", &Stats::client_bytes_in);
+  counter("client_received_bytes_total", "Bytes of bodies and websockets from clients, heads left out.",
+          &Stats::client_bytes_in);
   counter("client_sent_bytes_total", "Bytes of bodies and websockets to clients, heads left out.", &Stats::client_bytes_out);
   counter("upstream_connects_total", "Connections made to nested servers.", &Stats::upstream_connects);
   counter("upstream_connect_failures_total", "Connections to nested servers that could not be made.",
@@ -195,7 +198,9 @@ std::vector<MetricFamily> CounterCollector::Collect() const { return {single(nam
 std::vector<MetricFamily> ProcessCollector::Collect() const {
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  auto const seconds = [](timeval const& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
+  auto const seconds = [](timeval const& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   constexpr std::size_t start_time_field = 22, resident_pages_field = 24;
@@ -207,9 +212,11 @@ std::vector<MetricFamily> ProcessCollector::Collect() const {
   return {std::move(build),
           process_family("process_cpu_seconds_total", "CPU time of user and system.", MetricType::Counter,
                          seconds(usage.ru_utime) + seconds(usage.ru_stime)),
-          process_family("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge, stat_field(resident_pages_field) * page),
+          process_family("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
+                         stat_field(resident_pages_field) * page),
           process_family("process_open_fds", "Open file descriptors.", MetricType::Gauge, open_descriptors()),
-          process_family("process_max_fds", "Open file descriptors allowed.", MetricType::Gauge, static_cast<double>(files.rlim_cur)),
+          process_family("process_max_fds", "Open file descriptors allowed.", MetricType::Gauge,
+                         static_cast<double>(files.rlim_cur)),
           process_family("process_start_time_seconds", "Start of the process since the Unix epoch.", MetricType::Gauge,
                          boot_time() + stat_field(start_time_field) / ticks)};
 }

@@ -112,8 +112,8 @@ class Loader {
     try {
       return toml::parse(text.view(), file_name());
     } catch (toml::parse_error const& error) {
-      out_.faults.push_back(file_name() + ":" + std::to_string(error.source().begin.line) + ": not TOML: " +
-                            std::string(error.description()));
+      out_.faults.push_back(file_name() + ":" + std::to_string(error.source().begin.line) +
+                            ": not TOML: " + std::string(error.description()));
       return {};
     }
   }
@@ -278,7 +278,7 @@ class Loader {
   std::optional<Secret> read_secret_file(std::string const& written, std::string const& key) {
     auto const path = absolute(written);
     int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    struct stat status {};
+    struct stat status{};
     if (fd < 0 || ::fstat(fd, &status) != 0) {
       fault(key, path.string() + " cannot be read: " + std::strerror(errno));
       if (fd >= 0) ::close(fd);
@@ -358,7 +358,8 @@ class Loader {
       if (auto bytes = identity::parse_webhook_secret(secret->reveal())) {
         settings_.automation.webhook_signing_keys.push_back(std::move(*bytes));
       } else {
-        fault(key, absolute(file).string() + " holds no key; allowed: base64 of 24 to 64 bytes, with or without \"whsec_\" before it");
+        fault(key, absolute(file).string() +
+                       " holds no key; allowed: base64 of 24 to 64 bytes, with or without \"whsec_\" before it");
       }
     }
   }
@@ -396,7 +397,8 @@ class Loader {
       if (!key) continue;
       auto const text = key->reveal();
       bool const is_field_value = std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7F; });
-      if (!is_field_value) fault(key_name, "the key has bytes that no header field can carry; allowed: visible ASCII without spaces");
+      if (!is_field_value)
+        fault(key_name, "the key has bytes that no header field can carry; allowed: visible ASCII without spaces");
       runtime.session_api_key = std::move(*key);
     }
   }

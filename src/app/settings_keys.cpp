@@ -131,9 +131,7 @@ struct ApiKeyHash {
 };
 
 bool is_domain(std::string_view text) {
-  auto const allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
-  };
+  auto const allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.'; };
   return text.front() != '.' && text.back() != '.' && text.find("..") == text.npos &&
          std::all_of(text.begin(), text.end(), allowed);
 }
@@ -175,8 +173,9 @@ void add_listen(std::vector<Key<Settings>>& keys) {
   add<l, &ListenSettings::client_tls>(keys, "listen.client_tls", ListOf<Address>{{}, 0, 64}, Reload::restart,
                                       "Where clients connect with TLS; needs a [[tls.certificate]].");
   add<l, &ListenSettings::threads>(keys, "listen.threads", Count{0, 256}, Reload::restart, "Proxy threads; 0: one a core.");
-  add<l, &ListenSettings::admin>(keys, "listen.admin", Endpoint{}, Reload::restart,
-                                 "/healthz, /readyz, /metrics, /debug/*. It asks for no key: keep it on loopback or a private network.");
+  add<l, &ListenSettings::admin>(
+      keys, "listen.admin", Endpoint{}, Reload::restart,
+      "/healthz, /readyz, /metrics, /debug/*. It asks for no key: keep it on loopback or a private network.");
 }
 
 void add_tls(std::vector<Key<Settings>>& keys) {
@@ -189,15 +188,17 @@ void add_identity(std::vector<Key<Settings>>& keys) {
   constexpr auto i = &Settings::identity;
   Choice<identity::Derivation, 2> const derivations{
       {{{"sha256", identity::Derivation::sha256}, {"hmac-sha256", identity::Derivation::hmac_sha256}}}};
-  add<i, &IdentitySettings::secret_file>(keys, "identity.secret_file", secret_path, Reload::yes,
-                                         "File with the secret that session keys are derived from; line ends at its end are not part of it. "
-                                         "NESTGATE_SECRET, where set, is used instead of every file.");
+  add<i, &IdentitySettings::secret_file>(
+      keys, "identity.secret_file", secret_path, Reload::yes,
+      "File with the secret that session keys are derived from; line ends at its end are not part of it. "
+      "NESTGATE_SECRET, where set, is used instead of every file.");
   add<i, &IdentitySettings::secret_files>(keys, "identity.secret_files", ListOf<Text>{{1, 4096, "path"}, 0, 16}, Reload::yes,
                                           "Instead of secret_file, for rotation: the first derives, all verify.");
   add<i, &IdentitySettings::derivation>(keys, "identity.derivation", derivations, Reload::restart,
                                         "sha256: what existing installations use; hmac-sha256: for those who start fresh.");
-  add<i, &IdentitySettings::allow_short_secret>(keys, "identity.allow_short_secret", Flag{}, Reload::yes,
-                                                "true: a secret under 32 bytes is a warning, not a refusal. For old installations.");
+  add<i, &IdentitySettings::allow_short_secret>(
+      keys, "identity.allow_short_secret", Flag{}, Reload::yes,
+      "true: a secret under 32 bytes is a warning, not a refusal. For old installations.");
 }
 
 void add_routing(std::vector<Key<Settings>>& keys) {
@@ -207,18 +208,22 @@ void add_routing(std::vector<Key<Settings>>& keys) {
   auto const rule = [&keys]<auto Member>(std::string_view name, std::string_view doc) {
     add<&Settings::routing, &RoutingSettings::rules, Member>(keys, name, Flag{}, Reload::yes, doc);
   };
-  add<r, rules, &RouteRules::domain>(keys, "routing.domain", Text{0, 190, "lower-case domain name, or empty: no host routing", is_domain},
+  add<r, rules, &RouteRules::domain>(keys, "routing.domain",
+                                     Text{0, 190, "lower-case domain name, or empty: no host routing", is_domain},
                                      Reload::yes, "Host routing: {id}.{domain} and {port}-{id}.{domain}.");
   add<r, &RoutingSettings::fallback>(keys, "routing.default", OptionalId{}, Reload::yes,
                                      "The conversation that takes what no rule matches: one gateway before one server.");
-  add<r, &RoutingSettings::public_url>(keys, "routing.public_url", Text{0, 255, "http://HOST[:PORT] or https://HOST[:PORT], or empty", is_public_url},
+  add<r, &RoutingSettings::public_url>(keys, "routing.public_url",
+                                       Text{0, 255, "http://HOST[:PORT] or https://HOST[:PORT], or empty", is_public_url},
                                        Reload::restart, "Origin of the URLs in answers; empty: as the client wrote it.");
-  add<r, &RoutingSettings::trusted_proxies>(keys, "routing.trusted_proxies", Networks{}, Reload::yes,
-                                            "Peers whose X-Forwarded-* are believed and appended to; anybody else's are replaced.");
+  add<r, &RoutingSettings::trusted_proxies>(
+      keys, "routing.trusted_proxies", Networks{}, Reload::yes,
+      "Peers whose X-Forwarded-* are believed and appended to; anybody else's are replaced.");
   rule.operator()<&RouteRules::host>("routing.host", "Rule 1: the host names the conversation.");
   rule.operator()<&RouteRules::prefix>("routing.prefix", "Rule 2: /runtime/{id}/...");
   rule.operator()<&RouteRules::port>("routing.port", "Rule 2 with a host port of a known runtime: /runtime/{port}/...");
-  rule.operator()<&RouteRules::path>("routing.path", "Rule 3: /api/conversations/{id}..., /sockets/events/{id}, /sockets/session/{id}.");
+  rule.operator()<&RouteRules::path>("routing.path",
+                                     "Rule 3: /api/conversations/{id}..., /sockets/events/{id}, /sockets/session/{id}.");
   rule.operator()<&RouteRules::socket_io>("routing.socket_io", "Rule 4: /socket.io/ by conversation_id, then by sid.");
   rule.operator()<&RouteRules::session_key>("routing.session_key", "Rule 5: the runtime that owns the session key.");
   rule.operator()<&RouteRules::first_frame>("routing.first_frame", "Rule 6: a websocket's first text frame names the key.");
@@ -231,8 +236,9 @@ void add_conversations(std::vector<Key<Settings>>& keys) {
                                               "Conversations that are known, stopped ones included; beyond it 503.");
   add<c, &ManagerSettings::ready_time_max>(keys, "runtime.ready_timeout", Duration{100ms, 1h}, Reload::restart,
                                            "From a server's start until its /alive answers.");
-  add<c, &ManagerSettings::configure_step_time_max>(keys, "runtime.configure_step_timeout", Duration{100ms, 10min}, Reload::restart,
-                                                    "Each of settings, git providers and secrets: a server may check tokens online.");
+  add<c, &ManagerSettings::configure_step_time_max>(
+      keys, "runtime.configure_step_timeout", Duration{100ms, 10min}, Reload::restart,
+      "Each of settings, git providers and secrets: a server may check tokens online.");
   add<c, &ManagerSettings::stop_call_time_max>(keys, "runtime.stop_timeout", Duration{10ms, 10min}, Reload::restart,
                                                "For the conversation's own stop, before its server is ended.");
 }
@@ -245,12 +251,13 @@ void add_process(std::vector<Key<Settings>>& keys) {
   auto const resource = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
     add<p, limits, Member>(keys, name, OrUnset<decltype(spec)>{spec}, Reload::restart, doc);
   };
-  add<p, &ProcessSettings::command>(keys, "runtime.process.command", ListOf<Text>{{1, 4096, "argument"}, 1, 100}, Reload::restart,
-                                    "What a new conversation's server is started with; {port}, {id} and {workspace} are replaced. "
-                                    "A program without a slash is looked for beside the gateway's own, then in PATH.");
-  add<p, &ProcessSettings::environment>(keys, "runtime.process.environment",
-                                        MapOf<Text>{{1, 128, "of A-Za-z0-9_", is_variable_name}, {0, 32'768}, 256}, Reload::restart,
-                                        "Besides PATH, HOME, LANG and SESSION_API_KEY. The agent's commands can read it: no secrets here.");
+  add<p, &ProcessSettings::command>(
+      keys, "runtime.process.command", ListOf<Text>{{1, 4096, "argument"}, 1, 100}, Reload::restart,
+      "What a new conversation's server is started with; {port}, {id} and {workspace} are replaced. "
+      "A program without a slash is looked for beside the gateway's own, then in PATH.");
+  add<p, &ProcessSettings::environment>(
+      keys, "runtime.process.environment", MapOf<Text>{{1, 128, "of A-Za-z0-9_", is_variable_name}, {0, 32'768}, 256},
+      Reload::restart, "Besides PATH, HOME, LANG and SESSION_API_KEY. The agent's commands can read it: no secrets here.");
   add<p, &ProcessSettings::workspace_dir>(keys, "runtime.process.workspace_dir", Path{1}, Reload::restart,
                                           "Holds one folder for each conversation: its workspace and the server's output.");
   add<p, &ProcessSettings::runtimes_max>(keys, "runtime.process.runtimes_max", Count{1, 100'000}, Reload::restart,
@@ -277,68 +284,88 @@ void add_automation(std::vector<Key<Settings>>& keys) {
     add<&Settings::automation, Member>(keys, name, spec, Reload::restart, doc);
   };
   using A = automation::Settings;
-  key.operator()<&A::base_url>("automation.base_url", Text{0, 500, "http:// or https:// URL without query, or empty", is_base_url},
-                               "What scripts are told to call back; empty: /api/automation at the origin that the client wrote.");
+  key.operator()<&A::base_url>(
+      "automation.base_url", Text{0, 500, "http:// or https:// URL without query, or empty", is_base_url},
+      "What scripts are told to call back; empty: /api/automation at the origin that the client wrote.");
   key.operator()<&A::private_callbacks>("automation.allow_private_callbacks",
                                         FlagOf<PrivateCallbacks>{PrivateCallbacks::refuse, PrivateCallbacks::allow},
                                         "Whether completions are posted to private and loopback addresses too.");
   add<&Settings::completion_signing_key_files>(
       keys, "automation.completion_signing_key_files", ListOf<Text>{{1, 4096, "path"}, 0, 16}, Reload::restart,
       "Keys that completions are signed with, newest first (standard webhooks); none: completions are not signed.");
-  key.operator()<&A::run_time_default>("automation.run_timeout_default", Duration{1s, 24h}, "Of a run that names no time of its own.");
+  key.operator()<&A::run_time_default>("automation.run_timeout_default", Duration{1s, 24h},
+                                       "Of a run that names no time of its own.");
   key.operator()<&A::run_time_max>("automation.run_timeout_max", Duration{1s, 24h}, "The longest time that a run may name.");
-  key.operator()<&A::report_margin>("automation.report_margin", Duration{1s, 1h}, "Beyond a run's time, before it is given up.");
-  key.operator()<&A::watch_interval>("automation.watch_interval", Duration{10ms, 10min}, "How often a running command is looked at.");
-  key.operator()<&A::upload_time_max>("automation.upload_timeout", Duration{100ms, 1h}, "Each try to bring a tarball into a runtime.");
-  key.operator()<&A::runs_in_flight_max>("automation.runs_in_flight_max", Count{1, 1'000'000}, "Runs that have not ended; beyond it 503.");
-  key.operator()<&A::runs_kept_max>("automation.runs_kept_max", Count{1, 10'000'000}, "Ended runs that can be asked for; the oldest go first.");
-  key.operator()<&A::tarball_bytes_max>("automation.tarball_bytes_max", Bytes{1_KiB, 1_GiB}, "A run's tarball; beyond it 413.");
-  key.operator()<&A::output_tail_bytes>("automation.output_tail_bytes", Bytes{0, 1_MiB}, "What a completion tells of each output stream's end.");
-  key.operator()<&A::delivery_attempts_max>("automation.delivery_attempts_max", Count{1, 1'000}, "Tries to post one completion.");
-  key.operator()<&A::delivery_pause_first>("automation.delivery_pause_first", Duration{10ms, 1h}, "Between the first two tries; doubles with each.");
-  key.operator()<&A::delivery_pause_max>("automation.delivery_pause_max", Duration{10ms, 24h}, "The longest pause between two tries.");
+  key.operator()<&A::report_margin>("automation.report_margin", Duration{1s, 1h},
+                                    "Beyond a run's time, before it is given up.");
+  key.operator()<&A::watch_interval>("automation.watch_interval", Duration{10ms, 10min},
+                                     "How often a running command is looked at.");
+  key.operator()<&A::upload_time_max>("automation.upload_timeout", Duration{100ms, 1h},
+                                      "Each try to bring a tarball into a runtime.");
+  key.operator()<&A::runs_in_flight_max>("automation.runs_in_flight_max", Count{1, 1'000'000},
+                                         "Runs that have not ended; beyond it 503.");
+  key.operator()<&A::runs_kept_max>("automation.runs_kept_max", Count{1, 10'000'000},
+                                    "Ended runs that can be asked for; the oldest go first.");
+  key.operator()<&A::tarball_bytes_max>("automation.tarball_bytes_max", Bytes{1_KiB, 1_GiB},
+                                        "A run's tarball; beyond it 413.");
+  key.operator()<&A::output_tail_bytes>("automation.output_tail_bytes", Bytes{0, 1_MiB},
+                                        "What a completion tells of each output stream's end.");
+  key.operator()<&A::delivery_attempts_max>("automation.delivery_attempts_max", Count{1, 1'000},
+                                            "Tries to post one completion.");
+  key.operator()<&A::delivery_pause_first>("automation.delivery_pause_first", Duration{10ms, 1h},
+                                           "Between the first two tries; doubles with each.");
+  key.operator()<&A::delivery_pause_max>("automation.delivery_pause_max", Duration{10ms, 24h},
+                                         "The longest pause between two tries.");
   key.operator()<&A::delivery_time_max>("automation.delivery_timeout", Duration{100ms, 10min}, "One try.");
 }
 
 void add_limits(std::vector<Key<Settings>>& keys) {
-  auto const limit = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc, Reload reload = Reload::yes) {
+  auto const limit = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc,
+                                          Reload reload = Reload::yes) {
     add<&Settings::limits, Member>(keys, name, spec, reload, doc);
   };
-  limit.operator()<&Limits::connections_per_core_max>("limits.connections_per_core_max", Count{1, 1'000'000},
-                                                      "Client connections of one proxy thread, tunnels included; beyond it 503.");
+  limit.operator()<&Limits::connections_per_core_max>(
+      "limits.connections_per_core_max", Count{1, 1'000'000},
+      "Client connections of one proxy thread, tunnels included; beyond it 503.");
   limit.operator()<&Limits::request_head_bytes_max>("limits.request_head_bytes_max", Bytes{1_KiB, 1_MiB},
                                                     "A request's line and fields; beyond it 431.");
-  limit.operator()<&Limits::request_fields_max>("limits.request_fields_max", Count{8, 1'024}, "Fields of a request; beyond it 431.");
+  limit.operator()<&Limits::request_fields_max>("limits.request_fields_max", Count{8, 1'024},
+                                                "Fields of a request; beyond it 431.");
   limit.operator()<&Limits::response_head_bytes_max>("limits.response_head_bytes_max", Bytes{1_KiB, 1_MiB},
                                                      "A nested server's status line and fields; beyond it 502.");
   limit.operator()<&Limits::response_fields_max>("limits.response_fields_max", Count{8, 1'024},
                                                  "Fields of a nested server's answer; beyond it 502.");
   limit.operator()<&Limits::chunk_extension_bytes_max>("limits.chunk_extension_bytes_max", Bytes{0, 64_KiB},
                                                        "Chunk extensions of one message, together.");
-  limit.operator()<&Limits::trailer_bytes_max>("limits.trailer_bytes_max", Bytes{0, 64_KiB}, "Trailer fields of one message.");
-  limit.operator()<&Limits::relay_buffer_bytes>("limits.relay_buffer_bytes", Bytes{4_KiB, 1_MiB},
-                                                "What is read at once, each way; a connection holds it only while bytes move.");
-  limit.operator()<&Limits::api_body_bytes_max>("limits.api_body_bytes_max", Bytes{64_KiB, 1_GiB},
-                                                "Body of a request to the gateway's own routes (tarballs are the largest); beyond it 413.");
-  limit.operator()<&Limits::alias_answer_bytes_max>("limits.alias_answer_bytes_max", Bytes{1_KiB, 16_MiB},
-                                                    "How much of an answer is read for the conversation id that it hands out.");
+  limit.operator()<&Limits::trailer_bytes_max>("limits.trailer_bytes_max", Bytes{0, 64_KiB},
+                                               "Trailer fields of one message.");
+  limit.operator()<&Limits::relay_buffer_bytes>(
+      "limits.relay_buffer_bytes", Bytes{4_KiB, 1_MiB},
+      "What is read at once, each way; a connection holds it only while bytes move.");
+  limit.operator()<&Limits::api_body_bytes_max>(
+      "limits.api_body_bytes_max", Bytes{64_KiB, 1_GiB},
+      "Body of a request to the gateway's own routes (tarballs are the largest); beyond it 413.");
+  limit.operator()<&Limits::alias_answer_bytes_max>(
+      "limits.alias_answer_bytes_max", Bytes{1_KiB, 16_MiB},
+      "How much of an answer is read for the conversation id that it hands out.");
   limit.operator()<&Limits::aliases_per_runtime_max>("limits.aliases_per_runtime_max", Count{1, 1'000'000},
                                                      "Further conversation ids of one runtime.");
   limit.operator()<&Limits::tunnel_backlog_bytes_max>("limits.tunnel_backlog_bytes_max", Bytes{64_KiB, 256_MiB},
                                                       "What one websocket client has not read yet; beyond it close 1013.");
   limit.operator()<&Limits::first_frame_bytes_max>("limits.first_frame_bytes_max", Bytes{1_KiB, 1_MiB},
                                                    "The first text frame that names a session key.");
-  limit.operator()<&Limits::upstream_connections_per_runtime_max>("limits.upstream_connections_per_runtime_max", Count{1, 100'000},
-                                                                  "Connections of one proxy thread to one nested server; beyond it 503.");
-  limit.operator()<&Limits::upstream_idle_connections_per_runtime_max>("limits.upstream_idle_connections_per_runtime_max", Count{0, 10'000},
-                                                                       "Of these, kept open while idle.");
+  limit.operator()<&Limits::upstream_connections_per_runtime_max>(
+      "limits.upstream_connections_per_runtime_max", Count{1, 100'000},
+      "Connections of one proxy thread to one nested server; beyond it 503.");
+  limit.operator()<&Limits::upstream_idle_connections_per_runtime_max>("limits.upstream_idle_connections_per_runtime_max",
+                                                                       Count{0, 10'000}, "Of these, kept open while idle.");
   limit.operator()<&Limits::upgrades_per_key_per_second_max>("limits.upgrades_per_key_per_second_max", Count{1, 1'000'000},
                                                              "Websocket upgrades with one session key; beyond it 503.");
   limit.operator()<&Limits::socket_io_sessions_per_core_max>("limits.socket_io_sessions_per_core_max", Count{1, 10'000'000},
                                                              "Socket.IO sessions that one proxy thread remembers.");
-  limit.operator()<&Limits::access_log_backlog_bytes_max>("limits.access_log_backlog_bytes_max", Bytes{1_MiB, 1_GiB},
-                                                          "Access-log lines not written yet; beyond it they are dropped and counted.",
-                                                          Reload::restart);
+  limit.operator()<&Limits::access_log_backlog_bytes_max>(
+      "limits.access_log_backlog_bytes_max", Bytes{1_MiB, 1_GiB},
+      "Access-log lines not written yet; beyond it they are dropped and counted.", Reload::restart);
 }
 
 void add_timeouts(std::vector<Key<Settings>>& keys) {
@@ -347,28 +374,37 @@ void add_timeouts(std::vector<Key<Settings>>& keys) {
   };
   timeout.operator()<&Timeouts::head>("timeouts.head", {10ms, 10min}, "From the first byte of a request's head to its end.");
   timeout.operator()<&Timeouts::keep_alive>("timeouts.keep_alive", {10ms, 1h}, "Between two requests on one connection.");
-  timeout.operator()<&Timeouts::body_progress>("timeouts.body_progress", {10ms, 1h}, "Without a byte of a body moved, either way.");
+  timeout.operator()<&Timeouts::body_progress>("timeouts.body_progress", {10ms, 1h},
+                                               "Without a byte of a body moved, either way.");
   timeout.operator()<&Timeouts::connect>("timeouts.connect", {10ms, 1min},
                                          "To a nested server; clients give up a websocket handshake after 10 s.");
-  timeout.operator()<&Timeouts::first_byte>("timeouts.first_byte", {10ms, 24h},
-                                            "From a request sent to the nested server's answer: an agent may think for long.");
-  timeout.operator()<&Timeouts::stream_idle>("timeouts.stream_idle", {10ms, 24h, Zero::off}, "A streaming answer (SSE) without a byte.");
+  timeout.operator()<&Timeouts::first_byte>(
+      "timeouts.first_byte", {10ms, 24h}, "From a request sent to the nested server's answer: an agent may think for long.");
+  timeout.operator()<&Timeouts::stream_idle>("timeouts.stream_idle", {10ms, 24h, Zero::off},
+                                             "A streaming answer (SSE) without a byte.");
   timeout.operator()<&Timeouts::tunnel_idle>("timeouts.tunnel_idle", {10ms, 24h, Zero::off},
                                              "A websocket without a frame; pings find the dead ones anyway.");
-  timeout.operator()<&Timeouts::tunnel_ping>("timeouts.tunnel_ping", {10ms, 1h}, "How often the gateway pings websocket clients.");
-  timeout.operator()<&Timeouts::tunnel_pong>("timeouts.tunnel_pong", {10ms, 10min}, "Without any byte after a ping: the client is dead.");
-  timeout.operator()<&Timeouts::first_frame>("timeouts.first_frame", {10ms, 1min}, "For the first text frame that names a session key.");
-  timeout.operator()<&Timeouts::tls_handshake>("timeouts.tls_handshake", {10ms, 1min}, "From a TLS client's connect to the handshake's end.");
-  timeout.operator()<&Timeouts::upstream_idle>("timeouts.upstream_idle", {10ms, 4900ms},
-                                               "How long an idle connection to a nested server is kept; its own limit is 5 s.");
+  timeout.operator()<&Timeouts::tunnel_ping>("timeouts.tunnel_ping", {10ms, 1h},
+                                             "How often the gateway pings websocket clients.");
+  timeout.operator()<&Timeouts::tunnel_pong>("timeouts.tunnel_pong", {10ms, 10min},
+                                             "Without any byte after a ping: the client is dead.");
+  timeout.operator()<&Timeouts::first_frame>("timeouts.first_frame", {10ms, 1min},
+                                             "For the first text frame that names a session key.");
+  timeout.operator()<&Timeouts::tls_handshake>("timeouts.tls_handshake", {10ms, 1min},
+                                               "From a TLS client's connect to the handshake's end.");
+  timeout.operator()<&Timeouts::upstream_idle>(
+      "timeouts.upstream_idle", {10ms, 4900ms},
+      "How long an idle connection to a nested server is kept; its own limit is 5 s.");
   timeout.operator()<&Timeouts::drain_grace>("timeouts.drain_grace", {0ms, 1h}, "After SIGTERM: what runs may finish.");
-  timeout.operator()<&Timeouts::sweep>("timeouts.sweep", {10ms, 5s}, "How often a proxy thread looks at its deadlines: their precision.");
+  timeout.operator()<&Timeouts::sweep>("timeouts.sweep", {10ms, 5s},
+                                       "How often a proxy thread looks at its deadlines: their precision.");
 }
 
 void add_log(std::vector<Key<Settings>>& keys) {
   Choice<LogLevel, 4> const levels{
       {{{"debug", LogLevel::debug}, {"info", LogLevel::info}, {"warn", LogLevel::warn}, {"error", LogLevel::error}}}};
-  add<&Settings::log, &LogSettings::level>(keys, "log.level", levels, Reload::yes, "The least severe line that is logged to stderr.");
+  add<&Settings::log, &LogSettings::level>(keys, "log.level", levels, Reload::yes,
+                                           "The least severe line that is logged to stderr.");
   add<&Settings::log, &LogSettings::access>(keys, "log.access", AccessTarget{}, Reload::restart,
                                             "One JSON line a request; a file is opened again on SIGHUP.");
 }
@@ -403,7 +439,8 @@ std::vector<Key<identity::ApiKeyEntry>> const& ApiKeyTable::keys() {
     add_required<principal, &Principal::name>(k, "name", Text{1, 64}, Reload::yes, "Unique; what logs call the key.");
     add<principal, &Principal::role>(k, "role", roles, Reload::yes,
                                      "admin: everything; user: what its owner owns; automation: the automation API.");
-    add<principal, &Principal::owner>(k, "owner", Text{0, 128}, Reload::yes, "Whose key it is; may be empty for an admin key.");
+    add<principal, &Principal::owner>(k, "owner", Text{0, 128}, Reload::yes,
+                                      "Whose key it is; may be empty for an admin key.");
     add_required<&Element::hash>(k, "hash", ApiKeyHash{}, Reload::yes, "From `nestgate apikey hash`.");
     return k;
   }();
@@ -413,9 +450,11 @@ std::vector<Key<identity::ApiKeyEntry>> const& ApiKeyTable::keys() {
 std::vector<Key<TlsCertificate>> const& CertificateTable::keys() {
   static auto const all = [] {
     std::vector<Key<Element>> k;
-    add<&Element::names>(k, "names", ListOf<Text>{{1, 253, "lower-case domain name, *.NAME too", is_certificate_name}, 0, 100},
+    add<&Element::names>(k, "names",
+                         ListOf<Text>{{1, 253, "lower-case domain name, *.NAME too", is_certificate_name}, 0, 100},
                          Reload::yes, "Server names (SNI) that get this certificate; the first table's is for all others.");
-    add_required<&Element::cert_file>(k, "cert_file", Path{1}, Reload::yes, "PEM, the server's certificate first, then the chain.");
+    add_required<&Element::cert_file>(k, "cert_file", Path{1}, Reload::yes,
+                                      "PEM, the server's certificate first, then the chain.");
     add_required<&Element::key_file>(k, "key_file", Path{1}, Reload::yes, "PEM, not encrypted.");
     return k;
   }();
@@ -425,8 +464,10 @@ std::vector<Key<TlsCertificate>> const& CertificateTable::keys() {
 std::vector<Key<StaticRuntimeSettings>> const& StaticRuntimeTable::keys() {
   static auto const all = [] {
     std::vector<Key<Element>> k;
-    add_required<&Element::id>(k, "id", Text{1, 128, "conversation id, of A-Za-z0-9._-", is_id}, Reload::yes, "The conversation's id.");
-    add_required<&Element::url>(k, "url", Text{1, 300, "http://HOST[:PORT]", is_nested_url}, Reload::yes, "Where its server listens.");
+    add_required<&Element::id>(k, "id", Text{1, 128, "conversation id, of A-Za-z0-9._-", is_id}, Reload::yes,
+                               "The conversation's id.");
+    add_required<&Element::url>(k, "url", Text{1, 300, "http://HOST[:PORT]", is_nested_url}, Reload::yes,
+                                "Where its server listens.");
     add<&Element::session_api_key_file>(k, "session_api_key_file", secret_path, Reload::yes,
                                         "File with the server's session key; empty: the derived key.");
     add<&Element::ports>(k, "ports", MapOf<Count>{{1, 32, "of a-z0-9_-", is_port_name}, {1, 65'535}, 64}, Reload::yes,

@@ -58,7 +58,8 @@ Secret derive_session_key(Derivation derivation, Secret const& secret, std::stri
   return {};
 }
 
-KeyRing::KeyRing(Derivation derivation, std::vector<Secret> secrets) : derivation_(derivation), secrets_(std::move(secrets)) {
+KeyRing::KeyRing(Derivation derivation, std::vector<Secret> secrets)
+    : derivation_(derivation), secrets_(std::move(secrets)) {
   NESTGATE_INVARIANT(!secrets_.empty(), "settings without a secret are refused before a key ring is made");
   secret_ids_.reserve(secrets_.size());
   for (auto const& secret : secrets_) secret_ids_.push_back(secret_id_of(secret));

@@ -35,7 +35,7 @@ std::unique_ptr<LineSink> LineSink::nowhere() {
 }
 
 std::unique_ptr<LineSink> LineSink::to_descriptor(int fd, Options options) {
-  struct stat status {};
+  struct stat status{};
   bool const file = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
   return std::unique_ptr<LineSink>(new LineSink(file ? Medium::file : Medium::pipe, fd, std::nullopt, options));
 }

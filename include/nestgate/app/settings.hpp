@@ -14,10 +14,10 @@
 #include <variant>
 #include <vector>
 
+#include "nestgate/automation/settings.hpp"
 #include "nestgate/base/conversation_id.hpp"
 #include "nestgate/base/limits.hpp"
 #include "nestgate/base/secret.hpp"
-#include "nestgate/automation/settings.hpp"
 #include "nestgate/conversation/manager.hpp"
 #include "nestgate/http/route.hpp"
 #include "nestgate/identity/api_key.hpp"
@@ -48,7 +48,8 @@ struct TlsSettings {
 struct IdentitySettings {
   std::string secret_file;  // as written, relative to the settings file; empty: none
   std::vector<std::string> secret_files;
-  std::vector<Secret> secrets;  // read from the files or NESTGATE_SECRET; the first derives, all verify; never empty once loaded
+  std::vector<Secret>
+      secrets;  // read from the files or NESTGATE_SECRET; the first derives, all verify; never empty once loaded
   identity::Derivation derivation = identity::Derivation::sha256;
   bool allow_short_secret = false;
   std::vector<identity::ApiKeyEntry> api_keys;

@@ -63,7 +63,7 @@ class LineSink {
   bool grace_is_over() const;
 
   Medium medium_;
-  int fd_;                                    // used by the writer only, once it runs
+  int fd_;                                     // used by the writer only, once it runs
   std::optional<std::filesystem::path> path_;  // set: fd_ is ours
   Options options_;
 

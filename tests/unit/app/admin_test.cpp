@@ -31,7 +31,9 @@ class Client {
   ~Client() { ::close(fd_); }
 
   bool connected() const noexcept { return connected_; }
-  void send(std::string_view bytes) const { EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size())); }
+  void send(std::string_view bytes) const {
+    EXPECT_EQ(::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
+  }
   // Until the server closes.
   std::string read_all() {
     while (read_more()) {
@@ -169,15 +171,17 @@ TEST_F(Admin, AnswersEverythingElseInTheGatewaysErrorShapeWithTheRequestsId) {
   auto const id_at = answer.find("X-Request-Id: ");
   ASSERT_NE(id_at, answer.npos);
   auto const id = answer.substr(id_at + 14, 16);
-  EXPECT_EQ(body_of(answer), R"({"error":{"code":"not_found","message":"no such admin route","request_id":")" + id + R"("}})");
+  EXPECT_EQ(body_of(answer),
+            R"({"error":{"code":"not_found","message":"no such admin route","request_id":")" + id + R"("}})");
   EXPECT_THAT(get("/healthz/"), StartsWith("HTTP/1.1 404 "));
   EXPECT_EQ(answer.find("Server:"), answer.npos);
 }
 
 TEST_F(Admin, RefusesOtherMethodsAndBodies) {
   start();
-  EXPECT_THAT(ask("DELETE /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
-              testing::AllOf(StartsWith("HTTP/1.1 405 "), HasSubstr("Allow: GET, HEAD\r\n"), HasSubstr("method_not_allowed")));
+  EXPECT_THAT(
+      ask("DELETE /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+      testing::AllOf(StartsWith("HTTP/1.1 405 "), HasSubstr("Allow: GET, HEAD\r\n"), HasSubstr("method_not_allowed")));
   EXPECT_THAT(ask("POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"),
               testing::AllOf(StartsWith("HTTP/1.1 413 "), HasSubstr("body_not_allowed")));
 }

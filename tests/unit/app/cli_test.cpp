@@ -43,7 +43,8 @@ class CommandLine : public testing::Test {
     Environment environment;
     environment.variables = variables_;
     if (secret_) environment.secret.emplace(*secret_);
-    auto const code = run_command_line(static_cast<int>(argv.size()), argv.data(), std::move(environment), {in, out, err}, record_serve);
+    auto const code =
+        run_command_line(static_cast<int>(argv.size()), argv.data(), std::move(environment), {in, out, err}, record_serve);
     out_ = out.str();
     err_ = err.str();
     return code;
@@ -75,7 +76,8 @@ TEST_F(CommandLine, HandsTheEnvironmentOnForReloads) {
 }
 
 TEST_F(CommandLine, DoesNotServeWithFaultySettings) {
-  folder_.write("nestgate.toml", "[identity]\nsecret_file = \"secret\"\n[log]\nlevel = \"loud\"\n[tls]\nmin_version = \"1.1\"\n");
+  folder_.write("nestgate.toml",
+                "[identity]\nsecret_file = \"secret\"\n[log]\nlevel = \"loud\"\n[tls]\nmin_version = \"1.1\"\n");
   EXPECT_EQ(run({"serve", "--config", config_}), 2);
   EXPECT_FALSE(served);
   EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), 2);
@@ -128,16 +130,18 @@ TEST_F(CommandLine, PrintsNoKeyWithoutASecret) {
 }
 
 TEST_F(CommandLine, HashesAnApiKeyFromStandardInput) {
-  for (auto const input : {"an api key of 24 letters", "an api key of 24 letters\n"}) EXPECT_EQ(run({"apikey", "hash"}, input), 2) << input;
-  for (auto const input : {"abcdefghijklmnop", "abcdefghijklmnop\n", "abcdefghijklmnop\r\n", "abcdefghijklmnop\nnext line"}) {
+  for (auto const input : {"an api key of 24 letters", "an api key of 24 letters\n"})
+    EXPECT_EQ(run({"apikey", "hash"}, input), 2) << input;
+  for (auto const input :
+       {"abcdefghijklmnop", "abcdefghijklmnop\n", "abcdefghijklmnop\r\n", "abcdefghijklmnop\nnext line"}) {
     EXPECT_EQ(run({"apikey", "hash"}, input), 0) << input;
     EXPECT_EQ(out_, identity::hash_api_key("abcdefghijklmnop") + "\n") << input;
   }
 }
 
 TEST_F(CommandLine, RefusesApiKeysThatAreGuessedOrCannotBeSent) {
-  for (auto const& input : {std::string(), std::string("\n"), std::string(15, 'k'), std::string(513, 'k'), std::string("abcdefgh,ijklmnopq"),
-                            std::string("abcdefghijklm\xc3\xabnopq")}) {
+  for (auto const& input : {std::string(), std::string("\n"), std::string(15, 'k'), std::string(513, 'k'),
+                            std::string("abcdefgh,ijklmnopq"), std::string("abcdefghijklm\xc3\xabnopq")}) {
     EXPECT_EQ(run({"apikey", "hash"}, input), 2) << input;
     EXPECT_EQ(out_, "");
     EXPECT_TRUE(err_is_one_line()) << err_;

@@ -34,7 +34,8 @@ template <class Owner>
 std::string documentation(Key<Owner> const& key) {
   auto const default_value = key.presence == Presence::required ? std::string("none, required") : key.print(Owner{});
   auto const reload = key.reload == Reload::yes ? "applied" : "needs a restart";
-  return comment(key.doc) + comment("Allowed: " + key.allowed + ". Default: " + default_value + ". On reload: " + reload + ".");
+  return comment(key.doc) +
+         comment("Allowed: " + key.allowed + ". Default: " + default_value + ". On reload: " + reload + ".");
 }
 
 // The example's text from `[header]` to the next one.
@@ -62,7 +63,8 @@ void expect_table_documented() {
   auto const header = "#[[" + std::string(Table::name) + "]]";
   for (auto const& key : Table::keys()) {
     auto const expected = documentation(key) + "#" + std::string(key.name) + " = ";
-    EXPECT_NE(section(example(), header).find(expected), std::string::npos) << "in " << header << " is missing:\n" << expected;
+    EXPECT_NE(section(example(), header).find(expected), std::string::npos) << "in " << header << " is missing:\n"
+                                                                            << expected;
   }
 }
 

@@ -16,8 +16,10 @@ static_assert(!std::is_constructible_v<LogField, std::string_view, Secret const&
 constexpr std::chrono::system_clock::time_point moment{1'700'000'000'123ms};
 
 TEST(LogLine, IsOneJsonObjectWithItsFields) {
-  EXPECT_EQ(log_line(moment, LogLevel::warn, "it \"broke\"\n", {{"id", "c1"}, {"port", 8080}, {"count", 18'446'744'073'709'551'615u}, {"again", true}, {"delta", -3}}),
-            R"({"ts":"2023-11-14T22:13:20.123Z","level":"warn","msg":"it \"broke\"\n","id":"c1","port":8080,"count":18446744073709551615,"again":true,"delta":-3})");
+  EXPECT_EQ(
+      log_line(moment, LogLevel::warn, "it \"broke\"\n",
+               {{"id", "c1"}, {"port", 8080}, {"count", 18'446'744'073'709'551'615u}, {"again", true}, {"delta", -3}}),
+      R"({"ts":"2023-11-14T22:13:20.123Z","level":"warn","msg":"it \"broke\"\n","id":"c1","port":8080,"count":18446744073709551615,"again":true,"delta":-3})");
 }
 
 TEST(LogLine, NeedsNoFields) {

@@ -44,7 +44,8 @@ TEST_F(ProxyMetrics, ShowLatenciesInSecondsAndCumulative) {
   first_.duration[route].observe_us(90);
   second_.duration[route].observe_us(2'000);
   second_.duration[route].observe_us(60'000'000);
-  for (auto const line : {"nestgate_request_duration_seconds_count{route=\"host\"} 3\n", "nestgate_request_duration_seconds_sum{route=\"host\"} 60.00209",
+  for (auto const line : {"nestgate_request_duration_seconds_count{route=\"host\"} 3\n",
+                          "nestgate_request_duration_seconds_sum{route=\"host\"} 60.00209",
                           "nestgate_request_duration_seconds_bucket{route=\"host\",le=\"0.0001\"} 1\n",
                           "nestgate_request_duration_seconds_bucket{route=\"host\",le=\"0.001\"} 1\n",
                           "nestgate_request_duration_seconds_bucket{route=\"host\",le=\"0.0025\"} 2\n",
@@ -88,8 +89,9 @@ TEST(Metrics, PassPromtool) {
   stats.duration[0].observe_us(300);
   conversation::ManagerStats conversations;
   std::string text;
-  for (auto const& families : {ProxyCollector({&stats}).Collect(), ConversationCollector(conversations).Collect(), ProcessCollector().Collect(),
-                               CounterCollector("access_log_dropped_lines_total", "Lines dropped.", [] { return 1.0; }).Collect()}) {
+  for (auto const& families :
+       {ProxyCollector({&stats}).Collect(), ConversationCollector(conversations).Collect(), ProcessCollector().Collect(),
+        CounterCollector("access_log_dropped_lines_total", "Lines dropped.", [] { return 1.0; }).Collect()}) {
     text += text_of(families);
   }
   test::TempFolder const folder;

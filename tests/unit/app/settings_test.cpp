@@ -144,7 +144,8 @@ TEST_F(SettingsFile, SaysWhereAndWhatIsWrongAndWhatIsAllowed) {
   EXPECT_EQ(fault_of("[limits]\nrequest_fields_max = 4\n[identity]\nsecret_file = \"secret\"\n"),
             "nestgate.toml:2: limits.request_fields_max: 4 is not allowed; allowed: an integer, 8 to 1024");
   EXPECT_EQ(fault_of("[identity]\nsecret_file = \"secret\"\n[timeouts]\nhead = \"10\"\n"),
-            "nestgate.toml:4: timeouts.head: \"10\" is not allowed; allowed: time, 10ms to 10m (as \"250ms\", \"10s\", \"15m\", \"1h\")");
+            "nestgate.toml:4: timeouts.head: \"10\" is not allowed; allowed: time, 10ms to 10m (as \"250ms\", \"10s\", "
+            "\"15m\", \"1h\")");
 }
 
 TEST_F(SettingsFile, ReportsAllFaultsNotOnlyTheFirst) {
@@ -158,25 +159,33 @@ derivation = "md5"
 )");
   std::vector<std::string> faults;
   for (auto const& fault : loaded.faults) faults.push_back(without_folder(fault));
-  EXPECT_THAT(faults, ElementsAre(HasSubstr("nestgate.toml:5: limits.no_such_limit: unknown key"),
-                                  HasSubstr("nestgate.toml:2: listen.client: \"localhost:80\" is not allowed"),
-                                  HasSubstr("nestgate.toml:3: listen.threads: \"many\" is not allowed"),
-                                  HasSubstr("nestgate.toml:7: identity.derivation: \"md5\" is not allowed; allowed: one of \"sha256\", \"hmac-sha256\""),
-                                  HasSubstr("identity.secret_file: there is no secret")));
+  EXPECT_THAT(
+      faults,
+      ElementsAre(
+          HasSubstr("nestgate.toml:5: limits.no_such_limit: unknown key"),
+          HasSubstr("nestgate.toml:2: listen.client: \"localhost:80\" is not allowed"),
+          HasSubstr("nestgate.toml:3: listen.threads: \"many\" is not allowed"),
+          HasSubstr(
+              "nestgate.toml:7: identity.derivation: \"md5\" is not allowed; allowed: one of \"sha256\", \"hmac-sha256\""),
+          HasSubstr("identity.secret_file: there is no secret")));
   for (auto const& fault : loaded.faults) EXPECT_EQ(fault.find('\n'), fault.npos);
 }
 
 TEST_F(SettingsFile, RefusesUnknownKeysOnEveryLevelAndNamesThoseThatExist) {
-  EXPECT_THAT(fault_of(std::string(with_secret) + "[nonsense]\na = 1\n"), HasSubstr("nestgate.toml:3: nonsense: unknown key; allowed here: listen, tls, identity"));
-  EXPECT_THAT(fault_of(std::string(with_secret) + "[log]\nformat = 1\n"), HasSubstr("nestgate.toml:4: log.format: unknown key; allowed here: level, access"));
-  EXPECT_THAT(fault_of(std::string(with_secret) + "[[identity.api_key]]\nname = \"a\"\nrole = \"admin\"\nkey = \"b\"\n"
-                                                  "hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n"),
+  EXPECT_THAT(fault_of(std::string(with_secret) + "[nonsense]\na = 1\n"),
+              HasSubstr("nestgate.toml:3: nonsense: unknown key; allowed here: listen, tls, identity"));
+  EXPECT_THAT(fault_of(std::string(with_secret) + "[log]\nformat = 1\n"),
+              HasSubstr("nestgate.toml:4: log.format: unknown key; allowed here: level, access"));
+  EXPECT_THAT(fault_of(std::string(with_secret) +
+                       "[[identity.api_key]]\nname = \"a\"\nrole = \"admin\"\nkey = \"b\"\n"
+                       "hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n"),
               HasSubstr("nestgate.toml:6: identity.api_key[0].key: unknown key; allowed here: name, role, owner, hash"));
   EXPECT_THAT(fault_of(std::string("log = 1\n") + std::string(with_secret)), HasSubstr("log: must be a table, [log]"));
 }
 
 TEST_F(SettingsFile, RefusesTheWrongTypeEvenWhenTheTextWouldDo) {
-  EXPECT_THAT(fault_of(std::string(with_secret) + "allow_short_secret = \"true\"\n"), HasSubstr("\"true\" is not allowed; allowed: true or false"));
+  EXPECT_THAT(fault_of(std::string(with_secret) + "allow_short_secret = \"true\"\n"),
+              HasSubstr("\"true\" is not allowed; allowed: true or false"));
   EXPECT_THAT(fault_of(std::string(with_secret) + "[listen]\nthreads = \"2\"\n"), HasSubstr("allowed: an integer"));
   EXPECT_THAT(fault_of(std::string(with_secret) + "[listen]\nclient = \"0.0.0.0:80\"\n"), HasSubstr("allowed: list of"));
   EXPECT_THAT(fault_of(std::string(with_secret) + "[limits]\ntrailer_bytes_max = 1.5\n"), HasSubstr("a float"));
@@ -202,7 +211,8 @@ TEST_F(SettingsFile, IsOverriddenByTheEnvironment) {
                 {"NESTGATE_ROUTING_HOST", "false"},
                 {"NESTGATE_ROUTING_TRUSTED_PROXIES", ""},
                 {"NESTGATE_RUNTIME_PROCESS_ENVIRONMENT", "TZ=UTC,OPTIONS=a=b"}};
-  auto const loaded = load("[listen]\nthreads = 1\n[routing]\ntrusted_proxies = [\"10.0.0.0/8\"]\n" + std::string(with_secret));
+  auto const loaded =
+      load("[listen]\nthreads = 1\n[routing]\ntrusted_proxies = [\"10.0.0.0/8\"]\n" + std::string(with_secret));
   ASSERT_TRUE(loaded.settings) << testing::PrintToString(loaded.faults);
   EXPECT_THAT(loaded.warnings, IsEmpty());
   auto const& s = *loaded.settings;
@@ -218,7 +228,8 @@ TEST_F(SettingsFile, IsOverriddenByTheEnvironment) {
 
 TEST_F(SettingsFile, NamesTheVariableThatIsWrong) {
   variables_ = {{"NESTGATE_LISTEN_THREADS", "257"}};
-  EXPECT_EQ(fault_of(with_secret), "NESTGATE_LISTEN_THREADS: listen.threads: \"257\" is not allowed; allowed: an integer, 0 to 256");
+  EXPECT_EQ(fault_of(with_secret),
+            "NESTGATE_LISTEN_THREADS: listen.threads: \"257\" is not allowed; allowed: an integer, 0 to 256");
 }
 
 TEST_F(SettingsFile, WarnsOfAVariableThatNoSettingHas) {
@@ -230,7 +241,8 @@ TEST_F(SettingsFile, WarnsOfAVariableThatNoSettingHas) {
 
 TEST_F(SettingsFile, RefusesAShortSecretUnlessToldThatItIsAnOldInstallation) {
   folder_.write("secret", std::string(31, 's'));
-  EXPECT_THAT(fault_of(with_secret), HasSubstr("nestgate.toml:2: identity.secret_file: the secret has 31 bytes; allowed: 32 and more"));
+  EXPECT_THAT(fault_of(with_secret),
+              HasSubstr("nestgate.toml:2: identity.secret_file: the secret has 31 bytes; allowed: 32 and more"));
   auto const loaded = load(std::string(with_secret) + "allow_short_secret = true\n");
   EXPECT_TRUE(loaded.settings);
   EXPECT_THAT(loaded.warnings, ElementsAre(HasSubstr("identity.secret_file: the secret has 31 bytes")));
@@ -260,7 +272,8 @@ TEST_F(SettingsFile, TakesAnySecretForDerivingOldKeysWithoutAWord) {
 TEST_F(SettingsFile, NeverRepeatsASecretInAFault) {
   folder_.write("secret", "hunter2");
   EXPECT_THAT(fault_of(with_secret), testing::Not(HasSubstr("hunter2")));
-  EXPECT_THAT(fault_of(std::string("[[identity.api_key]]\nname = \"a\"\nrole = \"admin\"\nhash = \"plain-api-key\"\n[identity]\nsecret_file = \"secret\"\n"
+  EXPECT_THAT(fault_of(std::string("[[identity.api_key]]\nname = \"a\"\nrole = \"admin\"\nhash = "
+                                   "\"plain-api-key\"\n[identity]\nsecret_file = \"secret\"\n"
                                    "allow_short_secret = true\n")),
               testing::AllOf(HasSubstr("hash: not a hash"), testing::Not(HasSubstr("plain-api-key"))));
 }
@@ -297,7 +310,8 @@ TEST_F(SettingsFile, WarnsOfASecretThatOthersCanRead) {
 }
 
 TEST_F(SettingsFile, NeedsSomewhereToListenAndACertificateForTls) {
-  EXPECT_THAT(fault_of("[listen]\nclient = []\n" + std::string(with_secret)), HasSubstr("nestgate.toml:2: listen.client: no address to listen on"));
+  EXPECT_THAT(fault_of("[listen]\nclient = []\n" + std::string(with_secret)),
+              HasSubstr("nestgate.toml:2: listen.client: no address to listen on"));
   EXPECT_THAT(fault_of("[listen]\nclient_tls = [\"0.0.0.0:8443\"]\n" + std::string(with_secret)),
               HasSubstr("nestgate.toml:2: listen.client_tls: there is no certificate"));
 }
@@ -315,30 +329,35 @@ TEST_F(SettingsFile, NeedsWhatATableCannotDoWithout) {
 
 TEST_F(SettingsFile, RefusesOneConversationTwiceInWhateverFormOfItsUuid) {
   EXPECT_THAT(fault_of("[[runtime.static]]\nid = \"9eba03e68cc24c3daa8a225f0e79e062\"\nurl = \"http://a\"\n"
-                       "[[runtime.static]]\nid = \"9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062\"\nurl = \"http://b\"\n" + std::string(with_secret)),
+                       "[[runtime.static]]\nid = \"9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062\"\nurl = \"http://b\"\n" +
+                       std::string(with_secret)),
               HasSubstr("nestgate.toml:5: runtime.static[1].id: \"9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062\" is there twice"));
 }
 
 TEST_F(SettingsFile, ReadsTheKeyOfAStaticRuntimeAndRefusesOneThatNoHeaderCanCarry) {
-  std::string const text = "[[runtime.static]]\nid = \"c1\"\nurl = \"http://a\"\nsession_api_key_file = \"key\"\n" + std::string(with_secret);
+  std::string const text =
+      "[[runtime.static]]\nid = \"c1\"\nurl = \"http://a\"\nsession_api_key_file = \"key\"\n" + std::string(with_secret);
   folder_.write("key", "visible-key\n");
   EXPECT_TRUE(load(text).settings->static_runtimes.at(0).session_api_key->equals("visible-key"));
   folder_.write("key", "two\nlines\n");
-  EXPECT_THAT(fault_of(text), HasSubstr("runtime.static[0].session_api_key_file: the key has bytes that no header field can carry"));
+  EXPECT_THAT(fault_of(text),
+              HasSubstr("runtime.static[0].session_api_key_file: the key has bytes that no header field can carry"));
 }
 
 TEST_F(SettingsFile, RefusesApiKeysThatCannotBeToldApartOrOwnNothing) {
   std::string const hash = "hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\"\n";
-  EXPECT_THAT(fault_of("[[identity.api_key]]\nname = \"a\"\nrole = \"admin\"\n" + hash + "[[identity.api_key]]\nname = \"b\"\nrole = \"admin\"\n" + hash +
-                       std::string(with_secret)),
+  EXPECT_THAT(fault_of("[[identity.api_key]]\nname = \"a\"\nrole = \"admin\"\n" + hash +
+                       "[[identity.api_key]]\nname = \"b\"\nrole = \"admin\"\n" + hash + std::string(with_secret)),
               HasSubstr("nestgate.toml:8: identity.api_key[1].hash: this key is there twice"));
   EXPECT_THAT(fault_of("[[identity.api_key]]\nname = \"a\"\nrole = \"user\"\n" + hash + std::string(with_secret)),
               HasSubstr("identity.api_key[0].owner: is missing"));
 }
 
 TEST_F(SettingsFile, HoldsLimitsAgainstEachOther) {
-  EXPECT_THAT(fault_of("[limits]\nupstream_connections_per_runtime_max = 8\n" + std::string(with_secret)),
-              HasSubstr("limits.upstream_idle_connections_per_runtime_max: 64 is more than limits.upstream_connections_per_runtime_max"));
+  EXPECT_THAT(
+      fault_of("[limits]\nupstream_connections_per_runtime_max = 8\n" + std::string(with_secret)),
+      HasSubstr(
+          "limits.upstream_idle_connections_per_runtime_max: 64 is more than limits.upstream_connections_per_runtime_max"));
   EXPECT_THAT(fault_of("[automation]\nrun_timeout_max = \"1m\"\n" + std::string(with_secret)),
               HasSubstr("automation.run_timeout_default: 10m is more than automation.run_timeout_max"));
 }
@@ -356,7 +375,9 @@ TEST_F(SettingsFile, ReadsSigningKeysOfCompletions) {
 TEST_F(SettingsFile, SaysWhatAReloadAppliesAndWhatNeedsARestart) {
   auto const before = load(with_secret);
   folder_.write("secret", std::string(32, 'x'));
-  auto const after = load("[listen]\nthreads = 2\n[timeouts]\nhead = \"5s\"\n[[runtime.static]]\nid = \"c1\"\nurl = \"http://a\"\n" + std::string(with_secret));
+  auto const after =
+      load("[listen]\nthreads = 2\n[timeouts]\nhead = \"5s\"\n[[runtime.static]]\nid = \"c1\"\nurl = \"http://a\"\n" +
+           std::string(with_secret));
   auto const difference = compare_for_reload(*before.settings, *after.settings);
   EXPECT_THAT(difference.applied, testing::UnorderedElementsAre("timeouts.head", "runtime.static", "identity.secret"));
   EXPECT_THAT(difference.needs_restart, ElementsAre("listen.threads"));

@@ -18,7 +18,8 @@ TEST(ConversationId, TakesEveryAllowedCharacterUpToItsLimit) {
 TEST(ConversationId, RefusesEveryOtherByte) {
   for (int byte = 0; byte < 256; ++byte) {
     auto const c = static_cast<char>(byte);
-    bool const allowed = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '_' || c == '-';
+    bool const allowed =
+        (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '.' || c == '_' || c == '-';
     EXPECT_EQ(ConversationId::parse(std::string("a") + c + "b").has_value(), allowed) << byte;
   }
 }
@@ -33,7 +34,7 @@ TEST(ConversationId, RefusesNamesOfFoldersButNotDotsWithinAnId) {
 TEST(ConversationId, CountsTheFormsOfOneUuidAsOneConversation) {
   auto const hex = ConversationId::parse(hex_form);
   for (auto const& form : {std::string(dashed_form), std::string("9EBA03E68CC24C3DAA8A225F0E79E062"),
-                          std::string("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062")}) {
+                           std::string("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062")}) {
     auto const id = ConversationId::parse(form);
     ASSERT_TRUE(id) << form;
     EXPECT_EQ(*id, *hex);
@@ -77,8 +78,9 @@ TEST(ConversationIdInAPath, NamesAUuidAlsoInBracesAndAsUrn) {
 TEST(ConversationIdInAPath, IsDecodedOnceOnly) { EXPECT_FALSE(ConversationId::parse_in_path("a%252e")); }
 
 TEST(ConversationIdInAPath, IsRefusedWhenWhatIsEncodedIsNoId) {
-  for (auto const form : {"%2e%2e", "%2E.", "a%2fb", "a%00", "a%", "a%4", "a%zz", "{chat-7}", "urn:uuid:chat-7", "{}", "urn:uuid:",
-                          "{9eba03e68cc24c3daa8a225f0e79e062", "9eba03e68cc24c3daa8a225f0e79e062}", "a b", ""}) {
+  for (auto const form :
+       {"%2e%2e", "%2E.", "a%2fb", "a%00", "a%", "a%4", "a%zz", "{chat-7}", "urn:uuid:chat-7", "{}",
+        "urn:uuid:", "{9eba03e68cc24c3daa8a225f0e79e062", "9eba03e68cc24c3daa8a225f0e79e062}", "a b", ""}) {
     EXPECT_FALSE(ConversationId::parse_in_path(form)) << form;
   }
 }

@@ -7,7 +7,8 @@
 namespace nestgate {
 namespace {
 
-static_assert(!std::is_copy_constructible_v<Secret> && !std::is_copy_assignable_v<Secret>, "copies are made by clone() only");
+static_assert(!std::is_copy_constructible_v<Secret> && !std::is_copy_assignable_v<Secret>,
+              "copies are made by clone() only");
 static_assert(!std::is_convertible_v<Secret, std::string_view> && !std::is_convertible_v<Secret, std::string>);
 static_assert(!std::is_convertible_v<std::string, Secret>, "text becomes a secret only when it is said");
 

@@ -36,11 +36,13 @@ TEST(JsonString, KeepsUtf8AsItIs) {
 }
 
 TEST(JsonString, ReplacesEachByteThatIsNotUtf8) {
-  EXPECT_EQ(json_string("a\xff" "b"), "\"a\\ufffdb\"");
-  EXPECT_EQ(json_string("\xc0\xaf"), R"("\ufffd\ufffd")");                  // overlong
-  EXPECT_EQ(json_string("\xed\xa0\x80"), R"("\ufffd\ufffd\ufffd")");        // a surrogate
+  EXPECT_EQ(json_string("a\xff"
+                        "b"),
+            "\"a\\ufffdb\"");
+  EXPECT_EQ(json_string("\xc0\xaf"), R"("\ufffd\ufffd")");                      // overlong
+  EXPECT_EQ(json_string("\xed\xa0\x80"), R"("\ufffd\ufffd\ufffd")");            // a surrogate
   EXPECT_EQ(json_string("\xf4\x90\x80\x80"), R"("\ufffd\ufffd\ufffd\ufffd")");  // beyond U+10FFFF
-  EXPECT_EQ(json_string("\xe2\x9c"), R"("\ufffd\ufffd")");                  // cut short
+  EXPECT_EQ(json_string("\xe2\x9c"), R"("\ufffd\ufffd")");                      // cut short
 }
 
 TEST(JsonString, IsReadBackAsWrittenForEveryAsciiByte) {

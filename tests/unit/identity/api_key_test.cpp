@@ -11,7 +11,8 @@ ApiKeyEntry entry(std::string name, std::string_view key, Role role = Role::user
 
 // Computed with python3: sha256(b"nestgate api key v1\0" + key).
 TEST(ApiKeyHash, FollowsItsDefinition) {
-  EXPECT_EQ(hash_api_key("an api key of some length"), "sha256:600d4ca0adedc56f04f6c2eefd3fd38faa99133df57436b1693acb7ca582e50d");
+  EXPECT_EQ(hash_api_key("an api key of some length"),
+            "sha256:600d4ca0adedc56f04f6c2eefd3fd38faa99133df57436b1693acb7ca582e50d");
 }
 
 TEST(ApiKeyHash, IsRecognisedInItsOneFormOnly) {
@@ -69,7 +70,8 @@ TEST(BearerToken, IsTakenFromAnyCaseOfTheScheme) {
 }
 
 TEST(BearerToken, IsEmptyForEverythingElse) {
-  for (auto const value : {"", "Bearer", "Bearer ", "Bearerabc", "Basic abc", "Bearer a b", "Bearer a,b", " Bearer abc", "Bear abc"}) {
+  for (auto const value :
+       {"", "Bearer", "Bearer ", "Bearerabc", "Basic abc", "Bearer a b", "Bearer a,b", " Bearer abc", "Bear abc"}) {
     EXPECT_TRUE(bearer_token(value).empty()) << value;
   }
 }

@@ -33,7 +33,8 @@ TEST(SessionKey, IsThatOfEveryPublishedVector) {
   for (auto const vector : document["vectors"].get_array()) {
     auto const secret = secret_of(vector["secret"].get_string().value());
     auto const id = vector["conversation_id"].get_string().value();
-    EXPECT_EQ(derive_session_key(Derivation::sha256, secret, id).reveal(), vector["session_api_key"].get_string().value()) << id;
+    EXPECT_EQ(derive_session_key(Derivation::sha256, secret, id).reveal(), vector["session_api_key"].get_string().value())
+        << id;
     ++count;
   }
   EXPECT_EQ(count, 15u);
@@ -42,6 +43,11 @@ TEST(SessionKey, IsThatOfEveryPublishedVector) {
 TEST(SessionKey, TakesIdsLongerThanAHashBlock) {
   EXPECT_EQ(derive_session_key(Derivation::sha256, secret_of("s3cr3t/+="), std::string(100, 'x')).reveal(),
             "DeO2Sjj5f9LzffviOqLJAvJ3AS5WnufYN1_UhTqECoQ");
+}
+
+TEST(SessionKey, TakesSecretsOfAnyLength) {
+  EXPECT_EQ(derive_session_key(Derivation::sha256, secret_of(std::string(300, 's')), "abc").reveal(),
+            "Zahr5hVeCfeJ0k1fZuhckcX1ax9qDIqxL2cG7vbP6aY");
 }
 
 TEST(SessionKey, IsTheSameFromEveryThread) {

@@ -1,7 +1,7 @@
 #include "nestgate/net/line_sink.hpp"
 
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -96,7 +96,7 @@ TEST_F(LineSinkFile, IsReadableByOwnerAndGroupOnly) {
   auto sink = LineSink::to_file(path(), {});
   ::umask(old_mask);
   ASSERT_TRUE(sink);
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat(path().c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0640u);
 }
