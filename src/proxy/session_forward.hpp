@@ -304,7 +304,7 @@ auto Session<Stream>::fail(unsigned status, std::string_view code, std::string_v
 
 template <class Stream>
 auto Session<Stream>::no_answer() -> Outcome {
-  if (timed_out_ && x_.awaiting_client) return fail(408, "body_timeout", "the request's body did not arrive in time");
+  if (timed_out_ && x_.awaiting_client) return fail(body_timeout.status, body_timeout.code, body_timeout.message);
   if (timed_out_) return fail(504, "runtime_timeout", "the conversation's runtime did not answer in time");
   if (up_.empty() && !x_.fresh && x_.resendable && !x_.answer_started) return Outcome::resend;
   return fail(502, "runtime_closed", "the conversation's runtime closed the connection before it answered");

@@ -27,6 +27,8 @@ struct ExchangeFailure {
   std::string_view fields = {};  // further ones, whole lines
 };
 
+inline constexpr ExchangeFailure body_timeout{408, "body_timeout", "the request's body did not arrive in time"};
+
 template <class Stream>
 class Session final : public Watch {
  public:

@@ -37,6 +37,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
     if (in_.empty()) {
       char* const space = in_.space(0);
       auto [ec, n] = co_await stream_.async_read_some(asio::buffer(space, in_.space_bytes()), no_throw);
+      if (ec && timed_out_ && !stopping_) co_return co_await refuse_head(body_timeout);
       if (ec) co_return Next::close;
       in_.filled(n);
       progress();
