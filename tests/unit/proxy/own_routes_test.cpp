@@ -1,0 +1,101 @@
+#include <gtest/gtest.h>
+
+#include "support/scripted.hpp"
+
+namespace nestgate::test {
+namespace {
+
+std::string post(std::string const& path, std::string const& fields, std::string const& rest) {
+  return "POST " + path + " HTTP/1.1\r\nHost: g\r\n" + fields + rest;
+}
+
+struct Alone {
+  explicit Alone(proxy::Config config = default_config()) : gateway(std::move(config)) { gateway.start(); }
+  Gateway gateway;
+};
+
+TEST(OwnRoutes, GetTheWholeBodyHoweverItIsFramed) {
+  Alone at;
+  auto const by_length = at.gateway.ask(post("/api/automation/v1/runs", bearer(alice_api_key), "Content-Length: 5\r\n\r\nhello"));
+  EXPECT_EQ(by_length.body, R"({"own":"/api/automation/v1/runs","by":"alice","bytes":5})");
+  auto const in_chunks = at.gateway.ask(post("/api/automation/v1/runs", bearer(alice_api_key),
+                                             "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"));
+  EXPECT_EQ(in_chunks.body, R"({"own":"/api/automation/v1/runs","by":"alice","bytes":11})");
+}
+
+TEST(OwnRoutes, KeepTheConnection) {
+  Alone at;
+  auto client = at.gateway.connect();
+  for (int i = 0; i < 3; ++i) {
+    client.send(post("/api/conversations", bearer(admin_api_key), "Content-Length: 2\r\n\r\n{}"));
+    EXPECT_EQ(read_answer(client).body, R"({"own":"/api/conversations","by":"ops","bytes":2})");
+  }
+}
+
+TEST(OwnRoutes, AnswerExpectContinueThemselves) {
+  Alone at;
+  auto client = at.gateway.connect();
+  client.send(post("/api/conversations", bearer(admin_api_key), "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
+  EXPECT_EQ(client.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  client.send("{}");
+  EXPECT_EQ(read_answer(client).status, 200u);
+}
+
+TEST(OwnRoutes, RefuseABodyBeyondTheLimit) {
+  auto config = default_config();
+  config.limits.api_body_bytes_max = 1000;
+  Alone at(std::move(config));
+  std::string const body(1001, 'x');
+  for (auto const& rest : {"Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n" + std::string(),
+                           "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + body + "\r\n"}) {
+    auto const answer = at.gateway.ask(post("/api/conversations", bearer(admin_api_key), rest));
+    EXPECT_EQ(answer.status, 413u);
+    EXPECT_EQ(error_code_of(answer), "body_too_large");
+    EXPECT_NE(answer.body.find("limits.api_body_bytes_max"), std::string::npos);
+    EXPECT_EQ(answer.value("connection"), "close");
+  }
+  auto const fits = at.gateway.ask(post("/api/conversations", bearer(admin_api_key),
+                                        "Content-Length: 1000\r\n\r\n" + body.substr(1)));
+  EXPECT_EQ(fits.status, 200u);
+}
+
+TEST(OwnRoutes, TakeLittleFromThoseWithoutAnApiKey) {
+  auto config = default_config();
+  config.limits.alias_answer_bytes_max = 100;
+  Alone at(std::move(config));
+  auto const path = "/api/automation/v1/runs/r1/complete";
+  EXPECT_EQ(at.gateway.ask(post(path, bearer("run-token"), "Content-Length: 2\r\n\r\n{}")).body,
+            R"({"own":"/api/automation/v1/runs/r1/complete","by":"nobody","bytes":2})");
+  EXPECT_EQ(at.gateway.ask(post(path, bearer("run-token"), "Content-Length: 101\r\n\r\n")).status, 413u);
+}
+
+TEST(OwnRoutes, RefuseAMalformedChunk) {
+  Alone at;
+  auto const answer =
+      at.gateway.ask(post("/api/conversations", bearer(admin_api_key), "Transfer-Encoding: chunked\r\n\r\nxyz\r\n"));
+  EXPECT_EQ(answer.status, 400u);
+  EXPECT_EQ(error_code_of(answer), "bad_chunk_size");
+}
+
+TEST(OwnRoutes, EndABodyThatStalls) {
+  auto config = default_config();
+  config.timeouts.body_progress = std::chrono::milliseconds(60);
+  Alone at(std::move(config));
+  auto const answer = at.gateway.ask(post("/api/conversations", bearer(admin_api_key), "Content-Length: 9\r\n\r\n{"));
+  EXPECT_EQ(answer.status, 408u);
+  EXPECT_EQ(error_code_of(answer), "body_timeout");
+}
+
+TEST(OwnRoutes, LeaveTheBodyOutOfAnAnswerToHead) {
+  Alone at;
+  auto client = at.gateway.connect();
+  client.send("HEAD /health HTTP/1.1\r\nHost: g\r\n\r\n");
+  auto const head = client.read_until("\r\n\r\n");
+  EXPECT_TRUE(head.starts_with("HTTP/1.1 200 "));
+  EXPECT_NE(field_value(head, "content-length"), "0");
+  client.send("GET /health HTTP/1.1\r\nHost: g\r\n\r\n");
+  EXPECT_EQ(read_answer(client).body, R"({"status":"ok"})");
+}
+
+}  // namespace
+}  // namespace nestgate::test
