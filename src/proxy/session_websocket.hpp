@@ -157,7 +157,8 @@ auto Session<Stream>::join_first_frame(Decision open, std::string_view head_text
   x_.sent = Clock::now();
   set_phase(Phase::first_byte, timeouts().connect);
   auto sent = co_await write_all(lease_.socket(), out_, {}, [](std::size_t) {});
-  auto const status = sent ? 0u : co_await read_handshake_answer();
+  unsigned status = 0;
+  if (!sent) status = co_await read_handshake_answer();
   if (status != 101) {
     lease_.end();
     bool const final = status == 401 || status == 403 || status == 404;
