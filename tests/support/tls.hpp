@@ -68,8 +68,8 @@ inline TlsCertificate make_certificate(std::filesystem::path const& folder, std:
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), 86'400);
   X509_set_pubkey(certificate.get(), key.get());
   auto* const subject = X509_get_subject_name(certificate.get());
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<unsigned char const*>(names.front().c_str()), -1, -1,
-                             0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<unsigned char const*>(names.front().c_str()), -1,
+                             -1, 0);
   X509_set_issuer_name(certificate.get(), subject);
   std::string all;
   for (auto const& name : names) all += (all.empty() ? "DNS:" : ",DNS:") + name;
@@ -98,7 +98,8 @@ struct HandshakeFailed : std::runtime_error {
 
 class TlsClient {
  public:
-  TlsClient(std::uint16_t port, TlsChoice const& choice = {}) : connection_(Connection::to(port)), context_(SSL_CTX_new(TLS_client_method())) {
+  TlsClient(std::uint16_t port, TlsChoice const& choice = {})
+      : connection_(Connection::to(port)), context_(SSL_CTX_new(TLS_client_method())) {
     timeval const patience{patience_ms / 1000, 0};
     ::setsockopt(connection_.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     ::setsockopt(connection_.fd(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -112,7 +113,8 @@ class TlsClient {
     std::string wire;
     for (auto const& name : choice.alpn) wire += static_cast<char>(name.size()) + name;
     if (!wire.empty()) {
-      SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<unsigned char const*>(wire.data()), static_cast<unsigned>(wire.size()));
+      SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<unsigned char const*>(wire.data()),
+                          static_cast<unsigned>(wire.size()));
     }
     if (choice.session) SSL_set_session(ssl_.get(), choice.session);
     if (SSL_connect(ssl_.get()) != 1) throw HandshakeFailed(last_reason());

@@ -66,7 +66,8 @@ TEST_F(FirstFrame, NamesTheServerOfASocketThatNamesNone) {
 TEST_F(FirstFrame, IsAcceptedWithoutExtensionsAndJoinedWithout) {
   start();
   auto client = gateway_->connect();
-  client.send(upgrade_request("/sockets/events/c1", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"));
+  client.send(
+      upgrade_request("/sockets/events/c1", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"));
   auto const answer = read_answer(client, WithBody::no);
   EXPECT_EQ(answer.status, 101u);
   EXPECT_EQ(answer.value("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -108,9 +109,15 @@ TEST_F(FirstFrame, MayComeRightBehindTheHeadAndWhatFollowsItFollowsIt) {
 
 TEST_F(FirstFrame, CarriesTheRuntimesOwnKeyWhereTheClientsIsAnotherThatFits) {
   start();
-  auto record = std::make_shared<conversation::RuntimeRecord>(conversation::RuntimeRecord{
-      *ConversationId::parse("c2"), Epoch(1), conversation::RuntimeState::running, "alice",
-      {asio::ip::address_v4::loopback(), server_.port()}, Secret(std::string("old-key-of-the-runtime")), {}, {}});
+  auto record = std::make_shared<conversation::RuntimeRecord>(
+      conversation::RuntimeRecord{*ConversationId::parse("c2"),
+                                  Epoch(1),
+                                  conversation::RuntimeState::running,
+                                  "alice",
+                                  {asio::ip::address_v4::loopback(), server_.port()},
+                                  Secret(std::string("old-key-of-the-runtime")),
+                                  {},
+                                  {}});
   record->accepted_keys.emplace_back(std::string("old-key-of-the-runtime"));
   record->accepted_keys.emplace_back(std::string("new-key-of-the-client"));
   gateway_->run(gateway_->cores().publish(record));
@@ -134,9 +141,9 @@ TEST_F(FirstFrame, ThatIsNoRightOneIsClosedWith4001AndReachesNobody) {
   start(std::move(config));
   auto const key = session_key_of("c1");
   for (std::string const& message :
-       std::vector<std::string>{auth_message("wrong"), auth_message(""), "", "no json", "[]", "\"auth\"", R"({"type":"auth"})",
-                                R"({"type":"hello","session_api_key":")" + key + "\"}", R"({"session_api_key":")" + key + "\"}",
-                                R"({"type":"auth","session_api_key":7})"}) {
+       std::vector<std::string>{auth_message("wrong"), auth_message(""), "", "no json", "[]", "\"auth\"",
+                                R"({"type":"auth"})", R"({"type":"hello","session_api_key":")" + key + "\"}",
+                                R"({"session_api_key":")" + key + "\"}", R"({"type":"auth","session_api_key":7})"}) {
     auto client = open("/sockets/events/c1");
     client.send(from_client(text_opcode, message));
     auto const frame = read_frame(client);
@@ -228,8 +235,8 @@ TEST_F(FirstFrame, ThatTheServerRefusesIsClosedByWhatItSaid) {
                               Refusal{"HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n", 4001},
                               Refusal{"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\n{}", 4004},
                               Refusal{"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n", 1013},
-                              Refusal{"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 1013}, Refusal{"garbage\r\n\r\n", 1013},
-                              Refusal{"", 1013}}) {
+                              Refusal{"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", 1013},
+                              Refusal{"garbage\r\n\r\n", 1013}, Refusal{"", 1013}}) {
     auto client = open();
     client.send(from_client(text_opcode, auth_message(session_key_of("c1"))));
     auto nested = server_.next();

@@ -68,7 +68,8 @@ TEST(Reload, HoldsForTheNextRequestOfAConnectionThatIsOpen) {
   Gateway gateway;
   gateway.start();
   auto client = gateway.connect();
-  std::string const by_alice = "GET /api/conversations HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer " + std::string(alice_api_key) + "\r\n\r\n";
+  std::string const by_alice =
+      "GET /api/conversations HTTP/1.1\r\nHost: g\r\nAuthorization: Bearer " + std::string(alice_api_key) + "\r\n\r\n";
   client.send(by_alice);
   EXPECT_EQ(read_answer(client).status, 200u);
   auto config = default_config();

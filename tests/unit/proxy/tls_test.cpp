@@ -33,7 +33,9 @@ class Tls : public testing::Test {
     gateway_->start();
     gateway_->add("c1", server_.port());
   }
-  void start(proxy::Config config = default_config()) { start(load({certificate("a", {"gateway.test"})}), std::move(config)); }
+  void start(proxy::Config config = default_config()) {
+    start(load({certificate("a", {"gateway.test"})}), std::move(config));
+  }
 
   static constexpr std::string_view health = "GET /health HTTP/1.1\r\nHost: g\r\n\r\n";
   static unsigned ask(TlsClient& client) {
@@ -84,10 +86,10 @@ TEST_F(Tls, ShowsTheCertificateThatTheNameAsksFor) {
   struct Asked {
     std::string name, shown;
   };
-  for (auto const& asked : {Asked{"", "first.test"}, Asked{"first.test", "first.test"}, Asked{"second.test", "second.test"},
-                            Asked{"SECOND.test", "second.test"}, Asked{"c1.wild.test", "second.test"},
-                            Asked{"a.b.wild.test", "first.test"}, Asked{"wild.test", "first.test"},
-                            Asked{"unknown.test", "first.test"}}) {
+  for (auto const& asked :
+       {Asked{"", "first.test"}, Asked{"first.test", "first.test"}, Asked{"second.test", "second.test"},
+        Asked{"SECOND.test", "second.test"}, Asked{"c1.wild.test", "second.test"}, Asked{"a.b.wild.test", "first.test"},
+        Asked{"wild.test", "first.test"}, Asked{"unknown.test", "first.test"}}) {
     for (int const version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
       TlsClient client(port_, {.server_name = asked.name, .version = version});
       EXPECT_EQ(client.common_name(), asked.shown) << asked.name;
@@ -249,7 +251,9 @@ TEST_F(Tls, AClientThatReadsNothingNeverStallsTheServerAndGetsWholeFramesAndThen
   config.limits.tunnel_backlog_bytes_max = 256 * 1024;
   start(std::move(config));
   // Frames that are no multiple of a TLS record: what is being written when the limit is passed ends within one.
-  auto const flood_frame = [](std::size_t i) { return from_server(binary_opcode, std::to_string(i) + std::string(10'007, 'x')); };
+  auto const flood_frame = [](std::size_t i) {
+    return from_server(binary_opcode, std::to_string(i) + std::string(10'007, 'x'));
+  };
   constexpr std::size_t frames = 8'000;
   for (int round = 0; round < 3; ++round) {
     auto pair = open();

@@ -36,10 +36,11 @@ TEST_F(Tunnel, OpensByTheKeyOfTheQueryTheHeaderAndTheId) {
     std::string target, fields, expected;
   };
   std::string const query = "?session_api_key=" + session_key_of("c1");
-  for (auto const& way : {Way{"/sockets/events/c1" + query + "&resend_mode=all", "", "/sockets/events/c1" + query + "&resend_mode=all"},
-                          Way{"/sockets/bash-events" + query, "", "/sockets/bash-events" + query},
-                          Way{"/sockets/bash-events", key_field("c1"), "/sockets/bash-events"},
-                          Way{"/runtime/c1/app/live?x=%20", key_field("c1"), "/app/live?x=%20"}}) {
+  for (auto const& way :
+       {Way{"/sockets/events/c1" + query + "&resend_mode=all", "", "/sockets/events/c1" + query + "&resend_mode=all"},
+        Way{"/sockets/bash-events" + query, "", "/sockets/bash-events" + query},
+        Way{"/sockets/bash-events", key_field("c1"), "/sockets/bash-events"},
+        Way{"/runtime/c1/app/live?x=%20", key_field("c1"), "/app/live?x=%20"}}) {
     auto client = gateway_->connect();
     client.send(upgrade_request(way.target, way.fields));
     auto nested = server_.next();
@@ -58,9 +59,9 @@ TEST_F(Tunnel, OpensByTheKeyOfTheQueryTheHeaderAndTheId) {
 TEST_F(Tunnel, PassesWhatTheTwoNegotiated) {
   start();
   auto client = gateway_->connect();
-  client.send(upgrade_request("/sockets/events/c1", key_field("c1") +
-                                                        "Sec-WebSocket-Protocol: tty, graphql-ws\r\n"
-                                                        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"));
+  client.send(upgrade_request("/sockets/events/c1",
+                              key_field("c1") + "Sec-WebSocket-Protocol: tty, graphql-ws\r\n"
+                                                "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"));
   auto nested = server_.next();
   auto const request = read_request(nested);
   EXPECT_EQ(request.value("sec-websocket-protocol"), "tty, graphql-ws");
@@ -81,8 +82,8 @@ TEST_F(Tunnel, LeavesDeflatedAndFragmentedMessagesAsTheyAre) {
                                    from_client(ping_opcode, "between") + frame_with(0x80, "end", http::Masked::yes);
   pair.client.send(deflated_up + fragments_up);
   EXPECT_EQ(pair.nested.read_exactly(deflated_up.size() + fragments_up.size()), deflated_up + fragments_up);
-  std::string const down = frame_with(0x41, std::string(70'000, '\xf2'), http::Masked::no) + from_server(pong_opcode, "between") +
-                           frame_with(0x80, "", http::Masked::no);
+  std::string const down = frame_with(0x41, std::string(70'000, '\xf2'), http::Masked::no) +
+                           from_server(pong_opcode, "between") + frame_with(0x80, "", http::Masked::no);
   pair.nested.send(down);
   EXPECT_EQ(pair.client.read_exactly(down.size()), down);
 }
@@ -291,7 +292,9 @@ proxy::Config small_backlog() {
 }
 // Far more than the limit and all socket buffers on the way together.
 constexpr std::size_t flood_frames = 1024;
-std::string flood_frame(std::size_t i) { return from_server(binary_opcode, std::to_string(i) + std::string(64 * 1024, 'x')); }
+std::string flood_frame(std::size_t i) {
+  return from_server(binary_opcode, std::to_string(i) + std::string(64 * 1024, 'x'));
+}
 
 TEST_F(Tunnel, AClientThatReadsNothingNeverStallsTheServerAndIsToldToComeBack) {
   start(small_backlog());

@@ -59,7 +59,9 @@ TEST_F(UnixListener, HoldsBackABigDownloadAsOverTcp) {
 }
 
 TEST_F(UnixListener, TakesOverAFileThatIsLeftOverAndRemovesItsOwnAtTheEnd) {
-  { std::ofstream(path()) << "left over"; }
+  {
+    std::ofstream(path()) << "left over";
+  }
   Gateway gateway;
   ASSERT_TRUE(gateway.cores().listen_unix(path()));
   gateway.start();

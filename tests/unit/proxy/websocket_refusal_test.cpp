@@ -28,8 +28,9 @@ TEST_F(WebsocketRefusal, AcceptsAWrongKeyAndThenClosesWith4001) {
   Gateway gateway;
   gateway.start();
   gateway.add("c1", server_.port());
-  for (auto const* target : {"/sockets/events/c1?session_api_key=wrong", "/sockets/events/c2?session_api_key=wrong",
-                             "/sockets/bash-events?session_api_key=wrong", "/runtime/c1/sockets/events/c1?session_api_key=wrong"}) {
+  for (auto const* target :
+       {"/sockets/events/c1?session_api_key=wrong", "/sockets/events/c2?session_api_key=wrong",
+        "/sockets/bash-events?session_api_key=wrong", "/runtime/c1/sockets/events/c1?session_api_key=wrong"}) {
     auto const told = ask(gateway, target);
     EXPECT_EQ(told.answer.status, 101u) << target;
     EXPECT_EQ(told.answer.value("sec-websocket-accept"), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
@@ -169,7 +170,8 @@ TEST_F(WebsocketRefusal, SocketsWithoutAKeyShareTheRateOfTheirAddress) {
   auto const first = open_unnamed(gateway, "/sockets/bash-events");
   unsigned last = 0;
   // The bucket refills once a second: of a few in a row one at least comes within it.
-  for (int i = 0; i < 5 && last != 503; ++i) last = ask(gateway, "/sockets/bash-events", "Connection: close\r\n").answer.status;
+  for (int i = 0; i < 5 && last != 503; ++i)
+    last = ask(gateway, "/sockets/bash-events", "Connection: close\r\n").answer.status;
   EXPECT_EQ(last, 503u);
 }
 
