@@ -10,10 +10,9 @@
 #include <vector>
 
 #include "nestlet/fd.hpp"
+#include "nestlet/outbox.hpp"
 
 namespace nestgate::nestlet {
-
-class Outbox;
 
 // An error answer; the body is `{"detail": ...}` as FastAPI has it (agent_server.md 1.2).
 struct Refusal {
@@ -33,7 +32,9 @@ struct FileSlice {
 };
 // Server-sent events until the outbox closes.
 struct EventStream {
+  std::shared_ptr<void> source;  // owns the feed of the seats
   std::shared_ptr<Outbox> events;
+  std::vector<std::unique_ptr<Feed::Seat>> seats;
 };
 
 // What a handler gives back: data only. The connection does the writing.

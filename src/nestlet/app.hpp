@@ -4,9 +4,12 @@
 #include <string>
 
 #include "nestlet/commands.hpp"
+#include "nestlet/conversation.hpp"
 #include "nestlet/net.hpp"
 #include "nestlet/session_keys.hpp"
 #include "nestlet/settings.hpp"
+#include "nestlet/turnstile.hpp"
+#include "nestlet/vault.hpp"
 
 namespace nestgate::nestlet {
 
@@ -16,7 +19,9 @@ struct App {
       : executor(on),
         settings(std::move(configured)),
         keys(std::move(accepted)),
-        commands(on, settings.limits, settings.workspace, std::move(environment), groups) {}
+        conversations(on, settings.limits),
+        commands(on, settings.limits, settings.workspace, std::move(environment), groups),
+        actions(on) {}
 
   Executor executor;
   Settings settings;
@@ -25,7 +30,10 @@ struct App {
   Clock::time_point last_activity = started;  // /server_info's idle_time (agent_server.md 1.1)
   bool stopping = false;                      // answers close their connections
   Feed sockets;                               // every websocket, to say goodbye
+  Conversations conversations;
+  Vault vault;
   Commands commands;
+  Turnstile actions;                          // the action server runs one action at a time (nested_server.md 5.3)
 
   void touch() { last_activity = Clock::now(); }
 };

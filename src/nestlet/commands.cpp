@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstring>
@@ -76,8 +77,14 @@ Moment Commands::tick() {
 }
 
 CommandLine Commands::line_of(CommandRequest const& request, std::vector<std::string> const& extra) const {
-  CommandLine line{request.command, request.directory.value_or(workspace_), environment_};
-  line.environment.insert(line.environment.end(), extra.begin(), extra.end());
+  CommandLine line{request.command, request.directory.value_or(workspace_), extra};
+  auto const is_replaced = [&extra](std::string const& entry) {
+    auto const name = entry.substr(0, entry.find('=') + 1);
+    return std::any_of(extra.begin(), extra.end(), [&](std::string const& other) { return other.starts_with(name); });
+  };
+  for (auto const& entry : environment_) {
+    if (!is_replaced(entry)) line.environment.push_back(entry);
+  }
   return line;
 }
 

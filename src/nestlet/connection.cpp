@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <stdexcept>
 
 #include "nestgate/codec/json_writer.hpp"
 #include "nestlet/outbox.hpp"
@@ -19,6 +20,7 @@ constexpr std::size_t linger_bytes_max = 1024 * 1024;
 constexpr auto sse_keep_alive = std::chrono::seconds(15);
 
 enum class Keep : bool { no, yes };
+enum class Body : bool { left_out, sent };  // left out: the answer to a HEAD
 
 bool may_enter(App const& app, Access access, Request const& request) {
   switch (access) {
@@ -120,10 +122,10 @@ std::string chunk_of(std::string_view data) {
   return std::string(size.data(), static_cast<std::size_t>(n)).append(data).append("\r\n");
 }
 
-Task<error_code> write_events(App& app, Stream& stream, std::shared_ptr<Outbox> events) {
-  while (!events->ended()) {
-    auto const next = co_await events->next(Deadline::in(sse_keep_alive));
-    if (events->ended()) break;
+Task<error_code> write_events(App& app, Stream& stream, Outbox& events) {
+  while (!events.ended()) {
+    auto const next = co_await events.next(Deadline::in(sse_keep_alive));
+    if (events.ended()) break;
     auto const chunk = chunk_of(next.frame ? "data: " + *next.frame + "\n\n" : ": keep-alive\n\n");
     auto const ec = co_await write(app, stream, chunk);
     if (ec) co_return ec;
@@ -132,8 +134,9 @@ Task<error_code> write_events(App& app, Stream& stream, std::shared_ptr<Outbox> 
 }
 
 // A small body goes with its head in one segment.
-Task<error_code> write_answer(App& app, Stream& stream, Answer answer, Keep keep) {
+Task<error_code> write_answer(App& app, Stream& stream, Answer answer, Keep keep, Body body) {
   auto const head = head_of(answer, keep);
+  if (body == Body::left_out) co_return co_await write(app, stream, head);
   if (auto const* text = std::get_if<std::string>(&answer.body)) {
     if (text->size() <= file_chunk_bytes) co_return co_await write(app, stream, head + *text);
     auto const ec = co_await write(app, stream, head);
@@ -143,7 +146,7 @@ Task<error_code> write_answer(App& app, Stream& stream, Answer answer, Keep keep
   auto const ec = co_await write(app, stream, head);
   if (ec) co_return ec;
   if (auto* slice = std::get_if<FileSlice>(&answer.body)) co_return co_await write_file(app, stream, std::move(*slice));
-  co_return co_await write_events(app, stream, std::get<EventStream>(answer.body).events);
+  co_return co_await write_events(app, stream, *std::get<EventStream>(answer.body).events);
 }
 
 // Closing while bytes of a refused body are still coming in would reset the connection, and the client would never see
@@ -157,6 +160,27 @@ Task<> linger(Stream& stream) {
     auto [ec, n] = co_await stream.async_read_some(asio::buffer(sink), no_throw);
     if (ec) break;
     total += n;
+  }
+}
+
+// As http::async_read_header, but for what Beast's fields cannot hold: a value of 64 KiB throws out of the operation there,
+// which would end the process.
+Task<error_code> read_head(Stream& stream, beast::flat_buffer& buffer, RequestParser& parser) {
+  constexpr std::size_t read_bytes = 16 * 1024;
+  for (;;) {
+    error_code ec;
+    if (buffer.size() > 0) {
+      try {
+        buffer.consume(parser.put(buffer.data(), ec));
+      } catch (std::length_error const&) {
+        co_return http::error::header_limit;
+      }
+      if (ec && ec != http::error::need_more) co_return ec;
+      if (parser.is_header_done()) co_return error_code{};
+    }
+    auto [read_ec, n] = co_await stream.async_read_some(buffer.prepare(read_bytes), no_throw);
+    if (read_ec) co_return read_ec;
+    buffer.commit(n);
   }
 }
 
@@ -178,11 +202,11 @@ Task<> serve_connection(App& app, Stream& stream, ConnectionState& state) {
     parser.body_limit(boost::none);
     state = ConnectionState::idle;
     stream.expires_after(std::chrono::seconds(limits.keep_alive_seconds));
-    auto [ec, n] = co_await http::async_read_header(stream, buffer, parser, no_throw);
+    auto const ec = co_await read_head(stream, buffer, parser);
     state = ConnectionState::busy;
     if (ec) {
-      if (!is_parse_error(ec) || ec == http::error::end_of_stream || ec == http::error::partial_message) co_return;
-      co_await write_answer(app, stream, head_refusal(ec), Keep::no);
+      if (!is_parse_error(ec)) co_return;
+      co_await write_answer(app, stream, head_refusal(ec), Keep::no, Body::sent);
       co_await linger(stream);
       co_return;
     }
@@ -193,8 +217,9 @@ Task<> serve_connection(App& app, Stream& stream, ConnectionState& state) {
       co_return;
     }
     auto answer = co_await call(app, request);
+    auto const body = parser.get().method() == http::verb::head ? Body::left_out : Body::sent;
     bool const keep = parser.get().keep_alive() && request.body_read() && !app.stopping;
-    auto const failed = co_await write_answer(app, stream, std::move(answer), keep ? Keep::yes : Keep::no);
+    auto const failed = co_await write_answer(app, stream, std::move(answer), keep ? Keep::yes : Keep::no, body);
     if (failed) co_return;
     if (keep) continue;
     co_await linger(stream);

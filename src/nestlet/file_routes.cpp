@@ -35,16 +35,6 @@ Task<Answer> upload(App& app, Request& request) {
   co_return json(std::move(body));
 }
 
-std::string disposition(std::string_view path) {
-  auto const name = path.substr(path.rfind('/') + 1);
-  std::string quoted;
-  for (char const c : name) {
-    bool const plain = c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
-    quoted.push_back(plain ? c : '_');
-  }
-  return "attachment; filename=\"" + quoted + "\"";
-}
-
 Task<Answer> download(App& app, Request& request) {
   NESTGATE_CO_TRY(path, absolute_path(request));
   app.touch();
@@ -52,7 +42,7 @@ Task<Answer> download(App& app, Request& request) {
   Answer answer;
   answer.content_type = "application/octet-stream";
   answer.fields = {{"accept-ranges", "bytes"},
-                   {"content-disposition", disposition(path)},
+                   {"content-disposition", attachment(path.substr(path.rfind('/') + 1))},
                    {"last-modified", http_date(opened.modified)},
                    {"etag", opened.etag}};
   ByteRange piece{0, opened.size};

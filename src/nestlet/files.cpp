@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 namespace nestgate::nestlet {
@@ -73,8 +74,8 @@ int PendingFile::write(std::string_view data) {
   return 0;
 }
 
-int PendingFile::commit() {
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) return errno;
+int PendingFile::commit_as(std::string const& path) {
+  if (::rename(temporary_.c_str(), path.c_str()) != 0) return errno;
   temporary_.clear();
   return 0;
 }
@@ -96,6 +97,20 @@ Checked<OpenedFile> open_for_reading(std::string const& path) {
   opened.etag = "\"" + std::to_string(about.st_mtim.tv_sec) + "." + std::to_string(about.st_mtim.tv_nsec) + "-" +
                 std::to_string(about.st_size) + "\"";
   return opened;
+}
+
+std::string attachment(std::string_view name) {
+  std::string quoted;
+  for (char const c : name) {
+    bool const plain = c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+    quoted.push_back(plain ? c : '_');
+  }
+  return "attachment; filename=\"" + quoted + "\"";
+}
+
+std::string temporary_directory() {
+  char const* const named = std::getenv("TMPDIR");
+  return named != nullptr && *named == '/' ? named : "/tmp";
 }
 
 boost::system::result<ByteRange, RangeFault> parse_range(std::string_view header, std::uint64_t size) {

@@ -25,7 +25,8 @@ class PendingFile {
 
   // 0, or errno.
   int write(std::string_view data);
-  int commit();
+  int commit() { return commit_as(path_); }
+  int commit_as(std::string const& path);  // a path in the same directory
   std::uint64_t size() const noexcept { return size_; }
   int fd() const noexcept { return file_.get(); }
   std::string const& temporary_path() const noexcept { return temporary_; }
@@ -50,6 +51,11 @@ struct OpenedFile {
   std::string etag;  // quoted
 };
 Checked<OpenedFile> open_for_reading(std::string const& path);
+
+// `attachment; filename="..."`, with what a header cannot carry replaced.
+std::string attachment(std::string_view name);
+
+std::string temporary_directory();  // TMPDIR, or /tmp
 
 // A `Range` of one piece (RFC 9110 section 14). Pure.
 struct ByteRange {

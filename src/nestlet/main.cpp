@@ -96,7 +96,7 @@ int serve(Settings settings) {
   int code = done;
   if (!opened) {
     complain(opened.error().message);
-    code = failed;
+    code = opened.error().kind == FaultKind::bad_input ? wrong_usage : failed;
   } else if (int const error = ready_file.empty() ? 0 : write_ready_file(ready_file, *opened); error != 0) {
     complain("--ready-file: \"" + ready_file + "\": " + ::strerror(error));
     code = failed;

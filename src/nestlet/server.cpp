@@ -63,7 +63,7 @@ boost::system::result<std::vector<std::string>, Server::ListenFault> Server::ope
                          ? std::string("not a numeric address with a port, as 127.0.0.1:8000, [::1]:0 or unix:/path")
                          : opened.error().cause.message();
     doors_.stop();
-    return ListenFault{"--listen: \"" + std::string(text) + "\": " + why};
+    return ListenFault{opened.error().kind, "--listen: \"" + std::string(text) + "\": " + why};
   }
   return bound;
 }
@@ -128,6 +128,7 @@ Task<> Server::stop() {
     if (connection.state == ConnectionState::idle) connection.stream.cancel();
   }
   co_await clients_.join_by(Deadline::in(std::chrono::seconds(app_.settings.limits.stop_grace_seconds)));
+  co_await app_.conversations.shut_down();
   co_await app_.commands.shut_down();  // who waits for a command gets its answer now
   constexpr auto last_answers = std::chrono::seconds(1);
   co_await clients_.join_by(Deadline::in(last_answers));

@@ -21,6 +21,7 @@ class Server {
   // Binds and listens, everything or nothing. The addresses, with the real ports. Faults: bad_input (no such form of an
   // address), unavailable (the system said no).
   struct ListenFault {
+    FaultKind kind;
     std::string message;
   };
   boost::system::result<std::vector<std::string>, ListenFault> open();

@@ -1,6 +1,7 @@
 #include "nestlet/web_socket.hpp"
 
 #include <boost/beast/websocket/rfc6455.hpp>
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -13,10 +14,12 @@ namespace nestgate::nestlet {
 namespace {
 
 namespace websocket = beast::websocket;
+using codec::JsonWriter;
 
 constexpr auto first_frame_max = std::chrono::seconds(10);  // agent_server.md 2.2
 constexpr auto handshake_max = std::chrono::seconds(10);
 constexpr auto idle_max = std::chrono::seconds(60);  // a peer that answers no ping is dead
+constexpr CloseReason too_many_events{1013, "Too many connections for this conversation"};
 constexpr CloseReason too_many_bash{1013, "Too many bash event connections"};
 
 Task<> refuse_upgrade(App& app, Stream& stream, std::string_view status) {
@@ -61,15 +64,22 @@ bool is_stray_auth(JsonObject const& object) {
   return type && *type == "auth" && object.size() == 2 && object.contains("session_api_key");
 }
 
-enum class SocketKind : std::uint8_t { bash };
+enum class SocketKind : std::uint8_t { bash, events, session };
 struct SocketTarget {
   SocketKind kind;
+  std::string conversation;  // 32 hex digits
 };
 
 // Nothing: no such socket, answered by refusing the upgrade (agent_server.md 2.2).
 std::optional<SocketTarget> socket_target(std::string_view path) {
-  if (path == "/sockets/bash-events") return SocketTarget{SocketKind::bash};
-  return std::nullopt;
+  constexpr std::string_view events = "/sockets/events/";
+  constexpr std::string_view session = "/sockets/session/";
+  if (path == "/sockets/bash-events") return SocketTarget{SocketKind::bash, {}};
+  bool const is_events = path.starts_with(events);
+  if (!is_events && !path.starts_with(session)) return std::nullopt;
+  auto hex = uuid_hex(path.substr(is_events ? events.size() : session.size()));
+  if (!hex) return std::nullopt;
+  return SocketTarget{is_events ? SocketKind::events : SocketKind::session, std::move(*hex)};
 }
 
 enum class Entry : std::uint8_t { open, refused, first_frame };
@@ -113,7 +123,7 @@ Task<bool> authenticate(App& app, WebSocket& socket, Outbox& outbox) {
 
 std::string bash_error(Refusal const& refusal) {
   std::string text;
-  codec::JsonWriter w(text);
+  JsonWriter w(text);
   w.begin_object().member("id", new_id()).member("timestamp", utc_text(now()));
   w.member("code", std::to_string(refusal.status)).member("detail", refusal.body).member("kind", "BashError").end_object();
   return text;
@@ -146,10 +156,76 @@ Task<> serve_bash_events(App& app, WebSocket& socket, std::shared_ptr<Outbox> ou
   co_await read_frames(socket, *outbox, [&](std::string_view text) { on_bash_text(app, *outbox, text); });
 }
 
-Task<> serve_target(App& app, WebSocket& socket, std::shared_ptr<Outbox> outbox, SocketTarget target, Query const& query) {
-  switch (target.kind) {
-    case SocketKind::bash: co_return co_await serve_bash_events(app, socket, std::move(outbox), query);
+std::string server_error(Refusal const& refusal) {
+  std::string text;
+  JsonWriter w(text);
+  w.begin_object().member("id", dashed(new_id())).member("timestamp", local_text(now())).member("source", "environment");
+  w.member("code", "InvalidMessage").member("detail", refusal.body).member("kind", "ServerErrorEvent").end_object();
+  return text;
+}
+
+// A message is appended and starts a run; a bad one costs nobody the socket (agent_server.md 2.3).
+void on_event_text(App& app, std::shared_ptr<Conversation> const& conversation, Outbox& outbox, std::string_view text) {
+  auto const object = parse_object(text);
+  if (object && is_stray_auth(*object)) return;
+  auto const added = object ? conversation->add_message(*object) : Checked<std::string>(object.error());
+  if (!added) return outbox.push(make_frame(server_error(added.error())));
+  app.touch();
+  if (conversation->status() == RunStatus::running) return;
+  auto const started = app.conversations.run(conversation);
+  if (!started) outbox.push(make_frame(server_error(started.error())));
+}
+
+// The whole log, or what is not older than `after_timestamp`.
+std::vector<Frame> replay(Conversation const& conversation, Query const& query) {
+  auto const mode = query.get("resend_mode").value_or(query.get("resend_all") == "true" ? "all" : "");
+  std::vector<Frame> frames;
+  if (mode != "all" && mode != "since") return frames;
+  auto const since = mode == "since" ? parse_moment(query.get("after_timestamp").value_or(""), local_offset(now())) : std::nullopt;
+  for (auto const& entry : conversation.log().entries()) {
+    if (!since || entry.at >= *since) frames.push_back(entry.json);
   }
+  return frames;
+}
+
+Task<> serve_events(App& app, WebSocket& socket, std::shared_ptr<Outbox> outbox, std::shared_ptr<Conversation> conversation,
+                    Query const& query) {
+  Feed::Seat const seat(conversation->feed(), outbox);
+  auto first = replay(*conversation, query);
+  first.insert(first.begin(), make_frame(conversation->snapshot_event()));
+  outbox->preload(first);
+  co_await read_frames(socket, *outbox,
+                       [&](std::string_view text) { on_event_text(app, conversation, *outbox, text); });
+}
+
+// agent_server_live.md 3: -1 is everything, an absent after_seq only what comes from now on.
+Task<> serve_session(WebSocket& socket, std::shared_ptr<Outbox> outbox, std::shared_ptr<Conversation> conversation,
+                     std::optional<std::int64_t> after_seq) {
+  Feed::Seat const seat(conversation->session_feed(), outbox);
+  auto const& log = conversation->log();
+  auto const next = static_cast<std::int64_t>(log.next_seq());
+  auto const from = after_seq ? std::clamp(*after_seq + 1, static_cast<std::int64_t>(log.first_seq()), next) : next;
+  std::string sync;
+  JsonWriter(sync).begin_object().member("type", "sync").member("from_seq", from).member("through_seq", next - 1).end_object();
+  std::vector<Frame> first{make_frame(std::move(sync))};
+  for (auto seq = from; seq < next; ++seq) first.push_back(make_frame(conversation->session_frame(static_cast<std::uint64_t>(seq))));
+  first.push_back(make_frame(Conversation::transient_frame(conversation->snapshot_event())));
+  outbox->preload(first);
+  co_await read_frames(socket, *outbox, [](std::string_view) {});
+}
+
+Task<> serve_target(App& app, WebSocket& socket, std::shared_ptr<Outbox> outbox, SocketTarget target, Query const& query) {
+  if (target.kind == SocketKind::bash) co_return co_await serve_bash_events(app, socket, std::move(outbox), query);
+  auto conversation = app.conversations.find(target.conversation);
+  auto const max = app.settings.limits.event_subscribers_max;
+  if (!conversation) outbox->close(conversation_not_found);
+  if (conversation && conversation->feed().size() + conversation->session_feed().size() >= max) outbox->close(too_many_events);
+  if (outbox->ended()) co_return co_await read_frames(socket, *outbox, {});
+  if (target.kind == SocketKind::events) {
+    co_return co_await serve_events(app, socket, std::move(outbox), std::move(conversation), query);
+  }
+  auto const after_seq = parse_integer(query.get("after_seq").value_or(""));
+  co_await serve_session(socket, std::move(outbox), std::move(conversation), after_seq);
 }
 
 }  // namespace
@@ -157,7 +233,8 @@ Task<> serve_target(App& app, WebSocket& socket, std::shared_ptr<Outbox> outbox,
 Task<> serve_web_socket(App& app, Stream& stream, RequestParser& parser, Request const& request) {
   auto const target = socket_target(request.path());
   auto const entry = entry_of(app, request);
-  if (!target || entry == Entry::refused) co_return co_await refuse_upgrade(app, stream, "403 Forbidden");
+  bool const bad_seq = request.query().get("after_seq") && !parse_integer(*request.query().get("after_seq"));
+  if (!target || bad_seq || entry == Entry::refused) co_return co_await refuse_upgrade(app, stream, "403 Forbidden");
   if (app.stopping) co_return co_await refuse_upgrade(app, stream, "503 Service Unavailable");
 
   WebSocket socket(std::move(stream));
