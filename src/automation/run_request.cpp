@@ -54,13 +54,9 @@ std::optional<std::string> why_bad_time(RunRequest const& request, Settings cons
   return std::nullopt;
 }
 
-}  // namespace
-
-std::optional<std::string> why_refused(RunRequest const& request, Settings const& settings) {
+std::optional<std::string> why_bad_input(RunRequest const& request, Settings const& settings) {
   if (!request.conversation) return "conversation_id: is missing, or not 1 to 128 of A-Za-z0-9._-";
   if (request.tarball.empty()) return "tarball: is missing or empty";
-  if (request.tarball.size() > settings.tarball_bytes_max)
-    return "tarball: must not exceed " + std::to_string(settings.tarball_bytes_max) + " bytes";
   if (!request.tarball.starts_with("\x1f\x8b")) return "tarball: must be a gzipped tar";
   if (auto why = why_not_a_command("entrypoint", request.entrypoint)) return why;
   if (!request.setup_script.empty())
@@ -68,6 +64,16 @@ std::optional<std::string> why_refused(RunRequest const& request, Settings const
   if (auto why = why_bad_time(request, settings)) return why;
   if (auto why = why_bad_callback(request, settings.private_callbacks)) return why;
   return why_bad_environment(request);
+}
+
+}  // namespace
+
+std::optional<Failure> why_refused(RunRequest const& request, Settings const& settings) {
+  if (request.tarball.size() > settings.tarball_bytes_max)
+    return Failure{Fault{FaultKind::too_large, {}, "automation.submit"},
+                   "tarball: must not exceed " + std::to_string(settings.tarball_bytes_max) + " bytes"};
+  if (auto why = why_bad_input(request, settings)) return Failure{Fault{FaultKind::bad_input, {}, "automation.submit"}, std::move(*why)};
+  return std::nullopt;
 }
 
 }  // namespace nestgate::automation

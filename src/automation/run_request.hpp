@@ -1,13 +1,13 @@
 #pragma once
 
 #include <optional>
-#include <string>
 
 #include "nestgate/automation/service.hpp"
 
 namespace nestgate::automation {
 
-// Why a run cannot be taken: the field, what is wrong, the limit; nothing when it can. Pure.
-std::optional<std::string> why_refused(RunRequest const& request, Settings const& settings);
+// Why a run cannot be taken: the field, what is wrong, the limit; nothing when it can. bad_input, too_large for the
+// tarball. Pure.
+std::optional<Failure> why_refused(RunRequest const& request, Settings const& settings);
 
 }  // namespace nestgate::automation

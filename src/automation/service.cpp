@@ -73,7 +73,7 @@ Service::~Service() = default;
 
 Task<Outcome<Run>> Service::submit(RunRequest request) {
   if (is_closing_) co_return fail(FaultKind::unavailable, "automation.submit", "the gateway is shutting down");
-  if (auto why = why_refused(request, settings_)) co_return fail(FaultKind::bad_input, "automation.submit", std::move(*why));
+  if (auto why = why_refused(request, settings_)) co_return std::move(*why);
   auto const runtime = manager_.find(*request.conversation);
   if (!runtime || !request.by.may_use(runtime->owner))
     co_return fail(FaultKind::not_found, "automation.submit", "conversation_id: there is no such conversation");

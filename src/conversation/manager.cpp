@@ -192,11 +192,10 @@ Task<Outcome<>> Manager::configure(ConversationPtr c, nested::Configuration cons
 }
 
 Task<Outcome<>> Manager::add_static(StaticRuntime fixed) {
-  std::string const where = "runtime.static '" + fixed.id.text() + "': ";
   auto const url = upstream::parse_url(fixed.url);
   if (!url || url->scheme != "http" || !(url->path.empty() || url->path == "/") || !url->query.empty())
-    co_return fail(FaultKind::bad_input, "runtime.static", where + "url: must be http://host:port");
-  if (conversations_.contains(fixed.id.canonical())) co_return fail(FaultKind::bad_input, "runtime.static", where + "id: given twice");
+    co_return fail(FaultKind::bad_input, "runtime.static", "url: must be http://host:port");
+  if (conversations_.contains(fixed.id.canonical())) co_return fail(FaultKind::bad_input, "runtime.static", "id: given twice");
   auto c = std::make_shared<Conversation>(tasks_.executor(), fixed.id);
   c->origin = Origin::fixed;
   c->is_busy = true;
@@ -207,7 +206,7 @@ Task<Outcome<>> Manager::add_static(StaticRuntime fixed) {
   if (ec || found.empty()) {
     conversations_.erase(c->id.canonical());
     done(*c);
-    co_return fail(FaultKind::upstream, "runtime.static", where + "url: " + url->host + ": " + ec.message());
+    co_return fail(FaultKind::upstream, "runtime.static", "url: " + url->host + ": " + ec.message());
   }
   c->epoch = Epoch{++epochs_};
   c->endpoint = found.begin()->endpoint();

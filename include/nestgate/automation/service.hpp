@@ -59,7 +59,7 @@ class Service {
   Service(Executor control, conversation::Manager& manager, std::unique_ptr<RunStore> store, Settings settings);
   ~Service();
 
-  // The run as it was written, still pending. Faults: bad_input (names the field), not_found (no such conversation, or
+  // The run as it was written, still pending. Faults: bad_input (names the field), too_large (the tarball), not_found (no such conversation, or
   // another's), conflict (it does not run), overloaded.
   Task<Outcome<Run>> submit(RunRequest request);
   // Faults: not_found (also for another's), unauthorized, conflict (settled otherwise).

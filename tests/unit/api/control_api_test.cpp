@@ -37,6 +37,10 @@ struct Answer {
   }
 };
 
+std::string form_with_tarball(std::size_t bytes) {
+  return "--B\r\nContent-Disposition: form-data; name=\"tarball\"\r\n\r\n" + std::string(bytes, 'x') + "\r\n--B--";
+}
+
 class Api : public testing::Test {
  protected:
   Api() {
@@ -52,6 +56,7 @@ class Api : public testing::Test {
                                                       conversation::ManagerSettings{});
     automation::Settings settings;
     settings.watch_interval = 5ms;
+    settings.tarball_bytes_max = 1000;
     runs = std::make_unique<automation::Service>(control.executor(), *manager, automation::make_memory_store(10, 10), std::move(settings));
     api = make_control_api(*manager, *runs, Settings{});
   }
@@ -211,6 +216,9 @@ TEST_F(RunRoutes, AnswerInTheAutomationApisShapes) {
   auto const bad = ask(Method::post, "/api/automation/v1/runs", alice, R"({"tarball_base64":"H4s=","entrypoint":"a;b","conversation_id":"c1"})");
   EXPECT_EQ(bad.status, 422U);
   EXPECT_TRUE(bad.at("/detail").starts_with("entrypoint must not contain shell metacharacters"));
+  auto const huge = ask(Method::post, "/api/automation/v1/runs", alice, form_with_tarball(1001), "multipart/form-data; boundary=B");
+  EXPECT_EQ(huge.status, 413U);
+  EXPECT_EQ(huge.body, R"({"detail":"tarball: must not exceed 1000 bytes"})");
   EXPECT_EQ(ask(Method::get, "/api/automation/v1/automations").body, R"({"detail":"Not Found"})");
   EXPECT_EQ(ask(Method::delete_, "/api/automation/v1/runs").status, 405U);
   EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs", std::nullopt).status, 401U);

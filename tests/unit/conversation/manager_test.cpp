@@ -275,7 +275,7 @@ TEST_F(ConversationManager, RefusesAStaticRuntimeThatCannotBeReached) {
     StaticRuntime fixed{id_of("s1"), url, std::nullopt, {}};
     auto const added = control.run(manager().add_static(std::move(fixed)));
     ASSERT_FALSE(added) << url;
-    EXPECT_EQ(added.error().reason, "runtime.static 's1': url: must be http://host:port");
+    EXPECT_EQ(added.error().reason, "url: must be http://host:port");
   }
 }
 
