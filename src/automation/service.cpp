@@ -17,6 +17,7 @@ using SystemClock = std::chrono::system_clock;
 
 constexpr std::chrono::seconds small_command_max = 30s;
 constexpr Clock::duration small_call_max = 60s;  // a busy agent server takes its time
+constexpr Clock::duration closing_call_max = 2s;  // of what a stop has to wait for
 constexpr Clock::duration linger_max = 30s;      // for the exit code of a command whose script has reported
 constexpr unsigned upload_tries_max = 3;
 
@@ -140,7 +141,8 @@ Task<> Service::run(std::shared_ptr<Job> job) {
       DispatchFailed event{"dispatch: " + dispatched.error().reason};
       [[maybe_unused]] auto told = co_await apply(job->run_id, std::move(event));
       std::string clean_up = remove_folder_command(RunPaths(job->run_id));
-      [[maybe_unused]] auto cleaned = co_await client.execute(std::move(clean_up), small_command_max, Deadline::in(small_call_max));
+      auto const by = Deadline::in(is_closing_ ? closing_call_max : small_call_max);
+      [[maybe_unused]] auto cleaned = co_await client.execute(std::move(clean_up), small_command_max, by);
     }
   }
   jobs_.erase(job->run_id);
