@@ -139,6 +139,7 @@ auto Session<Stream>::join_first_frame(Decision open, std::string_view head_text
   open.prefix = head.target.substr(0, prefix_length);
   if (open.target_text.empty()) open.target_text = "/";
   prepare_forward(open, head);
+  x_.resendable = false;  // a kept connection is looked at for its end before it is used: this is tried once
   x_.upgrade = true;
   out_.clear();
   http::RequestRewrite rewrite;

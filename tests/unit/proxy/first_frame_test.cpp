@@ -262,6 +262,23 @@ TEST_F(FirstFrame, AServersOwnRefusalOfTheKeyPassesVerbatim) {
   EXPECT_EQ(frame->reason(), "Conversation not found");
 }
 
+TEST_F(FirstFrame, IsNotSentOnAKeptConnectionThatTheServerHasClosed) {
+  start();
+  auto asking = gateway_->connect();
+  asking.send("GET /api/conversations/c1 HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "\r\n");
+  {
+    auto kept = server_.next();
+    read_request(kept);
+    kept.send(ok_answer("{}"));
+    EXPECT_EQ(read_answer(asking).status, 200u);
+  }
+  auto client = open("/sockets/events/c1");
+  client.send(from_client(text_opcode, auth_message(session_key_of("c1"))));
+  auto nested = join();
+  nested.connection.send(from_server(text_opcode, "state"));
+  EXPECT_EQ(read_frame(client)->payload, "state");
+}
+
 TEST_F(FirstFrame, SwitchedOffIsAnEndWith4001) {
   auto config = default_config();
   config.rules.first_frame = false;
