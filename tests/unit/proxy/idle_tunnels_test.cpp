@@ -16,10 +16,11 @@
 namespace nestgate::test {
 namespace {
 
-#if defined(__has_feature)
+// A sanitizer's own memory says nothing about the gateway's.
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define NESTGATE_SANITIZED 1
-#endif
+constexpr bool measures_memory = false;
+#else
+constexpr bool measures_memory = true;
 #endif
 
 constexpr std::size_t tunnels = 5'000;
@@ -142,9 +143,9 @@ TEST_F(IdleTunnels, FiveThousandThroughOneProcessHoldNoBuffers) {
   auto const each = (after - std::min(before, after)) / (tunnels - warm_up_tunnels);
   RecordProperty("resident_bytes_per_tunnel", std::to_string(each));
   std::cout << "resident memory of the gateway for each idle websocket: " << each << " bytes\n";
-#ifndef NESTGATE_SANITIZED
-  EXPECT_LT(each, bytes_per_tunnel_max);
-#endif
+  if (measures_memory) {
+    EXPECT_LT(each, bytes_per_tunnel_max);
+  }
   gateway.stop(std::chrono::seconds(60));
   EXPECT_EQ(gateway.stats().tunnels_ended[static_cast<std::size_t>(proxy::TunnelEnd::drain)].read(), tunnels);
 }
