@@ -76,7 +76,8 @@ std::string part(std::string const& name, std::string const& body) {
 
 TEST(Multipart, GivesTheNamedPartsByteForByte) {
   std::string const tricky("\r\n--C\r\n\0--B", 12);
-  auto const parts = parse_multipart("preamble\r\n" + part("one", tricky) + part("two", "") + "--B--\r\nepilogue", "B", 9);
+  auto const body = "preamble\r\n" + part("one", tricky) + part("two", "") + "--B--\r\nepilogue";
+  auto const parts = parse_multipart(body, "B", 9);
   ASSERT_TRUE(parts);
   ASSERT_EQ(parts->size(), 2U);
   EXPECT_EQ((*parts)[0].name, "one");
