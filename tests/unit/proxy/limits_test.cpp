@@ -51,7 +51,7 @@ TEST(HeadTimeout, EndsAHeadThatComesByteByByte) {
 
 TEST(KeepAliveTimeout, ClosesAnIdleConnectionWithoutAWord) {
   auto config = default_config();
-  config.timeouts.keep_alive = milliseconds(60);
+  config.timeouts.keep_alive = milliseconds(500);  // long enough to send a request on a busy machine
   Behind at(echo_heads, std::move(config));
   auto client = at.gateway.connect();
   client.send(get_request());
@@ -111,18 +111,18 @@ TEST(BodyTimeout, EndsAnUploadThatStalls) {
 
 TEST(BodyTimeout, DoesNotCountAgainstAServerThatThinks) {
   auto config = default_config();
-  config.timeouts.body_progress = milliseconds(40);
+  config.timeouts.body_progress = milliseconds(200);
   Behind at(
       [](Connection& connection) {
         read_request(connection);
         pollfd nothing{connection.fd(), POLLIN, 0};
-        ::poll(&nothing, 1, 400);
+        ::poll(&nothing, 1, 600);
         connection.send(ok_answer("thought"));
       },
       std::move(config));
   auto client = at.gateway.connect();
-  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 10\r\n\r\nhello");
-  client.send("world");
+  // More than comes with the head, so that it is the upload's time that has to end.
+  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 200000\r\n\r\n" + std::string(200'000, 'x'));
   EXPECT_EQ(read_answer(client).body, "thought");
 }
 
