@@ -88,7 +88,8 @@ inline constexpr std::string_view websocket_fields =
     "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
-inline std::string websocket_request(std::string const& target, std::string const& fields = {}, std::string const& host = "g") {
+inline std::string websocket_request(std::string const& target, std::string const& fields = {},
+                                     std::string const& host = "g") {
   return "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\n" + fields + std::string(websocket_fields) + "\r\n";
 }
 

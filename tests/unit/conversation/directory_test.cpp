@@ -20,8 +20,8 @@ struct Runtime {
 
 RuntimeRecordPtr record_of(Runtime const& runtime) {
   auto const at = [](std::uint16_t port) { return asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port); };
-  auto record = std::make_shared<RuntimeRecord>(
-      RuntimeRecord{id_of(runtime.id), Epoch(runtime.epoch), runtime.state, "alice", at(runtime.port), Secret("key"), {}, {}});
+  auto record = std::make_shared<RuntimeRecord>(RuntimeRecord{
+      id_of(runtime.id), Epoch(runtime.epoch), runtime.state, "alice", at(runtime.port), Secret("key"), {}, {}});
   for (auto const& key : runtime.keys) record->accepted_keys.emplace_back(key);
   for (auto const port : runtime.further_ports) record->ports.push_back({"port", port, at(port)});
   return record;

@@ -293,7 +293,7 @@ void run(ResponseCase const& expected, Gateway& gateway, std::uint64_t epoch) {
     }
   });
   gateway.add("c1", nested.port(), "alice", conversation::RuntimeState::running, epoch);
-  auto const method = expected.method == "HEAD" ? http::Method::head
+  auto const method = expected.method == "HEAD"   ? http::Method::head
                       : expected.method == "POST" ? http::Method::post
                                                   : http::Method::get;
   auto client = gateway.connect();

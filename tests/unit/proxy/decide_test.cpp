@@ -63,8 +63,12 @@ TEST(Strangers, CannotTellAKnownIdFromAnUnknownOne) {
                                   {"/sockets/events/{id}", "g"},
                                   {"/sockets/session/{id}", "g"},
                                   {"/socket.io/?conversation_id={id}", "g"}};
-  std::vector<std::string> const shown{"", "X-Session-API-Key: wrong\r\n", bearer("wrong"), bearer(bob_api_key),
-                                       bearer(automation_api_key), "Cookie: oh_workspace_session_key=wrong\r\n"};
+  std::vector<std::string> const shown{"",
+                                       "X-Session-API-Key: wrong\r\n",
+                                       bearer("wrong"),
+                                       bearer(bob_api_key),
+                                       bearer(automation_api_key),
+                                       "Cookie: oh_workspace_session_key=wrong\r\n"};
   for (auto const& place : places) {
     for (auto const& credential : shown) {
       for (auto const& fields : {std::string("Connection: close\r\n"), std::string(websocket_fields)}) {
@@ -88,7 +92,7 @@ TEST(Strangers, CannotTellADeclaredPortFromAnUnknownOne) {
   at.gateway.add("c2", at.nested.port(), "alice", RuntimeState::running, 1, {declared.port()});
   for (std::string const rest : {"/x", "/alive", "/alive?tkn=wrong", "/x?tkn=wrong", "/x?session_api_key=wrong"}) {
     for (auto const& fields : {std::string("Connection: close\r\n"), std::string(websocket_fields),
-                                     std::string("Cookie: vscode-tkn=wrong\r\n") + std::string(websocket_fields)}) {
+                               std::string("Cookie: vscode-tkn=wrong\r\n") + std::string(websocket_fields)}) {
       auto const ask = [&](std::uint16_t port) {
         return everything(at.gateway, "GET /runtime/" + std::to_string(port) + rest +
                                           " HTTP/1.1\r\nHost: g\r\nX-Request-Id: r1\r\n" + fields + "\r\n");
@@ -166,9 +170,14 @@ TEST(ApiKeys, OfTheAutomationRoleReachNoNestedServer) {
 struct RotatedRuntime {
   RotatedRuntime() : gateway(config_with_more_keys()) {
     gateway.start();
-    conversation::RuntimeRecord record{
-        *ConversationId::parse("c1"), Epoch(1), RuntimeState::running, "alice", {asio::ip::address_v4::loopback(), nested.port()},
-        Secret("old-key"), {}, {}};
+    conversation::RuntimeRecord record{*ConversationId::parse("c1"),
+                                       Epoch(1),
+                                       RuntimeState::running,
+                                       "alice",
+                                       {asio::ip::address_v4::loopback(), nested.port()},
+                                       Secret("old-key"),
+                                       {},
+                                       {}};
     record.accepted_keys.emplace_back("new-key");
     record.accepted_keys.emplace_back("old-key");
     gateway.publish(std::move(record));
@@ -194,7 +203,8 @@ TEST(Rotation, AKeyInTheQueryThatIsNotTheRuntimesOwnIsTakenOut) {
     auto const answer = at.gateway.ask(request);
     return answer.body.substr(0, answer.body.find("\r\n"));
   };
-  EXPECT_EQ(line(websocket_request("/sockets/events/c1?a=1&session_api_key=new-key&b=2")), "GET /sockets/events/c1?a=1&b=2 HTTP/1.1");
+  EXPECT_EQ(line(websocket_request("/sockets/events/c1?a=1&session_api_key=new-key&b=2")),
+            "GET /sockets/events/c1?a=1&b=2 HTTP/1.1");
   EXPECT_EQ(line(websocket_request("/sockets/events/c1?session_api_key=new-key")), "GET /sockets/events/c1 HTTP/1.1");
   EXPECT_EQ(line(websocket_request("/sockets/events/c1?session_api_key=old-key")),
             "GET /sockets/events/c1?session_api_key=old-key HTTP/1.1");
@@ -217,7 +227,8 @@ TEST(Aliases, FromAnAnswerAreKnownOnEveryCoreAtOnce) {
       {"by length", "/api/conversations", "HTTP/1.1 201 Created\r\nContent-Length: 18\r\n\r\n{\"id\":\"alias-one\"}"},
       {"in chunks", "/api/conversations",
        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"id\":\"al\r\n9\r\nias-one\"}\r\n0\r\n\r\n"},
-      {"by a fork", "/api/conversations/c1/fork", "HTTP/1.1 201 Created\r\nContent-Length: 18\r\n\r\n{\"id\":\"alias-one\"}"},
+      {"by a fork", "/api/conversations/c1/fork",
+       "HTTP/1.1 201 Created\r\nContent-Length: 18\r\n\r\n{\"id\":\"alias-one\"}"},
   };
   for (auto const& one : cases) {
     Server nested([&](Connection& connection) {
@@ -231,8 +242,8 @@ TEST(Aliases, FromAnAnswerAreKnownOnEveryCoreAtOnce) {
     gateway.start();
     gateway.add("c1", nested.port());
     EXPECT_EQ(gateway.get("/api/conversations/alias-one/events", bearer(alice_api_key)).status, 404u);
-    auto const made = gateway.ask("POST " + one.target + " HTTP/1.1\r\nHost: g\r\n" + key_field("c1") +
-                                  "Content-Length: 2\r\n\r\n{}");
+    auto const made =
+        gateway.ask("POST " + one.target + " HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 2\r\n\r\n{}");
     EXPECT_EQ(made.status / 100, 2u) << one.name;
     EXPECT_EQ(made.body, R"({"id":"alias-one"})");
     for (int i = 0; i < 16; ++i) {
@@ -249,7 +260,9 @@ TEST(Aliases, CannotTakeOverTheIdOfAnotherRuntime) {
     connection.send(ok_answer(R"({"id":"c1"})"));
   });
   at.gateway.add("c2", greedy.port(), "bob");
-  EXPECT_EQ(at.gateway.ask("POST /api/conversations HTTP/1.1\r\nHost: g\r\n" + key_field("c2") + "Content-Length: 0\r\n\r\n").status, 200u);
+  EXPECT_EQ(at.gateway.ask("POST /api/conversations HTTP/1.1\r\nHost: g\r\n" + key_field("c2") + "Content-Length: 0\r\n\r\n")
+                .status,
+            200u);
   EXPECT_EQ(at.gateway.get("/api/conversations/c1/events", bearer(alice_api_key)).value("x-nested"), "c1");
   EXPECT_EQ(at.gateway.get("/api/conversations/c1/events", bearer(bob_api_key)).status, 404u);
 }
@@ -266,7 +279,8 @@ TEST(Aliases, AreNotLookedForInAnAnswerThatIsTooLarge) {
   Gateway gateway(std::move(config));
   gateway.start();
   gateway.add("c1", nested.port());
-  auto const made = gateway.ask("POST /api/conversations HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 0\r\n\r\n");
+  auto const made =
+      gateway.ask("POST /api/conversations HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 0\r\n\r\n");
   EXPECT_EQ(made.body, body);
   EXPECT_EQ(gateway.get("/api/conversations/alias-two/events", bearer(alice_api_key)).status, 404u);
 }

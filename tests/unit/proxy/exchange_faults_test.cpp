@@ -21,7 +21,8 @@ std::string get_request(std::string const& fields = {}) {
   return "GET /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + fields + "\r\n";
 }
 std::string post_request(std::string const& body = "body") {
-  return "POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  return "POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
 }
 
 TEST(ExchangeFaults, ARuntimeThatTakesNoConnectionsIsUnavailableForAWhile) {
@@ -44,7 +45,8 @@ TEST(ExchangeFaults, AnAnswerThatFailsBeforeItBeganBecomesABadGateway) {
       {"no HTTP at all", "SSH-2.0-OpenSSH_9.2\r\n\r\n", "bad_runtime_answer"},
       {"two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", "bad_runtime_answer"},
       {"endless head", "HTTP/1.1 200 OK\r\nx: " + std::string(200'000, 'x'), "bad_runtime_answer"},
-      {"an upgrade nobody asked for", "HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", "bad_runtime_answer"},
+      {"an upgrade nobody asked for", "HTTP/1.1 101 \r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+       "bad_runtime_answer"},
       {"bad first chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", "bad_runtime_answer"},
       {"close behind an early hint", "HTTP/1.1 100 Continue\r\n\r\n", "runtime_closed"},
   };

@@ -114,8 +114,9 @@ TEST(TraceContext, PassesOrIsMade) {
 
 TEST(HopByHopFields, AndThoseThatConnectionNamesStayHere) {
   Behind at;
-  auto const head = at.head_of("Connection: X-Secret, keep-alive\r\nX-Secret: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\n"
-                               "Proxy-Authorization: Basic eA==\r\nProxy-Connection: keep-alive\r\nX-Kept: 1\r\n");
+  auto const head = at.head_of(
+      "Connection: X-Secret, keep-alive\r\nX-Secret: 1\r\nKeep-Alive: timeout=5\r\nTE: trailers\r\n"
+      "Proxy-Authorization: Basic eA==\r\nProxy-Connection: keep-alive\r\nX-Kept: 1\r\n");
   for (auto const* name : {"connection", "x-secret", "keep-alive", "te", "proxy-authorization", "proxy-connection"}) {
     EXPECT_EQ(field_value(head, name), "") << name;
   }
@@ -123,8 +124,9 @@ TEST(HopByHopFields, AndThoseThatConnectionNamesStayHere) {
 }
 
 TEST(HopByHopFields, OfAnAnswerStayHereToo) {
-  Server nested(answer_once("HTTP/1.1 200 OK\r\nConnection: X-Inner, close\r\nX-Inner: 1\r\nKeep-Alive: timeout=5\r\n"
-                            "X-Outer: 1\r\nContent-Length: 0\r\n\r\n"));
+  Server nested(
+      answer_once("HTTP/1.1 200 OK\r\nConnection: X-Inner, close\r\nX-Inner: 1\r\nKeep-Alive: timeout=5\r\n"
+                  "X-Outer: 1\r\nContent-Length: 0\r\n\r\n"));
   Gateway gateway;
   gateway.start();
   gateway.add("c1", nested.port());
@@ -138,8 +140,9 @@ TEST(HopByHopFields, OfAnAnswerStayHereToo) {
 TEST(TheKeyField, IsReplacedNotDoubled) {
   Behind at;
   auto const head = at.gateway
-                        .get("/x", "x-session-api-key: " + session_key_of("c1") + "\r\nX_Session_API_Key: other\r\n"
-                                   "X-SESSION-API-KEY: third\r\n")
+                        .get("/x", "x-session-api-key: " + session_key_of("c1") +
+                                       "\r\nX_Session_API_Key: other\r\n"
+                                       "X-SESSION-API-KEY: third\r\n")
                         .body;
   EXPECT_EQ(field_value(head, "x-session-api-key"), session_key_of("c1"));
   EXPECT_EQ(occurrences(head, session_key_of("c1")), 1u);
@@ -229,7 +232,8 @@ TEST(AccessLogLines, HoldNoKeyWhereverItCameIn) {
     gateway.get("/v1/models", bearer(key));
     gateway.get("/api/conversations", bearer(admin_api_key));
     gateway.get("/api/conversations/c1/workspace/a", "Cookie: oh_workspace_session_key=" + key + "\r\n");
-    gateway.ask("GET http://g/a?session_api_key=" + key + " HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Connection: close\r\n\r\n");
+    gateway.ask("GET http://g/a?session_api_key=" + key + " HTTP/1.1\r\nHost: g\r\n" + key_field("c1") +
+                "Connection: close\r\n\r\n");
     gateway.ask("GET /broken?session_api_key=" + key + " HTTP/9.9\r\nHost: g\r\n\r\n");
     gateway.ask(websocket_request("/sockets/bash-events?session_api_key=wrong-" + key));
   }

@@ -122,7 +122,8 @@ TEST(BodyTimeout, DoesNotCountAgainstAServerThatThinks) {
       std::move(config));
   auto client = at.gateway.connect();
   // More than comes with the head, so that it is the upload's time that has to end.
-  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 200000\r\n\r\n" + std::string(200'000, 'x'));
+  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 200000\r\n\r\n" +
+              std::string(200'000, 'x'));
   EXPECT_EQ(read_answer(client).body, "thought");
 }
 

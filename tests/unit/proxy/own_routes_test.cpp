@@ -16,7 +16,8 @@ struct Alone {
 
 TEST(OwnRoutes, GetTheWholeBodyHoweverItIsFramed) {
   Alone at;
-  auto const by_length = at.gateway.ask(post("/api/automation/v1/runs", bearer(alice_api_key), "Content-Length: 5\r\n\r\nhello"));
+  auto const by_length =
+      at.gateway.ask(post("/api/automation/v1/runs", bearer(alice_api_key), "Content-Length: 5\r\n\r\nhello"));
   EXPECT_EQ(by_length.body, R"({"own":"/api/automation/v1/runs","by":"alice","bytes":5})");
   auto const in_chunks = at.gateway.ask(post("/api/automation/v1/runs", bearer(alice_api_key),
                                              "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"));
@@ -54,8 +55,8 @@ TEST(OwnRoutes, RefuseABodyBeyondTheLimit) {
     EXPECT_NE(answer.body.find("limits.api_body_bytes_max"), std::string::npos);
     EXPECT_EQ(answer.value("connection"), "close");
   }
-  auto const fits = at.gateway.ask(post("/api/conversations", bearer(admin_api_key),
-                                        "Content-Length: 1000\r\n\r\n" + body.substr(1)));
+  auto const fits =
+      at.gateway.ask(post("/api/conversations", bearer(admin_api_key), "Content-Length: 1000\r\n\r\n" + body.substr(1)));
   EXPECT_EQ(fits.status, 200u);
 }
 

@@ -15,28 +15,33 @@ struct Case {
 
 std::string with_key(std::string text) {
   constexpr std::string_view mark = "{key}";
-  if (auto const at = text.find(mark); at != text.npos) text.replace(at, mark.size(), "X-Session-API-Key: " + session_key_of("c1"));
+  if (auto const at = text.find(mark); at != text.npos)
+    text.replace(at, mark.size(), "X-Session-API-Key: " + session_key_of("c1"));
   return text;
 }
 
 std::vector<Case> const& refused_heads() {
   static std::vector<Case> const cases{
-      {"both framings", "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
+      {"both framings",
+       "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400,
        "length_and_chunked"},
-      {"two different lengths", "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400,
-       "two_content_lengths"},
+      {"two different lengths", "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+       400, "two_content_lengths"},
       {"obs-fold", "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nX: a\r\n b\r\n\r\n", 400, "obsolete_fold"},
       {"bare CR", "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nX: a\rb\r\n\r\n", 400, "bad_field_value"},
       {"bare LF", "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nX: a\nY: b\r\n\r\n", 400, "bare_line_feed"},
       {"NUL", std::string("GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nX: a\0b\r\n\r\n", 42), 400, "bad_field_value"},
       {"space before the colon", "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nX : a\r\n\r\n", 400, "space_before_colon"},
       {"bad field name", "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nX@: a\r\n\r\n", 400, "bad_field_name"},
-      {"oversized head", "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nX: " + std::string(140'000, 'x') + "\r\n\r\n", 431, "head_too_large"},
-      {"unknown coding", "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nTransfer-Encoding: gzip\r\n\r\n", 501, "unknown_transfer_coding"},
+      {"oversized head", "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nX: " + std::string(140'000, 'x') + "\r\n\r\n", 431,
+       "head_too_large"},
+      {"unknown coding", "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nTransfer-Encoding: gzip\r\n\r\n", 501,
+       "unknown_transfer_coding"},
       {"doubled coding", "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400,
        "bad_transfer_encoding"},
       {"upgrade with a body",
-       "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\n" + std::string(websocket_fields) + "Content-Length: 2\r\n\r\nab", 400, "bad_upgrade"},
+       "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\n" + std::string(websocket_fields) + "Content-Length: 2\r\n\r\nab", 400,
+       "bad_upgrade"},
       {"no Host", "GET / HTTP/1.1\r\n{key}\r\n\r\n", 400, "missing_host"},
       {"two Hosts", "GET / HTTP/1.1\r\nHost: g\r\nHost: g\r\n{key}\r\n\r\n", 400, "two_hosts"},
       {"Host with a path", "GET / HTTP/1.1\r\nHost: g/x\r\n{key}\r\n\r\n", 400, "bad_host"},
@@ -49,11 +54,12 @@ std::vector<Case> const& refused_heads() {
        "GET / HTTP/1.1\r\nHost: g\r\n{key}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 8\r\n"
        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
        426, "bad_websocket_version"},
-      {"bad chunk size", "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n", 400,
-       "bad_chunk_size"},
+      {"bad chunk size", "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+       400, "bad_chunk_size"},
       {"chunk extension beyond the limit",
-       "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(2000, 'e') + "\r\na\r\n0\r\n\r\n", 400,
-       "bad_chunk_extension"},
+       "POST / HTTP/1.1\r\nHost: g\r\n{key}\r\nTransfer-Encoding: chunked\r\n\r\n1;" + std::string(2000, 'e') +
+           "\r\na\r\n0\r\n\r\n",
+       400, "bad_chunk_extension"},
   };
   return cases;
 }
@@ -103,7 +109,8 @@ TEST(Refusals, OfAWrongKeyTakeNoBodyIn) {
   Gateway gateway;
   gateway.start();
   auto client = gateway.connect();
-  client.send("POST /api/conversations/c1/x HTTP/1.1\r\nHost: g\r\nX-Session-API-Key: wrong\r\nContent-Length: 100\r\n\r\nGET /");
+  client.send(
+      "POST /api/conversations/c1/x HTTP/1.1\r\nHost: g\r\nX-Session-API-Key: wrong\r\nContent-Length: 100\r\n\r\nGET /");
   auto const answer = read_answer(client);
   EXPECT_EQ(answer.status, 401u);
   EXPECT_EQ(answer.value("connection"), "close");

@@ -101,10 +101,10 @@ TEST(PrefixRule, StripsThePrefixAndSaysSo) {
   struct Case {
     std::string target, line;
   };
-  for (auto const& [target, line] : {Case{"/runtime/c1/api/x?y=1", "GET /api/x?y=1 HTTP/1.1"},
-                                     Case{"/runtime/c1/", "GET / HTTP/1.1"}, Case{"/runtime/c1", "GET / HTTP/1.1"},
-                                     Case{"/runtime/c1?y=1", "GET /?y=1 HTTP/1.1"},
-                                     Case{"/runtime/c1//a/../b", "GET //a/../b HTTP/1.1"}}) {
+  for (auto const& [target, line] :
+       {Case{"/runtime/c1/api/x?y=1", "GET /api/x?y=1 HTTP/1.1"}, Case{"/runtime/c1/", "GET / HTTP/1.1"},
+        Case{"/runtime/c1", "GET / HTTP/1.1"}, Case{"/runtime/c1?y=1", "GET /?y=1 HTTP/1.1"},
+        Case{"/runtime/c1//a/../b", "GET //a/../b HTTP/1.1"}}) {
     auto const answer = at.gateway.get(target, key_field("c1"));
     EXPECT_EQ(who(answer), "c1") << target;
     EXPECT_EQ(line_of(answer), line);
@@ -113,8 +113,9 @@ TEST(PrefixRule, StripsThePrefixAndSaysSo) {
 }
 
 TEST(PrefixRule, PutsThePrefixBeforeLocationAndCookiePath) {
-  Server nested(answer_once("HTTP/1.1 307 \r\nLocation: /api/tools/\r\nSet-Cookie: k=v; HttpOnly; Path=/api/conversations\r\n"
-                            "Content-Length: 0\r\n\r\n"));
+  Server nested(
+      answer_once("HTTP/1.1 307 \r\nLocation: /api/tools/\r\nSet-Cookie: k=v; HttpOnly; Path=/api/conversations\r\n"
+                  "Content-Length: 0\r\n\r\n"));
   Gateway gateway;
   gateway.start();
   gateway.add("c1", nested.port());
@@ -130,7 +131,7 @@ TEST(PrefixRule, TakesEveryFormOfAUuid) {
   TwoRuntimes at;
   at.gateway.add(uuid, at.c1.port());
   for (auto const& id : {std::string(uuid), std::string(uuid_plain), std::string("0123ABCD-89AB-4DEF-8123-456789ABCDEF"),
-                               "%7B" + std::string(uuid) + "%7D"}) {
+                         "%7B" + std::string(uuid) + "%7D"}) {
     EXPECT_EQ(who(at.gateway.get("/runtime/" + id + "/x", key_field(uuid))), "c1") << id;
   }
 }
@@ -173,10 +174,11 @@ TEST(PathRule, TakesEveryFormOfAUuidAndKeepsThePath) {
   TwoRuntimes at;
   at.gateway.add(uuid, at.c1.port());
   // By API key, so that no session key leads there.
-  for (auto const& id :
-       {std::string(uuid), std::string(uuid_plain), std::string("0123ABCD89AB4DEF8123456789ABCDEF"),
-        "%7B" + std::string(uuid) + "%7D", "urn:uuid:" + std::string(uuid), std::string("%30123abcd89ab4def8123456789abcdef")}) {
-    for (std::string const start : {"/api/conversations/", "/sockets/events/", "/sockets/session/", "/%61pi/conversations/"}) {
+  for (auto const& id : {std::string(uuid), std::string(uuid_plain), std::string("0123ABCD89AB4DEF8123456789ABCDEF"),
+                         "%7B" + std::string(uuid) + "%7D", "urn:uuid:" + std::string(uuid),
+                         std::string("%30123abcd89ab4def8123456789abcdef")}) {
+    for (std::string const start :
+         {"/api/conversations/", "/sockets/events/", "/sockets/session/", "/%61pi/conversations/"}) {
       auto const answer = at.gateway.get(start + id + "/events", bearer(alice_api_key));
       EXPECT_EQ(who(answer), "c1") << start << id;
       EXPECT_EQ(line_of(answer), "GET " + start + id + "/events HTTP/1.1");
@@ -209,7 +211,8 @@ TEST(SocketIoRule, GoesByConversationIdAndReplacesTheKeyInTheQuery) {
   TwoRuntimes at;
   auto const by_api_key = at.gateway.get("/socket.io/?EIO=4&conversation_id=c1&session_api_key=null", bearer(alice_api_key));
   EXPECT_EQ(who(by_api_key), "c1");
-  EXPECT_EQ(line_of(by_api_key), "GET /socket.io/?EIO=4&conversation_id=c1&session_api_key=" + session_key_of("c1") + " HTTP/1.1");
+  EXPECT_EQ(line_of(by_api_key),
+            "GET /socket.io/?EIO=4&conversation_id=c1&session_api_key=" + session_key_of("c1") + " HTTP/1.1");
   auto const without = at.gateway.get("/socket.io/?conversation_id=c1", bearer(alice_api_key));
   EXPECT_EQ(line_of(without), "GET /socket.io/?conversation_id=c1&session_api_key=" + session_key_of("c1") + " HTTP/1.1");
   EXPECT_EQ(at.gateway.get("/socket.io/?conversation_id=c1&session_api_key=wrong").status, 401u);
@@ -238,7 +241,8 @@ TEST(SocketIoRule, SticksToTheServerThatOpenedTheSession) {
 
 TEST(SessionKeyRule, RoutesByTheHeaderWhereverThePathLeads) {
   TwoRuntimes at;
-  for (std::string const target : {"/api/file/download", "/api/bash/bash_events/search", "/server_info", "/v1/models", "/"}) {
+  for (std::string const target :
+       {"/api/file/download", "/api/bash/bash_events/search", "/server_info", "/v1/models", "/"}) {
     EXPECT_EQ(who(at.gateway.get(target, key_field("c1"))), "c1") << target;
     EXPECT_EQ(who(at.gateway.get(target, key_field("c2"))), "c2") << target;
   }
@@ -274,7 +278,8 @@ TEST(SessionKeyRule, TakesABearerTokenOnTheOpenAiShapedRoutesOnly) {
 
 TEST(OwnRouteRule, ComesBeforeThePathRuleWithAnApiKey) {
   TwoRuntimes at;
-  for (std::string const target : {"/api/conversations", "/api/conversations/c1", "/api/automation/v1/runs", "/api/v1/sandboxes"}) {
+  for (std::string const target :
+       {"/api/conversations", "/api/conversations/c1", "/api/automation/v1/runs", "/api/v1/sandboxes"}) {
     auto const answer = at.gateway.get(target, bearer(alice_api_key));
     EXPECT_NE(answer.body.find(R"({"own":")" + target + R"(","by":"alice")"), std::string::npos) << answer.body;
   }

@@ -41,7 +41,8 @@ TEST(EventStream, PassesEveryChunkAtOnceBehindOneReconnectionTime) {
   Mailbox<int> go;
   Behind at([&](Connection& connection) {
     read_request(connection);
-    connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n");
+    connection.send(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (int i = 0; i < 3; ++i) {
       connection.send("9\r\ndata: " + std::to_string(i) + "\n\n\r\n");
       go.take();  // the next one only once the client has this one
@@ -103,7 +104,8 @@ TEST(Chunks, PassBothWaysWithTheirTrailers) {
     connection.send("HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n" + down);
   });
   auto client = at.gateway.connect();
-  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Trailer: X-Checksum\r\nTransfer-Encoding: chunked\r\n\r\n");
+  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") +
+              "Trailer: X-Checksum\r\nTransfer-Encoding: chunked\r\n\r\n");
   client.send(up.substr(0, 7));
   client.send(up.substr(7));
   auto const head = received.take();
@@ -166,7 +168,8 @@ TEST(AnswersWithoutABody, LeaveTheConnectionWhereTheNextOneStarts) {
       if (line.empty()) return;
       if (line.starts_with("HEAD")) connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n");
       if (line.starts_with("GET /204")) connection.send("HTTP/1.1 204 No Content\r\n\r\n");
-      if (line.starts_with("GET /304")) connection.send("HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\nETag: \"a\"\r\n\r\n");
+      if (line.starts_with("GET /304"))
+        connection.send("HTTP/1.1 304 Not Modified\r\nContent-Length: 77\r\nETag: \"a\"\r\n\r\n");
       if (line.starts_with("GET /last")) connection.send(ok_answer("last"));
     }
   });
@@ -185,7 +188,8 @@ TEST(AnswersWithoutABody, LeaveTheConnectionWhereTheNextOneStarts) {
 
 TEST(InterimAnswers, PassButFor100) {
   auto const script = answer_once(
-      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
+      "2\r\n\r\nok");
   Behind at(script);
   auto client = at.gateway.connect();
   client.send(get_request());
@@ -205,8 +209,9 @@ TEST(ExpectContinue, IsAnsweredByTheGatewayOnceTheCredentialIsGood) {
     return "POST /x HTTP/1.1\r\nHost: g\r\n" + key + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n";
   };
   auto refused = at.gateway.connect();
-  refused.send("POST /api/conversations/c1/x HTTP/1.1\r\nHost: g\r\nX-Session-API-Key: wrong\r\nExpect: 100-continue\r\n"
-               "Content-Length: 5\r\n\r\n");
+  refused.send(
+      "POST /api/conversations/c1/x HTTP/1.1\r\nHost: g\r\nX-Session-API-Key: wrong\r\nExpect: 100-continue\r\n"
+      "Content-Length: 5\r\n\r\n");
   EXPECT_EQ(read_answer(refused).status, 401u);
   EXPECT_EQ(at.nested.accepted(), 0u);
 
@@ -234,7 +239,8 @@ TEST(GetWithABody, KeepsIt) {
 
 TEST(UnknownMethods, PassAsTheyAre) {
   Behind at(echo_as("c1"));
-  auto const answer = at.gateway.ask("PROPFIND /a//b HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Connection: close\r\n\r\n");
+  auto const answer =
+      at.gateway.ask("PROPFIND /a//b HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Connection: close\r\n\r\n");
   EXPECT_TRUE(answer.body.starts_with("PROPFIND /a//b HTTP/1.1\r\n"));
 }
 
@@ -386,7 +392,8 @@ TEST(LargeBodies, AreUploadedInConstantMemory) {
   pattern();
   Growth const growth;
   auto client = at.gateway.connect();
-  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: " + std::to_string(large_body) + "\r\n\r\n");
+  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: " + std::to_string(large_body) +
+              "\r\n\r\n");
   EXPECT_TRUE(send_large_body(client));
   EXPECT_EQ(read_answer(client).body, std::to_string(large_body));
   growth.expect_below_kib(32 * 1024);
@@ -484,7 +491,8 @@ TEST(Backpressure, AServerThatDoesNotReadHoldsItsClientBack) {
     received.put(got);
   });
   auto client = at.gateway.connect();
-  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: " + std::to_string(far_too_much) + "\r\n\r\n");
+  client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: " + std::to_string(far_too_much) +
+              "\r\n\r\n");
   auto const sent = send_until_held_back(client, far_too_much);
   EXPECT_LT(sent, 64 * mebibyte);
   go.put(1);
