@@ -76,8 +76,6 @@ Checked<> write_whole(std::string const& path, std::string_view text) {
   auto file = PendingFile::create(path);
   if (!file) return file_trouble("Failed to write file", file.error());
   if (int const error = file->write(text); error != 0) return file_trouble("Failed to write file", error);
-  struct stat about {};
-  if (::stat(path.c_str(), &about) == 0) ::fchmod(file->fd(), about.st_mode & 07777);  // it stays executable
   if (int const error = file->commit(); error != 0) return file_trouble("Failed to write file", error);
   return {};
 }

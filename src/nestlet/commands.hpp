@@ -51,7 +51,6 @@ class Commands {
 
   EventLog& log() noexcept { return log_; }
   Feed& feed() noexcept { return feed_; }
-  std::size_t running() const noexcept { return running_.size(); }
 
   // Stops everything that runs and returns when it has ended.
   Task<> shut_down();

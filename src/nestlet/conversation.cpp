@@ -9,7 +9,7 @@ namespace {
 
 using codec::JsonWriter;
 
-// The request's parts that make up a conversation's state; the agent with its secrets is not shown again.
+// The request's parts that a conversation's state shows.
 constexpr std::string_view state_fields[] = {"workspace", "max_iterations", "confirmation_policy"};
 
 // The text of a message's content: a string, or a list of {"type":"text","text":...} and images.
@@ -41,15 +41,18 @@ std::string_view to_string(RunStatus status) noexcept {
   return "error";
 }
 
-Conversation::Conversation(std::string hex_id, Limits const& limits, JsonObject request)
+Conversation::Conversation(std::string hex_id, Limits const& limits, JsonObject const& request)
     : hex_(std::move(hex_id)),
       id_(dashed(hex_)),
       limits_(limits),
-      request_(std::move(request)),
       created_at_(now()),
       updated_at_(created_at_),
       log_(limits.conversation_events_max, limits.conversation_event_bytes_max) {
-  if (auto const* tags = request_.if_contains("tags"); tags != nullptr && tags->is_object()) tags_ = tags->get_object();
+  for (auto const field : state_fields) {
+    auto const* value = request.if_contains(field);
+    if (value != nullptr && !value->is_null()) state_[field] = *value;
+  }
+  if (auto const* tags = request.if_contains("tags"); tags != nullptr && tags->is_object()) tags_ = tags->get_object();
 }
 
 std::string Conversation::info_json() const {
@@ -63,7 +66,7 @@ std::string Conversation::info_json() const {
   }
   w.member("created_at", utc_text(created_at_)).member("updated_at", utc_text(updated_at_));
   w.member("execution_status", to_string(status_)).key("tags").raw(boost::json::serialize(tags_));
-  for (auto const field : state_fields) w.key(field).raw(raw_or_null(request_, field));
+  for (auto const field : state_fields) w.key(field).raw(raw_or_null(state_, field));
   w.key("stats").begin_object().end_object();
   // What the older server's clients read (nested_server.md 3.3).
   w.member("status", status_ == RunStatus::paused ? "STOPPED" : "RUNNING").member("url", "/api/conversations/" + id_);
@@ -78,9 +81,7 @@ std::string Conversation::snapshot_event() const {
   w.begin_object().member("id", dashed(new_id())).member("timestamp", local_text(now())).member("source", "environment");
   w.member("key", "full_state").key("value").begin_object().member("id", id_);
   w.member("execution_status", to_string(status_)).key("tags").raw(boost::json::serialize(tags_));
-  for (auto const field : state_fields) {
-    if (auto const value = raw_or_null(request_, field); value != "null") w.key(field).raw(value);
-  }
+  for (auto const& field : state_) w.key(field.key()).raw(boost::json::serialize(field.value()));
   w.key("stats").begin_object().end_object().end_object().member("kind", "ConversationStateUpdateEvent").end_object();
   return out;
 }
@@ -183,7 +184,7 @@ std::string Conversation::transient_frame(std::string_view event) {
 }
 
 std::shared_ptr<Conversation> Conversation::fork(std::string hex_id) const {
-  auto copy = std::make_shared<Conversation>(std::move(hex_id), limits_, request_);
+  auto copy = std::make_shared<Conversation>(std::move(hex_id), limits_, state_);
   copy->title_ = title_;
   copy->tags_ = tags_;
   copy->last_user_text_ = last_user_text_;
@@ -209,9 +210,9 @@ void Conversations::keep(std::shared_ptr<Conversation> const& conversation) {
   in_order_.push_back(conversation);
 }
 
-Checked<std::shared_ptr<Conversation>> Conversations::create(std::string hex, JsonObject request) {
+Checked<std::shared_ptr<Conversation>> Conversations::create(std::string hex, JsonObject const& request) {
   if (auto const room = admit(); !room) return room.error();
-  auto conversation = std::make_shared<Conversation>(std::move(hex), limits_, std::move(request));
+  auto conversation = std::make_shared<Conversation>(std::move(hex), limits_, request);
   keep(conversation);
   return conversation;
 }

@@ -21,7 +21,8 @@ std::string_view to_string(RunStatus status) noexcept;
 // shared_ptr: sockets keep one alive that was deleted meanwhile.
 class Conversation {
  public:
-  Conversation(std::string hex_id, Limits const& limits, JsonObject request);
+  // Of `request` only what is shown again is kept: no agent, no keys.
+  Conversation(std::string hex_id, Limits const& limits, JsonObject const& request);
 
   std::string const& hex() const noexcept { return hex_; }
   std::string const& id() const noexcept { return id_; }  // dashed
@@ -62,7 +63,7 @@ class Conversation {
   std::string hex_;
   std::string id_;
   Limits limits_;
-  JsonObject request_;  // agent, workspace, ... as the client gave them
+  JsonObject state_;  // workspace, max_iterations, ... as the client gave them
   std::string title_;
   JsonObject tags_;
   RunStatus status_ = RunStatus::idle;
@@ -84,7 +85,7 @@ class Conversations {
   std::shared_ptr<Conversation> find(std::string_view hex) const;
   std::vector<std::shared_ptr<Conversation>> const& all() const noexcept { return in_order_; }
   // 429 past the limit.
-  Checked<std::shared_ptr<Conversation>> create(std::string hex, JsonObject request);
+  Checked<std::shared_ptr<Conversation>> create(std::string hex, JsonObject const& request);
   Checked<std::shared_ptr<Conversation>> fork(Conversation const& from, std::string hex);
   // Its sockets are closed with 4004.
   void remove(std::string_view hex);

@@ -77,7 +77,7 @@ Task<Answer> create(App& app, Request& request) {
     NESTGATE_CO_TRY(object, need_object(body, "initial_message"));
     first = std::move(object);
   }
-  NESTGATE_CO_TRY(created, app.conversations.create(std::move(hex), std::move(body)));
+  NESTGATE_CO_TRY(created, app.conversations.create(std::move(hex), body));
   if (first) {
     auto const added = created->add_message(*first);
     if (!added) {

@@ -75,6 +75,9 @@ int PendingFile::write(std::string_view data) {
 }
 
 int PendingFile::commit_as(std::string const& path) {
+  struct stat about {};
+  constexpr mode_t permissions = 07777;
+  if (::stat(path.c_str(), &about) == 0) ::fchmod(file_.get(), about.st_mode & permissions);  // a script stays executable
   if (::rename(temporary_.c_str(), path.c_str()) != 0) return errno;
   temporary_.clear();
   return 0;

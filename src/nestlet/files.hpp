@@ -26,7 +26,8 @@ class PendingFile {
   // 0, or errno.
   int write(std::string_view data);
   int commit() { return commit_as(path_); }
-  int commit_as(std::string const& path);  // a path in the same directory
+  // `path` in the same directory. A file that is replaced passes its permissions on.
+  int commit_as(std::string const& path);
   std::uint64_t size() const noexcept { return size_; }
   int fd() const noexcept { return file_.get(); }
   std::string const& temporary_path() const noexcept { return temporary_; }

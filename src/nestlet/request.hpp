@@ -32,7 +32,6 @@ class Request {
   std::string_view header(std::string_view name) const { return view(parser_.get()[name]); }  // the first of that name
   std::string_view session_key() const { return header("X-Session-API-Key"); }
   bool body_read() const { return parser_.is_done(); }
-  Executor executor() const { return stream_.get_executor(); }
 
   std::vector<std::string> parameters;  // what the route's {} matched
   std::string_view parameter(std::size_t i) const { return parameters[i]; }

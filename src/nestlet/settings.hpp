@@ -15,10 +15,10 @@ struct Limits {
   std::uint64_t command_timeout_seconds = 300;          // where the request names none
   std::uint64_t commands_max = 256;                     // running at once
   std::uint64_t bash_events_max = 10'000;               // kept; the oldest go first
-  std::uint64_t bash_event_bytes_max = 256 * 1024 * 1024;
+  std::uint64_t bash_event_bytes_max = 64 * 1024 * 1024;
   std::uint64_t conversations_max = 10'000;
   std::uint64_t conversation_events_max = 100'000;      // kept for each conversation; the oldest go first
-  std::uint64_t conversation_event_bytes_max = 256 * 1024 * 1024;
+  std::uint64_t conversation_event_bytes_max = 64 * 1024 * 1024;
   std::uint64_t json_body_bytes_max = 64 * 1024 * 1024;
   std::uint64_t head_bytes_max = 128 * 1024;
   std::uint64_t event_subscribers_max = 48;             // of one conversation (agent_server_live.md 2)

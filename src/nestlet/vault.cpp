@@ -61,7 +61,8 @@ Checked<> Vault::store_settings(JsonObject const& body) {
   for (auto const& field : body) {
     if (!is_one_of(plain_settings, field.key())) continue;
     if (field.value().is_null() && is_one_of(sticky_settings, field.key())) continue;
-    settings_[field.key()] = field.value();
+    // An object may hold keys (mcp_config, agent_settings). Nothing here reads it, and it is never shown: only that it is set.
+    settings_[field.key()] = field.value().is_object() ? JsonValue(nullptr) : field.value();
   }
   has_settings_ = true;
   return {};
@@ -76,16 +77,7 @@ std::optional<std::string> Vault::settings_json() const {
   std::string out;
   codec::JsonWriter w(out);
   w.begin_object();
-  for (auto const& field : settings_) {
-    // Carries keys of its own, as the agent's settings do.
-    bool const may_hold_keys = field.value().is_object();
-    w.key(field.key());
-    if (may_hold_keys) {
-      w.null();
-    } else {
-      w.raw(boost::json::serialize(field.value()));
-    }
-  }
+  for (auto const& field : settings_) w.key(field.key()).raw(boost::json::serialize(field.value()));
   for (auto const name : secret_settings) w.key(name).null();
   w.member("llm_api_key_set", is_set("llm_api_key")).member("llm_api_key_is_set", is_set("llm_api_key"));
   w.member("search_api_key_set", is_set("search_api_key")).key("provider_tokens_set").begin_object();

@@ -99,13 +99,16 @@ class Client {
 
 class SocketClient {
  public:
-  SocketClient(std::uint16_t port, std::string const& target, Fields const& fields = {}) : socket_(loop_.get_executor()) {
+  enum class Deflate : bool { not_offered, offered };
+
+  SocketClient(std::uint16_t port, std::string const& target, Fields const& fields = {}, Deflate offer = Deflate::offered)
+      : socket_(loop_.get_executor()) {
     auto& lowest = socket_.next_layer();
     lowest.open(asio::ip::tcp::v4());
     lowest.set_option(asio::socket_base::receive_buffer_size(64 * 1024));
     lowest.connect({asio::ip::address_v4::loopback(), port});
     websocket::permessage_deflate deflate;
-    deflate.client_enable = true;
+    deflate.client_enable = offer == Deflate::offered;
     socket_.set_option(deflate);
     socket_.set_option(websocket::stream_base::decorator([fields](websocket::request_type& request) {
       for (auto const& [name, value] : fields) request.set(name, value);
