@@ -24,16 +24,13 @@ class Drain : public testing::Test {
   void begin(Clock::duration grace) {
     stopping_ = std::thread([this, grace] { gateway_->stop(grace); });
   }
-  // The doors are closed first: a refused connection tells that the drain has begun.
-  bool has_begun() {
-    return eventually([this] {
-      try {
-        gateway_->connect();
-        return false;
-      } catch (std::runtime_error const&) {
-        return true;
-      }
-    });
+  // Returns once the core has told all of its connections: a websocket of its own has got its 1012.
+  void begin_and_wait(Clock::duration grace) {
+    auto witness = open_tunnel(*gateway_, server_, "/sockets/events/c1", key_field("c1"));
+    begin(grace);
+    auto const frame = read_frame(witness.client);
+    ASSERT_TRUE(frame);
+    EXPECT_EQ(frame->code(), 1012);
   }
   void TearDown() override {
     if (stopping_.joinable()) stopping_.join();
@@ -64,8 +61,7 @@ TEST_F(Drain, EndsAWebsocketThatOpensOnlyAfterItBegan) {
   client.send(upgrade_request("/sockets/events/c1", key_field("c1")));
   auto nested = server_.next();
   read_request(nested);
-  begin(long_grace);
-  ASSERT_TRUE(has_begun());
+  begin_and_wait(long_grace);
   nested.send(switching_protocols());
   EXPECT_EQ(read_answer(client, WithBody::no).status, 101u);
   EXPECT_EQ(close_code_at_end(client), 1012);
@@ -77,6 +73,12 @@ TEST_F(Drain, EndsASocketThatDidNotNameItsKeyYetWith1012) {
   auto client = open_unnamed(*gateway_, "/sockets/bash-events");
   begin(long_grace);
   EXPECT_EQ(close_code_at_end(client), 1012);
+}
+
+TEST_F(Drain, TakesNoNewConnections) {
+  start();
+  begin_and_wait(long_grace);
+  EXPECT_THROW(gateway_->connect(), std::runtime_error);
 }
 
 TEST_F(Drain, AWebsocketWithinAFrameIsCut) {
@@ -95,8 +97,7 @@ TEST_F(Drain, LetsARequestFinishAndTellsItsClientToClose) {
   client.send(get_request());
   auto nested = server_.next();
   read_request(nested);
-  begin(long_grace);
-  ASSERT_TRUE(has_begun());
+  begin_and_wait(long_grace);
   nested.send(ok_answer("all of it"));
   auto const answer = read_answer(client);
   EXPECT_EQ(answer.status, 200u);
@@ -113,8 +114,7 @@ TEST_F(Drain, LetsAnUploadAndADownloadFinish) {
   auto const head = nested.read_until("\r\n\r\n");
   client.send(std::string(50'000, 'a'));
   EXPECT_EQ(nested.read_exactly(50'000).size(), 50'000u);
-  begin(long_grace);
-  ASSERT_TRUE(has_begun());
+  begin_and_wait(long_grace);
   client.send(std::string(50'000, 'b'));
   EXPECT_EQ(nested.read_exactly(50'000), std::string(50'000, 'b'));
   nested.send("HTTP/1.1 200 OK\r\ncontent-length: 200000\r\n\r\n" + std::string(100'000, 'c'));
@@ -132,9 +132,9 @@ TEST_F(Drain, ClosesIdleConnectionsButAnswersARequestThatWasOnItsWay) {
     client->send("GET /health HTTP/1.1\r\nHost: g\r\n\r\n");
     ASSERT_EQ(read_answer(*client).status, 200u);
   }
-  begin(long_grace);
-  ASSERT_TRUE(has_begun());
-  asking.send("GET /health HTTP/1.1\r\nHost: g\r\n\r\n");
+  asking.send("GET /health HTTP/1.1\r\n");
+  begin_and_wait(long_grace);
+  asking.send("Host: g\r\n\r\n");
   auto const answer = read_answer(asking);
   EXPECT_EQ(answer.status, 200u);
   EXPECT_TRUE(same_ignoring_case(answer.value("connection"), "close"));
