@@ -303,8 +303,8 @@ def tell_routes(gateway, report):
 
     nested = {"conversation_id": "5d0e1c1e-7f3e-4c55-a3bb-0a6d0f1d2c3b", "agent": {}, "workspace": {"working_dir": "/tmp"}}
     status, made = client.json("POST", "/api/conversations", gateway.header(second), nested)
-    status, seen = client.json("GET", f"/api/conversations/{made['id']}", gateway.bearer | gateway.header(second))
-    report.line("path /api/conversations/{id}, an id its server handed out", status == 200 and seen["id"] == made["id"])
+    status, seen = client.json("GET", f"/api/conversations/{made['id']}/events/count", gateway.bearer)
+    report.line("path /api/conversations/{id}, an id its server handed out", status == 200 and isinstance(seen, int))
     status, first_packet = client.call("GET", f"/socket.io/?EIO=4&transport=polling&conversation_id={KNOWN_SOCKET_IO_SERVER}", gateway.bearer)
     by_sid = client.call("GET", "/socket.io/?EIO=4&transport=polling&sid=demo-sid-1", gateway.bearer)
     report.line("Socket.IO by conversation_id, then by sid", status == 200 and first_packet.startswith(b"0{") and by_sid[1] == b"6")

@@ -16,7 +16,7 @@ namespace nestgate::app {
 namespace {
 
 // API keys are hashed once, fast: only long random ones withstand guessing by whoever reads the hash.
-constexpr std::size_t api_key_length_min = 16;
+constexpr std::size_t api_key_length_min = 8;
 constexpr std::size_t api_key_length_max = 512;
 
 void print_lines(std::ostream& to, std::vector<std::string> const& lines) {

@@ -69,14 +69,14 @@ unsigned thread_count(ListenSettings const& listen) {
 
 std::string text_of(tcp::endpoint const& at) { return to_string(ListenAddress(at)); }
 
-std::vector<conversation::StaticRuntime> static_runtimes(Settings const& settings) {
-  std::vector<conversation::StaticRuntime> out;
-  for (auto const& fixed : settings.static_runtimes) {
-    std::optional<Secret> key;
-    if (fixed.session_api_key) key = fixed.session_api_key->clone();
-    out.push_back({ConversationId::parse(fixed.id).value(), fixed.url, std::move(key), fixed.ports});
-  }
-  return out;
+conversation::StaticRuntime static_runtime(StaticRuntimeSettings const& fixed) {
+  std::optional<Secret> key;
+  if (fixed.session_api_key) key = fixed.session_api_key->clone();
+  return {ConversationId::parse(fixed.id).value(), fixed.url, std::move(key), fixed.ports};
+}
+
+bool same(StaticRuntimeSettings const& a, StaticRuntimeSettings const& b) {
+  return a.id == b.id && a.url == b.url && a.ports == b.ports && a.session_api_key == b.session_api_key;
 }
 
 }  // namespace
@@ -92,6 +92,7 @@ struct Gateway::Parts {
   bool load_certificates(Settings const& from, std::string& problem);
   Task<bool> make_features(std::string& problem);
   AdminSources admin_sources();
+  Task<> replace_static_runtimes(std::vector<StaticRuntimeSettings> const& next);
 
   Core& control;
   Settings settings;
@@ -174,12 +175,27 @@ AdminSources Gateway::Parts::admin_sources() {
   sources.readiness = [this] { return readiness; };
   sources.metrics.push_back(std::make_shared<ProxyCollector>(cores.stats()));
   sources.metrics.push_back(std::make_shared<ConversationCollector>(manager->stats()));
+  sources.metrics.push_back(std::make_shared<AutomationCollector>(automation->stats()));
   sources.metrics.push_back(std::make_shared<ProcessCollector>());
   sources.metrics.push_back(
       std::make_shared<CounterCollector>("access_log_lines_dropped_total", "Access log lines that a slow reader cost.",
                                          [this] { return static_cast<double>(access_log->lines_dropped()); }));
   sources.routes = [this] { return cores.describe_routes(); };
   return sources;
+}
+
+// Only what changed is touched: the others' connections stay.
+Task<> Gateway::Parts::replace_static_runtimes(std::vector<StaticRuntimeSettings> const& next) {
+  auto const in = [](std::vector<StaticRuntimeSettings> const& all, auto matches) { return std::any_of(all.begin(), all.end(), matches); };
+  for (auto const& old : settings.static_runtimes) {
+    bool const stays = in(next, [&](auto const& fixed) { return fixed.id == old.id; });
+    if (!stays) co_await manager->remove_static(ConversationId::parse(old.id).value());
+  }
+  for (auto const& fixed : next) {
+    if (in(settings.static_runtimes, [&](auto const& old) { return same(old, fixed); })) continue;
+    auto const put = co_await manager->put_static(static_runtime(fixed));
+    if (!put) log(LogLevel::error, "static runtime not changed", {{"id", fixed.id}, {"problem", put.error().reason}});
+  }
 }
 
 Task<bool> Gateway::start(std::string& problem) {
@@ -197,11 +213,10 @@ Task<bool> Gateway::start(std::string& problem) {
   p.addresses.admin = text_of(*admin_at);
   p.cores.start();
   p.admin->start();
-  for (auto& fixed : static_runtimes(p.settings)) {
-    std::string const id = fixed.id.text();
-    auto const added = co_await p.manager->add_static(std::move(fixed));
-    if (added) continue;
-    problem = "runtime.static " + id + ": " + added.error().reason;
+  for (auto const& fixed : p.settings.static_runtimes) {
+    auto const put = co_await p.manager->put_static(static_runtime(fixed));
+    if (put) continue;
+    problem = "runtime.static " + fixed.id + ": " + put.error().reason;
     co_await drain();
     co_return false;
   }
@@ -218,6 +233,7 @@ Task<bool> Gateway::reload(Settings next, std::string& problem) {
   set_log_level(next.log.level);
   p.cores.replace_config(make_proxy_config(next));
   co_await p.manager->replace_keys(make_key_ring(next.identity));
+  co_await p.replace_static_runtimes(next.static_runtimes);
   p.settings = std::move(next);
   co_return true;
 }

@@ -190,6 +190,19 @@ std::vector<MetricFamily> ConversationCollector::Collect() const {
           counter("runtime_deaths_total", "Runtimes that ended without being asked to.", stats_.deaths)};
 }
 
+std::vector<MetricFamily> AutomationCollector::Collect() const {
+  auto ended = make_family("runs_ended_total", "Automation runs that ended, by how.", MetricType::Counter);
+  add_value(ended, static_cast<double>(stats_.completed.read()), {{"status", "completed"}});
+  add_value(ended, static_cast<double>(stats_.failed.read()), {{"status", "failed"}});
+  auto attempts = make_family("run_callbacks_total", "Completion callbacks, by what became of each attempt.", MetricType::Counter);
+  add_value(attempts, static_cast<double>(stats_.callbacks_delivered.read()), {{"result", "delivered"}});
+  add_value(attempts, static_cast<double>(stats_.callback_attempts_failed.read()), {{"result", "failed"}});
+  add_value(attempts, static_cast<double>(stats_.callbacks_given_up.read()), {{"result", "given_up"}});
+  return {single("runs_submitted_total", "Automation runs that were taken.", MetricType::Counter, static_cast<double>(stats_.submitted.read())),
+          single("runs_in_flight", "Automation runs that have not ended.", MetricType::Gauge, static_cast<double>(stats_.in_flight.read())),
+          std::move(ended), std::move(attempts)};
+}
+
 CounterCollector::CounterCollector(std::string name, std::string help, std::function<double()> read)
     : name_(std::move(name)), help_(std::move(help)), read_(std::move(read)) {}
 

@@ -191,36 +191,50 @@ Task<Outcome<>> Manager::configure(ConversationPtr c, nested::Configuration cons
   co_return Outcome<>{};
 }
 
-Task<Outcome<>> Manager::add_static(StaticRuntime fixed) {
+Task<Outcome<>> Manager::put_static(StaticRuntime fixed) {
   auto const url = upstream::parse_url(fixed.url);
   if (!url || url->scheme != "http" || !(url->path.empty() || url->path == "/") || !url->query.empty())
     co_return fail(FaultKind::bad_input, "runtime.static", "url: must be http://host:port");
-  if (conversations_.contains(fixed.id.canonical())) co_return fail(FaultKind::bad_input, "runtime.static", "id: given twice");
-  auto c = std::make_shared<Conversation>(tasks_.executor(), fixed.id);
-  c->origin = Origin::fixed;
+  auto c = lookup(fixed.id);
+  bool const is_new = c == nullptr;
+  if (!is_new && c->origin != Origin::fixed)
+    co_return fail(FaultKind::conflict, "runtime.static", "id: belongs to a started conversation");
+  if (is_new) {
+    c = std::make_shared<Conversation>(tasks_.executor(), fixed.id);
+    c->origin = Origin::fixed;
+    conversations_.emplace(c->id.canonical(), c);  // before the look-up, so that the id is taken
+  }
   c->is_busy = true;
-  conversations_.emplace(c->id.canonical(), c);  // before the look-up, so that the id is taken
 
   asio::ip::basic_resolver<tcp, Executor> resolver(tasks_.executor());
   auto [ec, found] = co_await resolver.async_resolve(url->host, std::to_string(url->port), tcp::resolver::numeric_service, no_throw);
   if (ec || found.empty()) {
-    conversations_.erase(c->id.canonical());
+    if (is_new) conversations_.erase(c->id.canonical());
     done(*c);
     co_return fail(FaultKind::upstream, "runtime.static", "url: " + url->host + ": " + ec.message());
   }
   c->epoch = Epoch{++epochs_};
   c->endpoint = found.begin()->endpoint();
+  c->ports.clear();
   for (auto& [name, number] : fixed.ports) {
     tcp::endpoint const at(c->endpoint.address(), number);
     c->ports.push_back(DeclaredPort{std::move(name), number, at});
   }
   c->has_own_key = fixed.session_key.has_value();
   c->session_key = c->has_own_key ? std::move(*fixed.session_key) : keys_->derive(c->id);
-  stats_.runtimes[static_cast<std::size_t>(c->state)].add();
+  if (is_new) stats_.runtimes[static_cast<std::size_t>(c->state)].add();
   change(*c, RuntimeState::running);
   co_await publish(c);
   done(*c);
   co_return Outcome<>{};
+}
+
+Task<> Manager::remove_static(ConversationId id) {
+  auto c = lookup(id);
+  if (!c || c->origin != Origin::fixed) co_return;
+  stats_.runtimes[static_cast<std::size_t>(c->state)].sub();
+  conversations_.erase(c->id.canonical());
+  co_await publisher_.withdraw(c->id, c->epoch);
 }
 
 Task<Outcome<View>> Manager::stop(ConversationId id) {

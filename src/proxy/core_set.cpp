@@ -186,6 +186,7 @@ Task<> CoreSet::drain(Clock::duration grace) {
     worker->working.reset();
     worker->thread.join();
   }
+  ended_ = true;
   std::error_code ec;
   for (auto const& path : unix_paths_) std::filesystem::remove(path, ec);
 }
@@ -203,6 +204,11 @@ Task<> withdraw_on(conversation::Directory& directory, ConversationId id, Epoch 
 }
 Task<> add_alias_on(ProxyCore& proxy, ConversationId alias, ConversationId runtime) {
   proxy.directory().add_alias(alias, runtime, proxy.config().limits.aliases_per_runtime_max);
+  co_return;
+}
+
+Task<> learn_sid_on(ProxyCore& proxy, std::string sid, ConversationId runtime) {
+  proxy.learn_sid(std::move(sid), runtime);
   co_return;
 }
 
@@ -229,10 +235,12 @@ Task<std::string> describe(conversation::Directory& directory) {
 }  // namespace
 
 Task<> CoreSet::publish(conversation::RuntimeRecordPtr record) {
+  if (ended_) co_return;
   for (auto& worker : workers_) co_await call_on(worker->core, publish_on(worker->proxy.directory(), record));
 }
 
 Task<> CoreSet::withdraw(ConversationId id, Epoch epoch) {
+  if (ended_) co_return;
   for (auto& worker : workers_) co_await call_on(worker->core, withdraw_on(worker->proxy.directory(), id, epoch));
 }
 
@@ -240,10 +248,8 @@ Task<> CoreSet::add_alias(ConversationId alias, ConversationId runtime) {
   for (auto& worker : workers_) co_await call_on(worker->core, add_alias_on(worker->proxy, alias, runtime));
 }
 
-void CoreSet::publish_sid(std::string sid, ConversationId runtime) {
-  for (auto& worker : workers_) {
-    send_to(worker->core, [&worker = *worker, sid, runtime] { worker.proxy.learn_sid(sid, runtime); });
-  }
+Task<> CoreSet::publish_sid(std::string sid, ConversationId runtime) {
+  for (auto& worker : workers_) co_await call_on(worker->core, learn_sid_on(worker->proxy, sid, runtime));
 }
 
 std::vector<Stats const*> CoreSet::stats() const {

@@ -231,6 +231,8 @@ Decision serve_port(Route const& route, RequestHead const& head, Config const& c
 std::optional<Decision> serve_own(RequestHead const& head, Credentials const& credentials, OwnRoutes const& own_routes) {
   auto const own = http::match_own(head.method, head.path);
   if (own == http::OwnRoute::none || own == http::OwnRoute::health) return std::nullopt;
+  // A session key talks to the nested server, which has routes of these names too.
+  if (own == http::OwnRoute::conversations && !credentials.key.empty()) return std::nullopt;
   if (!credentials.principal && !own_routes.admits_without_api_key(head.method, head.path)) return std::nullopt;
   Decision out;
   out.kind = Decision::Kind::own;

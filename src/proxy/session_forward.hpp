@@ -209,7 +209,7 @@ auto Session<Stream>::finish_exchange(Outcome outcome) -> Task<Next> {
   lease_.end();
   if (x_.status == 0) x_.status = x_.client_gone ? 499 : 502;
   end_request();
-  if (outcome != Outcome::cut) co_return Next::close;
+  if (outcome != Outcome::cut || x_.stream_ended) co_return Next::close;
   reset_client();
   co_return Next::cut;
 }
@@ -376,6 +376,7 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
   }
   x_.reusable = head.keep_alive && head.body != http::BodyKind::until_close;
   bool const event_stream = head.value(http::FieldId::content_type).starts_with("text/event-stream");
+  x_.event_stream = event_stream;
 
   http::ResponseRewrite rewrite;
   rewrite.request_id = request_id_;
@@ -401,7 +402,7 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
     auto const taken = body.take(from->view(), plain_);
     if (body.why != http::Refusal::none) co_return fail(502, "bad_runtime_answer", http::text_for(body.why));
     auto const piece = from->view().substr(0, taken);
-    if (x_.learn_sid) learn_sid(piece);
+    if (x_.learn_sid) co_await learn_sid(piece);
     std::string_view head_piece = first ? std::string_view(out_) : std::string_view{};
     std::string_view rest = body.take_apart ? std::string_view(plain_) : piece;
     x_.bytes_out += rest.size();
@@ -416,6 +417,10 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
     from->consume(taken);
     if (body.done) break;
     if (!from->empty()) continue;
+    if (event_stream && (x_.stream_ended || proxy_.draining())) {
+      x_.stream_ended = true;
+      co_return Outcome::cut;
+    }
     progress();
     // A body that goes on after the first read is likely large: larger reads from here.
     if (from == &up_ && body.kind != http::BodyKind::chunked) from = &relay_;
@@ -450,9 +455,10 @@ auto Session<Stream>::append_retry(AnswerBody const& body) -> void {
 }
 
 template <class Stream>
-auto Session<Stream>::learn_sid(std::string_view piece) -> void {
+auto Session<Stream>::learn_sid(std::string_view piece) -> Task<> {
   x_.learn_sid = false;
-  if (auto sid = codec::engine_io_sid(piece)) proxy_.surroundings().sids.publish_sid(std::move(*sid), x_.entry->record().id);
+  auto sid = codec::engine_io_sid(piece);
+  if (sid) co_await proxy_.surroundings().sids.publish_sid(std::move(*sid), x_.entry->record().id);
 }
 
 // The answer may hand out a conversation id: it is held back until every core knows the id, or it proves too large.

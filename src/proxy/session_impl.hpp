@@ -70,6 +70,8 @@ class Session final : public Watch {
   void on_sweep(Clock::time_point now) override {
     bool const withdrawn = lease_ && lease_.target().withdrawn();
     if (withdrawn && phase_ != Phase::deciding) lease_.socket().close(ignored_);
+    // Nobody ends only his own side of an event stream: who is gone must not hold it until the next event.
+    if (phase_ == Phase::relay && x_.event_stream && peer_is_gone(socket_of(stream_).native_handle())) end_event_stream();
     if (now < deadline_) return;
     deadline_ = Clock::time_point::max();
     timed_out_ = true;
@@ -89,6 +91,8 @@ class Session final : public Watch {
     // A request that is on its way to an idle connection is still answered, and told to close.
     if (phase_ == Phase::idle || phase_ == Phase::first_frame)
       deadline_ = std::min(deadline_, shared_.coarse_now() + drain_idle_time);
+    // An event stream has no end to wait for; its client comes back by the `retry:` that it was given.
+    if (phase_ == Phase::relay && x_.event_stream) end_event_stream();
   }
 
   void on_stop() override {
@@ -136,6 +140,8 @@ class Session final : public Watch {
     bool learn_alias = false;
     bool learn_sid = false;
     bool event_socket = false;
+    bool event_stream = false;  // the answer is text/event-stream
+    bool stream_ended = false;  // by us: the client left, or the gateway drains
     http::BodyKind request_body = http::BodyKind::none;
     std::uint64_t request_left = 0;
     bool request_done = true;
@@ -174,6 +180,11 @@ class Session final : public Watch {
   void reset_client() {
     socket_of(stream_).set_option(asio::socket_base::linger(true, 0), ignored_);
     socket_of(stream_).close(ignored_);
+  }
+
+  void end_event_stream() {
+    x_.stream_ended = true;
+    cancel_upstream();
   }
 
   void cancel_upstream() {
@@ -247,7 +258,7 @@ class Session final : public Watch {
   };
   Task<Outcome> relay_answer_body(std::size_t head_bytes);
   void append_retry(AnswerBody const& body);
-  void learn_sid(std::string_view piece);
+  Task<> learn_sid(std::string_view piece);
   Task<std::optional<Outcome>> learn_from_answer(AnswerBody& body);
 
   // In session_websocket.hpp: websockets

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nestgate/automation/service.hpp"
 #include "nestgate/conversation/manager.hpp"
 #include "nestgate/proxy/stats.hpp"
 
@@ -31,6 +32,15 @@ class ConversationCollector final : public prometheus::Collectable {
 
  private:
   conversation::ManagerStats const& stats_;
+};
+
+class AutomationCollector final : public prometheus::Collectable {
+ public:
+  explicit AutomationCollector(automation::Stats const& stats) : stats_(stats) {}
+  std::vector<prometheus::MetricFamily> Collect() const override;
+
+ private:
+  automation::Stats const& stats_;
 };
 
 // One counter that is read at the scrape: what a part of the gateway counts for itself.

@@ -87,8 +87,11 @@ class Manager {
   // Returns when the conversation runs, or with why it does not. A start of one that starts joins it; of one that is
   // stopped or in error starts it anew. Faults: conflict (another's id), overloaded (a limit), and those of the steps.
   Task<Outcome<Started>> start(StartRequest request);
-  // Resolves the host and publishes it as running. Faults: bad_input (URL, id given twice), upstream (name unknown).
-  Task<Outcome<>> add_static(StaticRuntime fixed);
+  // Resolves the host and publishes it as running, in place of an earlier one of that id, whose streams end. Faults:
+  // bad_input (URL), conflict (a started conversation's id), upstream (name unknown); the earlier one then stays.
+  Task<Outcome<>> put_static(StaticRuntime fixed);
+  // Forgets a static runtime; its streams end. Nothing for any other id.
+  Task<> remove_static(ConversationId id);
   // Returns when it is stopped; at once when it is already. Faults: not_found, conflict (a static runtime).
   Task<Outcome<View>> stop(ConversationId id);
   // Stops, removes its files and forgets it. Faults as stop.

@@ -58,6 +58,13 @@ inline DirectIo read_now(int fd, char* to, std::size_t size) noexcept {
   return {static_cast<std::size_t>(got), {}};
 }
 
+// Whether the peer has ended its side or reset the connection; bytes that wait to be read say that it is there.
+inline bool peer_is_gone(int fd) noexcept {
+  char byte;
+  auto const got = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && last_error() != asio::error::would_block);
+}
+
 // Drops `n` bytes from the front of two pieces that stand one behind the other.
 inline void consume(std::string_view& first, std::string_view& second, std::size_t n) noexcept {
   auto const from_first = std::min(n, first.size());

@@ -38,7 +38,7 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   Task<> publish(conversation::RuntimeRecordPtr record) override;
   Task<> withdraw(ConversationId id, Epoch epoch) override;
   Task<> add_alias(ConversationId alias, ConversationId runtime) override;
-  void publish_sid(std::string sid, ConversationId runtime) override;
+  Task<> publish_sid(std::string sid, ConversationId runtime) override;
 
   std::vector<Stats const*> stats() const;
   // What core 0 knows, read on its thread.
@@ -53,6 +53,7 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   std::vector<std::filesystem::path> unix_paths_;
   Core& control_;
   bool started_ = false;
+  bool ended_ = false;  // no core runs any more: nothing is published
 };
 
 }  // namespace nestgate::proxy

@@ -32,11 +32,12 @@ class Watch : public boost::intrusive::list_base_hook<boost::intrusive::link_mod
   ~Watch() = default;
 };
 
-// Tells every core which runtime a Socket.IO session id belongs to.
+// Tells every core which runtime a Socket.IO session id belongs to; returns when each knows, so that the client's next
+// request may come to any.
 class SidPublisher {
  public:
   virtual ~SidPublisher() = default;
-  virtual void publish_sid(std::string sid, ConversationId runtime) = 0;
+  virtual Task<> publish_sid(std::string sid, ConversationId runtime) = 0;
 };
 
 // What the proxy needs of the rest of the gateway; all outlive the cores.

@@ -251,7 +251,7 @@ TEST_F(ConversationManager, ForgetsWhatIsRemovedAndItsFiles) {
 
 TEST_F(ConversationManager, PublishesStaticRuntimesWithTheirPortsAndNeverEndsThem) {
   StaticRuntime fixed{id_of("s1"), "http://localhost:9001", std::nullopt, {{"vscode", std::uint16_t{8001}}}};
-  ASSERT_TRUE(control.run(manager().add_static(std::move(fixed))));
+  ASSERT_TRUE(control.run(manager().put_static(std::move(fixed))));
   EXPECT_THAT(publisher.events, ElementsAre("s1 running"));
   EXPECT_EQ(publisher.last->endpoint.port(), 9001);
   ASSERT_EQ(publisher.last->ports.size(), 1U);
@@ -264,16 +264,41 @@ TEST_F(ConversationManager, PublishesStaticRuntimesWithTheirPortsAndNeverEndsThe
 
 TEST_F(ConversationManager, GivesAStaticRuntimeItsOwnKeyOnly) {
   StaticRuntime fixed{id_of("s1"), "http://127.0.0.1:9001", Secret("own-key"), {}};
-  ASSERT_TRUE(control.run(manager().add_static(std::move(fixed))));
+  ASSERT_TRUE(control.run(manager().put_static(std::move(fixed))));
   EXPECT_TRUE(publisher.last->session_key.equals("own-key"));
   ASSERT_EQ(publisher.last->accepted_keys.size(), 1U);
   EXPECT_TRUE(publisher.last->accepted_keys[0].equals("own-key"));
 }
 
+TEST_F(ConversationManager, PutsAStaticRuntimeInPlaceOfItsEarlierSelfWithANewEpoch) {
+  ASSERT_TRUE(control.run(manager().put_static({id_of("s1"), "http://127.0.0.1:9001", std::nullopt, {{"a", std::uint16_t{8001}}}})));
+  auto const before = publisher.last->epoch;
+  ASSERT_TRUE(control.run(manager().put_static({id_of("s1"), "http://127.0.0.1:9002", std::nullopt, {}})));
+  EXPECT_EQ(publisher.last->endpoint.port(), 9002);
+  EXPECT_TRUE(publisher.last->ports.empty());
+  EXPECT_GT(publisher.last->epoch, before);
+  EXPECT_EQ(manager().list().size(), 1U);
+  auto const bad = control.run(manager().put_static({id_of("s1"), "http://no-such-host.invalid:1", std::nullopt, {}}));
+  EXPECT_FALSE(bad);
+  EXPECT_TRUE(manager().find(id_of("s1"))) << "the earlier one stays";
+}
+
+TEST_F(ConversationManager, ForgetsAStaticRuntimeAndNothingElseByRemoveStatic) {
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(control.run(manager().put_static({id_of("s1"), "http://127.0.0.1:9001", std::nullopt, {}})));
+  control.run(manager().remove_static(id_of("s1")));
+  control.run(manager().remove_static(id_of("c1")));
+  EXPECT_EQ(publisher.events.back(), "s1 withdrawn");
+  EXPECT_FALSE(manager().find(id_of("s1")));
+  EXPECT_TRUE(manager().find(id_of("c1")));
+  auto const taken = control.run(manager().put_static({id_of("c1"), "http://127.0.0.1:9001", std::nullopt, {}}));
+  EXPECT_EQ(taken.error().fault.kind, FaultKind::conflict);
+}
+
 TEST_F(ConversationManager, RefusesAStaticRuntimeThatCannotBeReached) {
   for (auto const* url : {"https://h", "http://h/path", "h:1", "http://h?x=1"}) {
     StaticRuntime fixed{id_of("s1"), url, std::nullopt, {}};
-    auto const added = control.run(manager().add_static(std::move(fixed)));
+    auto const added = control.run(manager().put_static(std::move(fixed)));
     ASSERT_FALSE(added) << url;
     EXPECT_EQ(added.error().reason, "url: must be http://host:port");
   }
