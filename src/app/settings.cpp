@@ -404,13 +404,6 @@ class Loader {
   }
 
   void check_limits() {
-    auto const& limits = settings_.limits;
-    if (limits.upstream_idle_connections_per_runtime_max > limits.upstream_connections_per_runtime_max) {
-      fault("limits.upstream_idle_connections_per_runtime_max",
-            std::to_string(limits.upstream_idle_connections_per_runtime_max) +
-                " is more than limits.upstream_connections_per_runtime_max; allowed: at most " +
-                std::to_string(limits.upstream_connections_per_runtime_max));
-    }
     if (settings_.automation.run_time_default > settings_.automation.run_time_max) {
       fault("automation.run_timeout_default", print_duration(settings_.automation.run_time_default) +
                                                   " is more than automation.run_timeout_max; allowed: at most " +

@@ -23,15 +23,16 @@ std::optional<Secret> parse_webhook_secret(std::string_view text) {
   return Secret(std::move(*key));
 }
 
-std::string webhook_signature(std::vector<Secret> const& keys, std::string_view id, std::int64_t timestamp, std::string_view payload) {
+std::string webhook_signature(std::vector<Secret> const& keys, std::string_view id, std::int64_t timestamp,
+                              std::string_view payload) {
   std::string content(id);
   content.append(".").append(std::to_string(timestamp)).append(".").append(payload);
   std::string out;
   for (auto const& key : keys) {
     std::array<unsigned char, EVP_MAX_MD_SIZE> mac;
     unsigned size = 0;
-    HMAC(EVP_sha256(), key.reveal().data(), static_cast<int>(key.size()), reinterpret_cast<unsigned char const*>(content.data()),
-         content.size(), mac.data(), &size);
+    HMAC(EVP_sha256(), key.reveal().data(), static_cast<int>(key.size()),
+         reinterpret_cast<unsigned char const*>(content.data()), content.size(), mac.data(), &size);
     if (!out.empty()) out += ' ';
     out += "v1,";
     out += encode_base64({reinterpret_cast<char const*>(mac.data()), size});

@@ -354,10 +354,6 @@ TEST_F(SettingsFile, RefusesApiKeysThatCannotBeToldApartOrOwnNothing) {
 }
 
 TEST_F(SettingsFile, HoldsLimitsAgainstEachOther) {
-  EXPECT_THAT(
-      fault_of("[limits]\nupstream_connections_per_runtime_max = 8\n" + std::string(with_secret)),
-      HasSubstr(
-          "limits.upstream_idle_connections_per_runtime_max: 64 is more than limits.upstream_connections_per_runtime_max"));
   EXPECT_THAT(fault_of("[automation]\nrun_timeout_max = \"1m\"\n" + std::string(with_secret)),
               HasSubstr("automation.run_timeout_default: 10m is more than automation.run_timeout_max"));
 }
