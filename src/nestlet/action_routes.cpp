@@ -118,7 +118,8 @@ Answer write_action(App& app, std::string const& path, std::string content, std:
   auto const lines = line_range(text, start, end);
   if (lines.end < text.size() && !content.ends_with('\n')) content.push_back('\n');
   text.replace(lines.begin, lines.end - lines.begin, content);
-  if (auto const written = write_whole(full, text); !written) return json(error_observation("File is not writable: " + path));
+  if (auto const written = write_whole(full, text); !written)
+    return json(error_observation("File is not writable: " + path));
   return file_observation("write", path, "");
 }
 
@@ -150,7 +151,8 @@ Answer edit_action(App& app, std::string const& path, JsonObject const& args) {
   } else {
     return json(error_observation("Unknown edit command: create or str_replace"));
   }
-  if (auto const written = write_whole(full, after); !written) return json(error_observation("File is not writable: " + path));
+  if (auto const written = write_whole(full, after); !written)
+    return json(error_observation("File is not writable: " + path));
   std::string text;
   JsonWriter w(text);
   w.begin_object().member("observation", "edit").member("content", "The file " + path + " has been edited.");
@@ -226,7 +228,7 @@ Task<Answer> download_files(App& app, Request& request) {
   auto const path = request.query().get("path");
   if (!path) co_return missing("query", "path");
   if (!path->starts_with('/')) co_return refuse(400, "Path must be an absolute path");
-  struct stat about {};
+  struct stat about{};
   std::string root(*path);
   while (root.size() > 1 && root.ends_with('/')) root.pop_back();
   if (::stat(root.c_str(), &about) != 0) co_return refuse(404, "Path does not exist");
@@ -262,7 +264,7 @@ Task<Answer> list_files(App& app, Request& request) {
   std::vector<std::string> files;
   for (dirent const* entry = dir ? ::readdir(dir.get()) : nullptr; entry != nullptr; entry = ::readdir(dir.get())) {
     std::string name = entry->d_name;
-    struct stat about {};
+    struct stat about{};
     if (name == "." || name == ".." || ::fstatat(::dirfd(dir.get()), entry->d_name, &about, 0) != 0) continue;
     if (S_ISDIR(about.st_mode)) {
       directories.push_back(name + "/");

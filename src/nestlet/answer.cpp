@@ -34,7 +34,9 @@ Refusal invalid(std::string_view where, std::string_view field, std::string_view
   return refusal;
 }
 
-Refusal missing(std::string_view where, std::string_view field) { return invalid(where, field, "missing", "Field required"); }
+Refusal missing(std::string_view where, std::string_view field) {
+  return invalid(where, field, "missing", "Field required");
+}
 
 std::string_view reason(unsigned status) {
   switch (status) {

@@ -33,7 +33,7 @@ struct App {
   Conversations conversations;
   Vault vault;
   Commands commands;
-  Turnstile actions;                          // the action server runs one action at a time (nested_server.md 5.3)
+  Turnstile actions;  // the action server runs one action at a time (nested_server.md 5.3)
 
   void touch() { last_activity = Clock::now(); }
 };

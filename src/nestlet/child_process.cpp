@@ -88,7 +88,8 @@ boost::system::result<ChildProcess, SpawnFault> spawn_shell(CommandLine const& l
   pid_t const pid = ::fork();
   if (pid == 0) become_shell(plan);
   if (pid < 0) return SpawnFault{errno, "fork"};
-  ChildProcess child{pid, Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u))), std::move(out->read), std::move(err->read)};
+  ChildProcess child{pid, Fd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u))), std::move(out->read),
+                     std::move(err->read)};
   int const pidfd_error = child.pidfd ? 0 : errno;
   report->write = Fd();
   ChildReport said{};

@@ -11,7 +11,7 @@
 namespace nestgate::nestlet {
 
 struct CommandLine {
-  std::string command;                   // for /bin/bash -c, or /bin/sh -c where there is no bash
+  std::string command;  // for /bin/bash -c, or /bin/sh -c where there is no bash
   std::string directory;
   std::vector<std::string> environment;  // "NAME=value"; all of it
 };

@@ -15,8 +15,8 @@ namespace {
 
 using codec::JsonWriter;
 
-constexpr auto kill_delay = std::chrono::seconds(1);         // between SIGTERM and SIGKILL (agent_server.md 4)
-constexpr std::size_t pipe_bytes_max = 1024 * 1024;          // the kernel's own bound for unprivileged pipes
+constexpr auto kill_delay = std::chrono::seconds(1);  // between SIGTERM and SIGKILL (agent_server.md 4)
+constexpr std::size_t pipe_bytes_max = 1024 * 1024;   // the kernel's own bound for unprivileged pipes
 constexpr std::size_t read_bytes = 16 * 1024;
 
 std::string read_at_once(int fd) {

@@ -25,9 +25,7 @@ std::string text_of(JsonValue const& content) {
   return text;
 }
 
-boost::json::array text_content(std::string_view text) {
-  return {boost::json::object{{"type", "text"}, {"text", text}}};
-}
+boost::json::array text_content(std::string_view text) { return {boost::json::object{{"type", "text"}, {"text", text}}}; }
 
 }  // namespace
 
@@ -88,7 +86,13 @@ std::string Conversation::snapshot_event() const {
 
 std::string Conversation::session_frame(std::uint64_t seq) const {
   std::string out;
-  JsonWriter(out).begin_object().member("type", "durable").member("seq", seq).key("event").raw(*log_.at(seq).json).end_object();
+  JsonWriter(out)
+      .begin_object()
+      .member("type", "durable")
+      .member("seq", seq)
+      .key("event")
+      .raw(*log_.at(seq).json)
+      .end_object();
   return out;
 }
 
@@ -193,7 +197,8 @@ std::shared_ptr<Conversation> Conversation::fork(std::string hex_id) const {
   return copy;
 }
 
-Conversations::Conversations(Executor executor, Limits const& limits) : limits_(limits), executor_(executor), runs_(executor) {}
+Conversations::Conversations(Executor executor, Limits const& limits)
+    : limits_(limits), executor_(executor), runs_(executor) {}
 
 std::shared_ptr<Conversation> Conversations::find(std::string_view hex) const {
   auto const at = by_id_.find(hex);

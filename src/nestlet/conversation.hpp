@@ -32,9 +32,10 @@ class Conversation {
   EventLog const& log() const noexcept { return log_; }
   Feed& feed() noexcept { return feed_; }
   Feed& session_feed() noexcept { return session_feed_; }
-  std::string info_json() const;                 // ConversationInfo
-  std::string snapshot_event() const;            // a `full_state` event (agent_server.md 2.3)
-  // The frames of /sockets/session (agent_server_live.md 3): {"type":"durable","seq":...,"event":...}, {"type":"transient",...}
+  std::string info_json() const;       // ConversationInfo
+  std::string snapshot_event() const;  // a `full_state` event (agent_server.md 2.3)
+  // The frames of /sockets/session (agent_server_live.md 3): {"type":"durable","seq":...,"event":...},
+  // {"type":"transient",...}
   std::string session_frame(std::uint64_t seq) const;
   static std::string transient_frame(std::string_view event);
 

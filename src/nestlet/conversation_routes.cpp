@@ -23,9 +23,9 @@ Checked<Found> conversation_of(App& app, Request const& request) {
 
 // The older server's POST /api/conversations is on the same path; its body has keys of its own (nested_server.md 3.2).
 bool is_older_body(JsonObject const& body) {
-  constexpr std::string_view own[] = {"initial_user_msg", "image_urls",     "replay_json",      "repository",
-                                      "git_provider",     "selected_branch", "suggested_task",  "create_microagent",
-                                      "conversation_instructions"};
+  constexpr std::string_view own[] = {"initial_user_msg", "image_urls",        "replay_json",
+                                      "repository",       "git_provider",      "selected_branch",
+                                      "suggested_task",   "create_microagent", "conversation_instructions"};
   if (body.contains("agent")) return false;
   return std::any_of(std::begin(own), std::end(own), [&](std::string_view key) { return body.contains(key); });
 }
@@ -253,7 +253,11 @@ Task<Answer> fork(App& app, Request& request) {
 Task<Answer> config(App& app, Request& request) {
   NESTGATE_CO_TRY(conversation, conversation_of(app, request));
   std::string text;
-  JsonWriter(text).begin_object().member("runtime_id", conversation->hex()).member("session_id", conversation->id()).end_object();
+  JsonWriter(text)
+      .begin_object()
+      .member("runtime_id", conversation->hex())
+      .member("session_id", conversation->id())
+      .end_object();
   co_return json(std::move(text));
 }
 

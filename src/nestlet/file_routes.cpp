@@ -97,7 +97,7 @@ Checked<std::vector<std::string>> subdirectories(std::string const& path, Hidden
   while (dirent const* entry = ::readdir(dir.get())) {
     std::string_view const name = entry->d_name;
     if (name == "." || name == ".." || (hidden == Hidden::left_out && name.starts_with('.'))) continue;
-    struct stat about {};
+    struct stat about{};
     if (::fstatat(::dirfd(dir.get()), entry->d_name, &about, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (S_ISDIR(about.st_mode)) names.emplace_back(name);
   }

@@ -11,7 +11,7 @@
 namespace nestgate::nestlet {
 namespace {
 
-constexpr mode_t file_mode = 0666;       // less the umask, as any program's files
+constexpr mode_t file_mode = 0666;  // less the umask, as any program's files
 constexpr mode_t directory_mode = 0777;
 
 std::string parent_of(std::string const& path) {
@@ -30,7 +30,7 @@ std::optional<std::uint64_t> parse_position(std::string_view text) {
 int make_directories(std::string const& path) {
   if (::mkdir(path.c_str(), directory_mode) == 0) return 0;
   if (errno == EEXIST) {
-    struct stat about {};
+    struct stat about{};
     return ::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode) ? 0 : EEXIST;
   }
   if (errno != ENOENT || path.empty() || path == "/") return errno;
@@ -42,7 +42,7 @@ int make_directories(std::string const& path) {
 }
 
 boost::system::result<PendingFile, int> PendingFile::create(std::string const& path) {
-  struct stat about {};
+  struct stat about{};
   if (path.ends_with('/') || (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode))) return EISDIR;
   auto const parent = parent_of(path);
   if (int const error = make_directories(parent); error != 0) return error;
@@ -75,7 +75,7 @@ int PendingFile::write(std::string_view data) {
 }
 
 int PendingFile::commit_as(std::string const& path) {
-  struct stat about {};
+  struct stat about{};
   constexpr mode_t permissions = 07777;
   if (::stat(path.c_str(), &about) == 0) ::fchmod(file_.get(), about.st_mode & permissions);  // a script stays executable
   if (::rename(temporary_.c_str(), path.c_str()) != 0) return errno;
@@ -87,7 +87,7 @@ Checked<OpenedFile> open_for_reading(std::string const& path) {
   if (!path.starts_with('/')) return refuse(400, "Path must be absolute");
   // O_NONBLOCK: opening a FIFO must not wait for its writer. It means nothing to a regular file.
   OpenedFile opened{Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)), 0, {}, {}};
-  struct stat about {};
+  struct stat about{};
   if (!opened.file) {
     if (errno == ENOENT || errno == ENOTDIR) return refuse(404, "File not found");
     if (errno == EACCES) return refuse(403, "Permission denied");

@@ -29,7 +29,8 @@ Checked<JsonObject> parse_object(std::string_view body) {
   if (body.empty()) return missing("body", "");
   NESTGATE_TRY(value, parse(body));
   if (!value.is_object()) {
-    return invalid("body", "", "model_attributes_type", "Input should be a valid dictionary or object to extract fields from");
+    return invalid("body", "", "model_attributes_type",
+                   "Input should be a valid dictionary or object to extract fields from");
   }
   return std::move(value.get_object());
 }

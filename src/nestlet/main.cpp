@@ -64,7 +64,8 @@ Task<> serve_until_told(Server& server, asio::basic_signal_set<Executor>& told, 
 
 int serve(Settings settings) {
   std::string key_file = settings.session_key_file;
-  if (char const* const named = std::getenv("NESTLET_SESSION_KEY_FILE"); key_file.empty() && named != nullptr) key_file = named;
+  if (char const* const named = std::getenv("NESTLET_SESSION_KEY_FILE"); key_file.empty() && named != nullptr)
+    key_file = named;
   auto keys = key_file.empty() ? Result<SessionKeys>(keys_from_environment()) : keys_from_file(key_file);
   if (!keys) {
     auto const why = keys.error().kind == FaultKind::bad_input ? "no key in it" : keys.error().cause.message();
@@ -77,7 +78,7 @@ int serve(Settings settings) {
   ::prctl(PR_SET_CHILD_SUBREAPER, 1);
 
   std::array<char, PATH_MAX> resolved;
-  struct stat about {};
+  struct stat about{};
   if (::realpath(settings.workspace.c_str(), resolved.data()) == nullptr || ::stat(resolved.data(), &about) != 0 ||
       !S_ISDIR(about.st_mode)) {
     complain("--workspace: \"" + settings.workspace + "\" is not a directory");

@@ -16,9 +16,9 @@ class Request;
 // Who may call a route, checked before its body is read.
 enum class Access : std::uint8_t {
   open,
-  session,          // X-Session-API-Key, or 401 (agent_server.md 1.2)
+  session,            // X-Session-API-Key, or 401 (agent_server.md 1.2)
   session_or_bearer,  // or Authorization: Bearer
-  action,           // X-Session-API-Key, or 403 (nested_server.md 5.2)
+  action,             // X-Session-API-Key, or 403 (nested_server.md 5.2)
 };
 
 struct Route {

@@ -27,12 +27,9 @@ Task<Answer> server_info(App& app, Request&) {
 Task<Answer> models(App&, Request&) { co_return json(R"({"object":"list","data":[]})"); }
 
 constexpr Route routes[] = {
-    {"GET", "/alive", Access::open, alive},
-    {"GET", "/health", Access::open, alive},
-    {"GET", "/ready", Access::open, ready},
-    {"GET", "/server_info", Access::open, server_info},
-    {"GET", "/", Access::open, server_info},
-    {"GET", "/v1/models", Access::session_or_bearer, models},
+    {"GET", "/alive", Access::open, alive},  {"GET", "/health", Access::open, alive},
+    {"GET", "/ready", Access::open, ready},  {"GET", "/server_info", Access::open, server_info},
+    {"GET", "/", Access::open, server_info}, {"GET", "/v1/models", Access::session_or_bearer, models},
 };
 
 }  // namespace

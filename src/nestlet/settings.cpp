@@ -48,7 +48,8 @@ struct TextFlag {
 };
 constexpr std::array text_flags = {
     TextFlag{"--workspace", &Settings::workspace, "DIR    where commands run; default: the current directory"},
-    TextFlag{"--ready-file", &Settings::ready_file, "PATH   written when it listens: {\"pid\":1,\"listen\":[\"127.0.0.1:1234\"]}"},
+    TextFlag{"--ready-file", &Settings::ready_file,
+             "PATH   written when it listens: {\"pid\":1,\"listen\":[\"127.0.0.1:1234\"]}"},
     TextFlag{"--session-key-file", &Settings::session_key_file, "PATH   session keys, one a line; read once, then removed"},
 };
 
@@ -75,8 +76,8 @@ std::optional<std::string> apply(Settings& settings, std::string_view flag, std:
     if (flag != number.name) continue;
     auto const parsed = parse_number(value);
     if (!parsed || *parsed < number.min || *parsed > number.max) {
-      return std::string(flag) + ": \"" + std::string(value) + "\" is not a whole number from " + std::to_string(number.min) +
-             " to " + std::to_string(number.max);
+      return std::string(flag) + ": \"" + std::string(value) + "\" is not a whole number from " +
+             std::to_string(number.min) + " to " + std::to_string(number.max);
     }
     settings.limits.*number.field = *parsed;
     return std::nullopt;

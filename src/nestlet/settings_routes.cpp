@@ -142,7 +142,8 @@ Task<Answer> get_secret(App& app, Request& request) {
 Task<Answer> delete_secret(App& app, Request& request) {
   auto const name = request.parameter(0);
   if (!is_secret_name(name)) co_return bad_secret_name("path");
-  if (app.vault.remove_secret(name) == Vault::Done::no) co_return refuse(404, "Secret '" + std::string(name) + "' not found");
+  if (app.vault.remove_secret(name) == Vault::Done::no)
+    co_return refuse(404, "Secret '" + std::string(name) + "' not found");
   co_return json(R"({"deleted":true})");
 }
 

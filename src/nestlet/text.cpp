@@ -139,9 +139,8 @@ std::optional<Moment> parse_moment(std::string_view text, std::chrono::seconds n
       time += std::chrono::seconds(*seconds);
     }
     if (take(text, '.')) {
-      auto const digits = std::min<std::size_t>(6, text.find_first_not_of("0123456789") == text.npos
-                                                       ? text.size()
-                                                       : text.find_first_not_of("0123456789"));
+      auto const digits = std::min<std::size_t>(
+          6, text.find_first_not_of("0123456789") == text.npos ? text.size() : text.find_first_not_of("0123456789"));
       auto micros = take_digits(text, digits);
       if (digits == 0 || !micros) return std::nullopt;
       for (auto i = digits; i < 6; ++i) *micros *= 10;

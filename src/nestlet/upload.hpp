@@ -8,7 +8,7 @@
 namespace nestgate::nestlet {
 
 struct ReceivedFile {
-  PendingFile pending;    // whole; commit it
+  PendingFile pending;      // whole; commit it
   std::string client_name;  // what the client called it
 };
 

@@ -61,7 +61,8 @@ Checked<> Vault::store_settings(JsonObject const& body) {
   for (auto const& field : body) {
     if (!is_one_of(plain_settings, field.key())) continue;
     if (field.value().is_null() && is_one_of(sticky_settings, field.key())) continue;
-    // An object may hold keys (mcp_config, agent_settings). Nothing here reads it, and it is never shown: only that it is set.
+    // An object may hold keys (mcp_config, agent_settings). Nothing here reads it, and it is never shown: only that it is
+    // set.
     settings_[field.key()] = field.value().is_object() ? JsonValue(nullptr) : field.value();
   }
   has_settings_ = true;
@@ -144,6 +145,7 @@ std::vector<std::string> Vault::command_environment() const {
     if (auto const variable = variable_name(name)) variables[*variable] = secret.value.reveal();
   }
   std::vector<std::string> out;
+  out.reserve(variables.size());
   for (auto const& [name, value] : variables) out.push_back(name + "=" + std::string(value));
   return out;
 }

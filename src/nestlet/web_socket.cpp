@@ -1,7 +1,7 @@
 #include "nestlet/web_socket.hpp"
 
-#include <boost/beast/websocket/rfc6455.hpp>
 #include <algorithm>
+#include <boost/beast/websocket/rfc6455.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -23,7 +23,8 @@ constexpr CloseReason too_many_events{1013, "Too many connections for this conve
 constexpr CloseReason too_many_bash{1013, "Too many bash event connections"};
 
 Task<> refuse_upgrade(App& app, Stream& stream, std::string_view status) {
-  std::string const head = "HTTP/1.1 " + std::string(status) + "\r\nserver: nestlet\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+  std::string const head =
+      "HTTP/1.1 " + std::string(status) + "\r\nserver: nestlet\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
   stream.expires_after(std::chrono::seconds(app.settings.limits.progress_seconds));
   co_await asio::async_write(stream, asio::buffer(head), no_throw);
 }
@@ -181,7 +182,8 @@ std::vector<Frame> replay(Conversation const& conversation, Query const& query) 
   auto const mode = query.get("resend_mode").value_or(query.get("resend_all") == "true" ? "all" : "");
   std::vector<Frame> frames;
   if (mode != "all" && mode != "since") return frames;
-  auto const since = mode == "since" ? parse_moment(query.get("after_timestamp").value_or(""), local_offset(now())) : std::nullopt;
+  auto const since =
+      mode == "since" ? parse_moment(query.get("after_timestamp").value_or(""), local_offset(now())) : std::nullopt;
   for (auto const& entry : conversation.log().entries()) {
     if (!since || entry.at >= *since) frames.push_back(entry.json);
   }
@@ -194,8 +196,7 @@ Task<> serve_events(App& app, WebSocket& socket, std::shared_ptr<Outbox> outbox,
   auto first = replay(*conversation, query);
   first.insert(first.begin(), make_frame(conversation->snapshot_event()));
   outbox->preload(first);
-  co_await read_frames(socket, *outbox,
-                       [&](std::string_view text) { on_event_text(app, conversation, *outbox, text); });
+  co_await read_frames(socket, *outbox, [&](std::string_view text) { on_event_text(app, conversation, *outbox, text); });
 }
 
 // agent_server_live.md 3: -1 is everything, an absent after_seq only what comes from now on.
@@ -206,9 +207,15 @@ Task<> serve_session(WebSocket& socket, std::shared_ptr<Outbox> outbox, std::sha
   auto const next = static_cast<std::int64_t>(log.next_seq());
   auto const from = after_seq ? std::clamp(*after_seq + 1, static_cast<std::int64_t>(log.first_seq()), next) : next;
   std::string sync;
-  JsonWriter(sync).begin_object().member("type", "sync").member("from_seq", from).member("through_seq", next - 1).end_object();
+  JsonWriter(sync)
+      .begin_object()
+      .member("type", "sync")
+      .member("from_seq", from)
+      .member("through_seq", next - 1)
+      .end_object();
   std::vector<Frame> first{make_frame(std::move(sync))};
-  for (auto seq = from; seq < next; ++seq) first.push_back(make_frame(conversation->session_frame(static_cast<std::uint64_t>(seq))));
+  for (auto seq = from; seq < next; ++seq)
+    first.push_back(make_frame(conversation->session_frame(static_cast<std::uint64_t>(seq))));
   first.push_back(make_frame(Conversation::transient_frame(conversation->snapshot_event())));
   outbox->preload(first);
   co_await read_frames(socket, *outbox, [](std::string_view) {});
@@ -219,7 +226,8 @@ Task<> serve_target(App& app, WebSocket& socket, std::shared_ptr<Outbox> outbox,
   auto conversation = app.conversations.find(target.conversation);
   auto const max = app.settings.limits.event_subscribers_max;
   if (!conversation) outbox->close(conversation_not_found);
-  if (conversation && conversation->feed().size() + conversation->session_feed().size() >= max) outbox->close(too_many_events);
+  if (conversation && conversation->feed().size() + conversation->session_feed().size() >= max)
+    outbox->close(too_many_events);
   if (outbox->ended()) co_return co_await read_frames(socket, *outbox, {});
   if (target.kind == SocketKind::events) {
     co_return co_await serve_events(app, socket, std::move(outbox), std::move(conversation), query);

@@ -42,14 +42,14 @@ Task<bool> give_way(Executor executor) {
 
 Task<Checked<>> pack_file(Executor executor, void* zip, std::string path, std::string name) {
   Fd const file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  struct stat about {};
+  struct stat about{};
   if (!file || ::fstat(file.get(), &about) != 0) co_return Checked<>();  // gone, or not ours to read: left out
   if (!S_ISREG(about.st_mode)) co_return Checked<>();
   zip_fileinfo info{};
   info.external_fa = static_cast<unsigned long>(about.st_mode) << attributes_shift;
-  int const opened = ::zipOpenNewFileInZip4_64(zip, name.c_str(), &info, nullptr, 0, nullptr, 0, nullptr, Z_DEFLATED,
-                                               Z_BEST_SPEED, 0, -MAX_WBITS, DEF_MEM_LEVEL, Z_DEFAULT_STRATEGY, nullptr, 0,
-                                               made_by_unix, 0, 1);
+  int const opened =
+      ::zipOpenNewFileInZip4_64(zip, name.c_str(), &info, nullptr, 0, nullptr, 0, nullptr, Z_DEFLATED, Z_BEST_SPEED, 0,
+                                -MAX_WBITS, DEF_MEM_LEVEL, Z_DEFAULT_STRATEGY, nullptr, 0, made_by_unix, 0, 1);
   if (opened != ZIP_OK) co_return refuse(500, "Failed to write the archive");
   std::vector<char> piece(piece_bytes);
   for (;;) {
@@ -76,7 +76,8 @@ Checked<std::vector<Entry>> read_entries(void* zip, std::uint64_t bytes_max) {
   for (int at = ::unzGoToFirstFile(zip); at != UNZ_END_OF_LIST_OF_FILE; at = ::unzGoToNextFile(zip)) {
     std::array<char, name_bytes_max> name{};
     unz_file_info64 info{};
-    if (at != UNZ_OK || ::unzGetCurrentFileInfo64(zip, &info, name.data(), name.size() - 1, nullptr, 0, nullptr, 0) != UNZ_OK) {
+    if (at != UNZ_OK ||
+        ::unzGetCurrentFileInfo64(zip, &info, name.data(), name.size() - 1, nullptr, 0, nullptr, 0) != UNZ_OK) {
       return refuse(400, "The archive is not a valid zip file");
     }
     std::string_view const text(name.data(), std::min<std::size_t>(info.size_filename, name.size()));
@@ -85,8 +86,8 @@ Checked<std::vector<Entry>> read_entries(void* zip, std::uint64_t bytes_max) {
     }
     total += info.uncompressed_size;
     if (total > bytes_max) return refuse(413, "The archive unpacks to more than " + std::to_string(bytes_max) + " bytes");
-    entries.push_back({std::string(text), info.uncompressed_size,
-                       static_cast<unsigned>(info.external_fa >> attributes_shift) & 0777u});
+    entries.push_back(
+        {std::string(text), info.uncompressed_size, static_cast<unsigned>(info.external_fa >> attributes_shift) & 0777u});
   }
   return entries;
 }

@@ -47,8 +47,8 @@ TEST(Bash, CommandsRunInTheWorkspaceOrWhereTheySayWithNoInput) {
 
 TEST(Bash, ATimeoutKillsGrandchildrenTooEvenThoseThatIgnoreSigterm) {
   RunningServer const server;
-  auto const output = execute(server, "(trap '' TERM; echo $BASHPID > grandchild; while :; do sleep 1000; done) & wait",
-                              R"(,"timeout":1)");
+  auto const output =
+      execute(server, "(trap '' TERM; echo $BASHPID > grandchild; while :; do sleep 1000; done) & wait", R"(,"timeout":1)");
   EXPECT_EQ(output.at("exit_code"), -1);
   auto const grandchild = std::stoi(read_file(server.path("grandchild")));
   auto const gone = [&] {

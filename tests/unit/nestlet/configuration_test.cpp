@@ -7,8 +7,9 @@ TEST(SettingsRoutes, KeepSecretsToThemselves) {
   RunningServer const server;
   EXPECT_EQ(server.call("GET", "/api/settings").status, 404u);
   EXPECT_EQ(server.call("GET", "/api/settings").body, R"({"error":"Settings not found"})");
-  auto const stored = server.call("POST", "/api/settings",
-                                  R"({"llm_model":"m","llm_api_key":"hunter2","language":"en","unknown":1,"mcp_config":{"sse_servers":[{"url":"u","api_key":"hunter2"}]}})");
+  auto const stored = server.call(
+      "POST", "/api/settings",
+      R"({"llm_model":"m","llm_api_key":"hunter2","language":"en","unknown":1,"mcp_config":{"sse_servers":[{"url":"u","api_key":"hunter2"}]}})");
   EXPECT_EQ(stored.body, R"({"message":"Settings stored"})");
   auto const reply = server.call("GET", "/api/settings");
   EXPECT_EQ(reply.body.find("hunter2"), std::string::npos);
@@ -17,7 +18,8 @@ TEST(SettingsRoutes, KeepSecretsToThemselves) {
   EXPECT_EQ(settings.at("llm_api_key_set"), true);
   EXPECT_EQ(settings.at("search_api_key_set"), false);
   EXPECT_FALSE(settings.as_object().contains("unknown"));
-  auto const patched = server.call("PATCH", "/api/settings", R"({"llm_model":null,"llm_api_key":null,"language":"de"})").json();
+  auto const patched =
+      server.call("PATCH", "/api/settings", R"({"llm_model":null,"llm_api_key":null,"language":"de"})").json();
   EXPECT_EQ(patched.at("llm_model"), "m") << "null keeps the model and the key";
   EXPECT_EQ(patched.at("llm_api_key_set"), true);
   EXPECT_EQ(patched.at("language"), "de");
@@ -90,7 +92,8 @@ TEST(ActionServer, HasErrorsOfItsOwn) {
 TEST(ActionServer, RunsReadsWritesAndEdits) {
   RunningServer const server;
   auto const act = [&](std::string const& kind, std::string const& args, std::string const& more = "") {
-    return server.call("POST", "/execute_action", R"({"action":{"action":")" + kind + R"(","args":)" + args + more + "}}").json();
+    return server.call("POST", "/execute_action", R"({"action":{"action":")" + kind + R"(","args":)" + args + more + "}}")
+        .json();
   };
   auto const ran = act("run", R"({"command":"echo out; echo err >&2; exit 3"})");
   EXPECT_EQ(ran.at("observation"), "run");
@@ -153,7 +156,7 @@ TEST(ActionServer, APlainUploadKeepsItsNameButNotItsPath) {
 
 // A zip with one stored entry, written by hand, for no tool would write such names.
 std::string stored_zip(std::string const& name, std::string const& data) {
-  auto const number = [](std::uint32_t value, int bytes) {
+  auto const number = [](std::uint64_t value, int bytes) {
     std::string out;
     for (int i = 0; i < bytes; ++i) out.push_back(static_cast<char>(value >> (8 * i)));
     return out;
@@ -170,13 +173,16 @@ std::string stored_zip(std::string const& name, std::string const& data) {
   auto const central = "PK\x01\x02" + number(20, 2) + common + number(0, 2) + number(0, 2) + number(0, 2) + number(0, 4) +
                        number(0, 4) + name;
   return local + central + "PK\x05\x06" + number(0, 4) + number(1, 2) + number(1, 2) +
-         number(static_cast<std::uint32_t>(central.size()), 4) + number(static_cast<std::uint32_t>(local.size()), 4) + number(0, 2);
+         number(static_cast<std::uint32_t>(central.size()), 4) + number(static_cast<std::uint32_t>(local.size()), 4) +
+         number(0, 2);
 }
 
 TEST(ActionServer, RefusesAnArchiveThatWouldWriteOutsideOfItsDirectory) {
   RunningServer const server;
   auto const url = "/upload_file?recursive=true&destination=" + server.path("in");
-  auto const status = [&](std::string const& zip) { return server.call("POST", url, multipart(zip), multipart_fields()).status; };
+  auto const status = [&](std::string const& zip) {
+    return server.call("POST", url, multipart(zip), multipart_fields()).status;
+  };
   EXPECT_EQ(status(stored_zip("good", "x")), 200u);
   EXPECT_EQ(read_file(server.path("in/good")), "x");
   for (auto const* name : {"../evil", "a/../../evil", "/tmp/nestlet-evil", "..\\evil"}) {

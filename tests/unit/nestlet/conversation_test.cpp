@@ -17,8 +17,9 @@ void await_status(RunningServer const& server, std::string_view status) {
 
 TEST(Conversations, CreatingIsIdempotentByIdAndTheAnswerIsDashed) {
   RunningServer const server;
-  std::string const body = R"({"agent":{"kind":"Agent","llm":{"api_key":"hidden"}},"workspace":{"working_dir":"/w"},"conversation_id":")" +
-                           std::string(hex_id) + "\"}";
+  std::string const body =
+      R"({"agent":{"kind":"Agent","llm":{"api_key":"hidden"}},"workspace":{"working_dir":"/w"},"conversation_id":")" +
+      std::string(hex_id) + "\"}";
   auto const created = server.call("POST", "/api/conversations", body);
   EXPECT_EQ(created.status, 201u);
   EXPECT_EQ(created.json().at("id"), dashed_id);
@@ -34,8 +35,9 @@ TEST(Conversations, CreatingIsIdempotentByIdAndTheAnswerIsDashed) {
 TEST(Conversations, EveryFormOfTheIdNamesTheSameOne) {
   RunningServer const server;
   create(server);
-  for (std::string const form : {"0123456789abcdef0123456789abcdef", "01234567-89AB-CDEF-0123-456789ABCDEF",
-                                 "%7B01234567-89ab-cdef-0123-456789abcdef%7D", "urn:uuid:01234567-89ab-cdef-0123-456789abcdef"}) {
+  for (std::string const form :
+       {"0123456789abcdef0123456789abcdef", "01234567-89AB-CDEF-0123-456789ABCDEF",
+        "%7B01234567-89ab-cdef-0123-456789abcdef%7D", "urn:uuid:01234567-89ab-cdef-0123-456789abcdef"}) {
     EXPECT_EQ(server.call("GET", "/api/conversations/" + form).status, 200u) << form;
   }
   EXPECT_EQ(server.call("GET", "/api/conversations/ffffffffffffffffffffffffffffffff").status, 404u);
@@ -46,7 +48,8 @@ TEST(Conversations, AreListedSearchedCountedChangedAndDeleted) {
   RunningServer const server;
   create(server);
   server.call("POST", "/api/conversations", "{}");
-  auto const list = server.call("GET", std::string("/api/conversations?ids=") + hex_id + "&ids=ffffffffffffffffffffffffffffffff").json();
+  auto const list =
+      server.call("GET", std::string("/api/conversations?ids=") + hex_id + "&ids=ffffffffffffffffffffffffffffffff").json();
   EXPECT_EQ(list.at(0).at("id"), dashed_id);
   EXPECT_TRUE(list.at(1).is_null());
   EXPECT_EQ(server.call("GET", "/api/conversations/count").body, "2");
@@ -67,12 +70,16 @@ TEST(Conversations, AreListedSearchedCountedChangedAndDeleted) {
 TEST(Conversations, ARunEchoesTheLastMessageAndFinishes) {
   RunningServer const server;
   create(server);
-  EXPECT_EQ(server.call("POST", of("/events"), R"({"role":"user","content":[{"cache_prompt":false,"type":"text","text":"hi"}],"run":false})").body,
+  EXPECT_EQ(server
+                .call("POST", of("/events"),
+                      R"({"role":"user","content":[{"cache_prompt":false,"type":"text","text":"hi"}],"run":false})")
+                .body,
             R"({"success":true})");
   EXPECT_EQ(server.call("GET", of()).json().at("execution_status"), "idle");
   EXPECT_EQ(server.call("POST", of("/run")).body, R"({"success":true})");
   await_status(server, "finished");
-  auto const messages = server.call("GET", of("/events/search?kind=openhands.sdk.event.llm_convertible.message.MessageEvent"));
+  auto const messages =
+      server.call("GET", of("/events/search?kind=openhands.sdk.event.llm_convertible.message.MessageEvent"));
   auto const items = messages.json().at("items").as_array();
   ASSERT_EQ(items.size(), 2u);
   EXPECT_EQ(items[0].at("source"), "user");
@@ -132,7 +139,8 @@ TEST(Conversations, AForkHasTheLogAndAnIdOfItsOwn) {
 TEST(Conversations, SecretsAreTakenAndNeverShown) {
   RunningServer const server;
   create(server);
-  auto const body = R"({"secrets":{"A":"hunter2","B":{"kind":"StaticSecret","value":"hunter2"},"C":{"kind":"LookupSecret","url":"http://x"}}})";
+  auto const body =
+      R"({"secrets":{"A":"hunter2","B":{"kind":"StaticSecret","value":"hunter2"},"C":{"kind":"LookupSecret","url":"http://x"}}})";
   EXPECT_EQ(server.call("POST", of("/secrets"), body).body, R"({"success":true})");
   EXPECT_EQ(server.call("GET", of()).body.find("hunter2"), std::string::npos);
   EXPECT_EQ(server.call("POST", of("/secrets"), R"({"secrets":{"A":1}})").status, 422u);
@@ -174,7 +182,8 @@ TEST(OlderServer, AConversationNeedsSettingsThenStartsAndStops) {
   auto const id = "/api/conversations/" + std::string(created.json().at("conversation_id").as_string());
   EXPECT_EQ(server.call("GET", "/api/conversations").json().at("results").as_array().size(), 1u);
   EXPECT_EQ(server.call("POST", id + "/message", R"({"message":"more"})").body, R"({"success":true})");
-  EXPECT_EQ(server.call("POST", id + "/events", R"({"action":"message","args":{"content":"x"}})").body, R"({"success":true})");
+  EXPECT_EQ(server.call("POST", id + "/events", R"({"action":"message","args":{"content":"x"}})").body,
+            R"({"success":true})");
   EXPECT_TRUE(server.call("GET", id + "/config").json().as_object().contains("runtime_id"));
   auto const page = server.call("GET", id + "/events?limit=1&start_id=0").json();
   EXPECT_EQ(page.at("events").as_array().size(), 1u);

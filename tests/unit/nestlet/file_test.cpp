@@ -27,7 +27,8 @@ TEST(Files, AFailedUploadLeavesNothingBehind) {
   EXPECT_EQ(status(url + "/", multipart("x")), 400u);
   EXPECT_EQ(server.call("POST", url, "{}").status, 422u) << "not multipart at all";
   Client broken(server.port());
-  broken.send("POST " + url + " HTTP/1.1\r\nhost: n\r\nx-session-api-key: k1\r\ncontent-type: multipart/form-data; boundary=XX\r\n"
+  broken.send("POST " + url +
+              " HTTP/1.1\r\nhost: n\r\nx-session-api-key: k1\r\ncontent-type: multipart/form-data; boundary=XX\r\n"
               "transfer-encoding: chunked\r\n\r\n5\r\n--XX\r\nnot a chunk size\r\n");
   EXPECT_EQ(broken.receive().status, 400u);
   EXPECT_TRUE(std::filesystem::is_empty(server.path()));

@@ -16,7 +16,9 @@ TEST(Http, OpenRoutesNeedNoKey) {
 
 TEST(Http, OtherRoutesTakeAnyOfTheKeysAndTheFirstOfTwoHeaders) {
   RunningServer const server({}, {"k1", "k2"});
-  auto const status = [&](Fields const& fields) { return server.call("GET", "/api/bash/bash_events/search", "", fields).status; };
+  auto const status = [&](Fields const& fields) {
+    return server.call("GET", "/api/bash/bash_events/search", "", fields).status;
+  };
   EXPECT_EQ(status({{"X-Session-API-Key", "k1"}}), 200u);
   EXPECT_EQ(status({{"x-session-api-key", "k2"}}), 200u);
   EXPECT_EQ(status({{"X-Session-API-Key", "k1"}, {"X-Session-API-Key", "bad"}}), 200u);
@@ -37,15 +39,17 @@ TEST(Http, WithoutKeysEverythingIsOpen) {
 
 TEST(Http, TheKeyIsCheckedBeforeTheBodyIsAskedFor) {
   RunningServer const server;
-  std::string const head = "POST /api/file/upload?path=/x HTTP/1.1\r\nhost: n\r\nexpect: 100-continue\r\ncontent-length: 1000000\r\n";
+  std::string const head =
+      "POST /api/file/upload?path=/x HTTP/1.1\r\nhost: n\r\nexpect: 100-continue\r\ncontent-length: 1000000\r\n";
   Client stranger(server.port());
   stranger.send(head + "\r\n");
   EXPECT_EQ(stranger.receive().status, 401u);
   EXPECT_TRUE(stranger.at_end());
 
   Client friendly(server.port());
-  friendly.send("POST /api/bash/execute_bash_command HTTP/1.1\r\nhost: n\r\nexpect: 100-continue\r\ncontent-length: 21\r\n"
-                "x-session-api-key: k1\r\n\r\n");
+  friendly.send(
+      "POST /api/bash/execute_bash_command HTTP/1.1\r\nhost: n\r\nexpect: 100-continue\r\ncontent-length: 21\r\n"
+      "x-session-api-key: k1\r\n\r\n");
   EXPECT_EQ(friendly.receive_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
   friendly.send(R"({"command":"echo hi"})");
   EXPECT_EQ(friendly.receive().status, 200u);
@@ -67,8 +71,9 @@ TEST(Http, BadJsonIsA422ThatNamesTheFieldAndNeverEchoesTheInput) {
   RunningServer const server;
   auto const reply = server.call("POST", "/api/bash/start_bash_command", R"({"command":7,"timeout":"hunter2"})");
   EXPECT_EQ(reply.status, 422u);
-  EXPECT_EQ(reply.body,
-            R"({"detail":[{"type":"string_type","loc":["body","command"],"msg":"Input should be a valid string","input":null}]})");
+  EXPECT_EQ(
+      reply.body,
+      R"({"detail":[{"type":"string_type","loc":["body","command"],"msg":"Input should be a valid string","input":null}]})");
   EXPECT_EQ(server.call("POST", "/api/bash/start_bash_command", "{").status, 422u);
   EXPECT_EQ(server.call("POST", "/api/bash/start_bash_command", "[]").status, 422u);
   EXPECT_EQ(server.call("POST", "/api/bash/start_bash_command", "").status, 422u);
@@ -82,8 +87,10 @@ TEST(Http, ABodyPastTheLimitIsRefusedWithTheLimit) {
   EXPECT_EQ(reply.status, 413u);
   EXPECT_EQ(reply.body, R"({"detail":"Request body too large: at most 100 bytes"})");
   Client chunked(server.port());
-  chunked.send("POST /api/bash/start_bash_command HTTP/1.1\r\nhost: n\r\nx-session-api-key: k1\r\ntransfer-encoding: chunked\r\n\r\nff\r\n" +
-               std::string(255, ' ') + "\r\n0\r\n\r\n");
+  chunked.send(
+      "POST /api/bash/start_bash_command HTTP/1.1\r\nhost: n\r\nx-session-api-key: k1\r\ntransfer-encoding: "
+      "chunked\r\n\r\nff\r\n" +
+      std::string(255, ' ') + "\r\n0\r\n\r\n");
   EXPECT_EQ(chunked.receive().status, 413u);
 }
 

@@ -73,7 +73,8 @@ struct Served {
     port = static_cast<std::uint16_t>(std::stoi(at.substr(at.rfind(':') + 1)));
   }
   std::vector<std::string> arguments(std::vector<std::string> more) const {
-    std::vector<std::string> out{"--listen", "127.0.0.1:0", "--workspace", directory.path(), "--ready-file", directory.path("ready")};
+    std::vector<std::string> out{"--listen",       "127.0.0.1:0",  "--workspace",
+                                 directory.path(), "--ready-file", directory.path("ready")};
     out.insert(out.end(), more.begin(), more.end());
     return out;
   }
@@ -144,8 +145,8 @@ TEST(Program, IsSmallWhenIdleAndStaysSoWhileBigFilesPass) {
 #endif
 
 TEST(Program, HidesItsKeysFromCommandsAndFromItsOwnEnvironment) {
-  Served served({"OH_SESSION_API_KEYS_0=k1", "OH_SESSION_API_KEYS_1=k2", "SESSION_API_KEY=old-secret", "OH_SECRET_KEY=deep-secret",
-                 "KEPT=yes"});
+  Served served({"OH_SESSION_API_KEYS_0=k1", "OH_SESSION_API_KEYS_1=k2", "SESSION_API_KEY=old-secret",
+                 "OH_SECRET_KEY=deep-secret", "KEPT=yes"});
   auto const mine = read_file("/proc/" + std::to_string(served.program.pid()) + "/environ");
   if (::geteuid() == 0) EXPECT_NE(mine.find("KEPT=yes"), std::string::npos);
   for (auto const* text : {"k1", "k2", "old-secret", "deep-secret"}) {
@@ -197,8 +198,9 @@ TEST(Program, CommandsDieWithItEvenOnSigkill) {
 TEST(Program, WrongUsageIsOneLineForEachFaultAndExitCode2) {
   Program usage({"--listen", "127.0.0.1:0", "--head-bytes-max", "x", "stray"});
   EXPECT_EQ(usage.wait(), 2);
-  EXPECT_EQ(usage.errors(), "nestlet: --head-bytes-max: \"x\" is not a whole number from 1024 to 16777216\n"
-                            "nestlet: unexpected argument \"stray\" (see --help)\n");
+  EXPECT_EQ(usage.errors(),
+            "nestlet: --head-bytes-max: \"x\" is not a whole number from 1024 to 16777216\n"
+            "nestlet: unexpected argument \"stray\" (see --help)\n");
   Program workspace({"--listen", "127.0.0.1:0", "--workspace", "/no/such/directory"});
   EXPECT_EQ(workspace.wait(), 2);
   EXPECT_EQ(workspace.errors(), "nestlet: --workspace: \"/no/such/directory\" is not a directory\n");
@@ -210,7 +212,8 @@ TEST(Program, AnAddressThatIsTakenIsExitCode1AndABadOneExitCode2) {
   Served served;
   Program second({"--listen", "127.0.0.1:" + std::to_string(served.port)});
   EXPECT_EQ(second.wait(), 1);
-  EXPECT_EQ(second.errors(), "nestlet: --listen: \"127.0.0.1:" + std::to_string(served.port) + "\": Address already in use\n");
+  EXPECT_EQ(second.errors(),
+            "nestlet: --listen: \"127.0.0.1:" + std::to_string(served.port) + "\": Address already in use\n");
   Program name({"--listen", "localhost:80"});
   EXPECT_EQ(name.wait(), 2);
 }

@@ -8,7 +8,8 @@ std::string const events_socket = "/sockets/events/" + std::string(dashed_id);
 std::string const good_auth = R"({"type":"auth","session_api_key":"k1"})";
 
 void create(RunningServer const& server) {
-  ASSERT_EQ(server.call("POST", "/api/conversations", R"({"conversation_id":")" + std::string(dashed_id) + "\"}").status, 201u);
+  ASSERT_EQ(server.call("POST", "/api/conversations", R"({"conversation_id":")" + std::string(dashed_id) + "\"}").status,
+            201u);
 }
 void say(RunningServer const& server, std::string_view text) {
   auto const reply = server.call("POST", "/api/conversations/" + std::string(dashed_id) + "/events",
@@ -67,7 +68,8 @@ TEST(EventSocket, ABadKeyInHeaderOrQueryAndABadPathRefuseTheUpgrade) {
   RunningServer const server;
   create(server);
   EXPECT_EQ(SocketClient(server.port(), events_socket, {{"X-Session-API-Key", "bad"}}).status(), 403u);
-  EXPECT_EQ(SocketClient(server.port(), events_socket + "?session_api_key=bad", key_field).status(), 403u) << "the query wins";
+  EXPECT_EQ(SocketClient(server.port(), events_socket + "?session_api_key=bad", key_field).status(), 403u)
+      << "the query wins";
   EXPECT_EQ(SocketClient(server.port(), "/sockets/events/no-id", key_field).status(), 403u);
   EXPECT_EQ(SocketClient(server.port(), "/alive", key_field).status(), 403u);
   EXPECT_TRUE(SocketClient(server.port(), events_socket + "?session_api_key=k1").open());
@@ -188,7 +190,8 @@ TEST(SessionSocket, ReplaysFromASequenceNumberAndGoesOnLive) {
   EXPECT_EQ(socket.receive_json().at("type"), "transient");
   say(server, "two");
   EXPECT_EQ(socket.receive_json().at("seq"), 2);
-  EXPECT_EQ(SocketClient(server.port(), "/sockets/session/" + std::string(dashed_id) + "?after_seq=x", key_field).status(), 403u);
+  EXPECT_EQ(SocketClient(server.port(), "/sockets/session/" + std::string(dashed_id) + "?after_seq=x", key_field).status(),
+            403u);
 }
 
 TEST(BashSocket, ShowsEveryCommandAndTakesCommandFrames) {

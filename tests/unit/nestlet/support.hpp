@@ -39,9 +39,7 @@ inline std::string read_file(std::string const& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
 }
-inline void write_file(std::string const& path, std::string_view text) {
-  std::ofstream(path, std::ios::binary) << text;
-}
+inline void write_file(std::string const& path, std::string_view text) { std::ofstream(path, std::ios::binary) << text; }
 
 // A client's socket on a context of its own; every call blocks.
 using ClientSocket = asio::basic_stream_socket<asio::ip::tcp, Executor>;
@@ -61,7 +59,8 @@ class Client {
     socket_.connect({asio::ip::address_v4::loopback(), port});
   }
 
-  Reply request(std::string const& method, std::string const& target, std::string const& body = "", Fields const& fields = {}) {
+  Reply request(std::string const& method, std::string const& target, std::string const& body = "",
+                Fields const& fields = {}) {
     std::string head = method + " " + target + " HTTP/1.1\r\nhost: nestlet\r\n";
     for (auto const& [name, value] : fields) head += name + ": " + value + "\r\n";
     head += "content-length: " + std::to_string(body.size()) + "\r\n\r\n";
@@ -145,7 +144,8 @@ class SocketClient {
 class RunningServer {
  public:
   explicit RunningServer(Limits limits = {}, std::vector<std::string> key_texts = {"k1"})
-      : server_(loop_.get_executor(), settings(limits, directory_.path()), keys(key_texts), {"PATH=/usr/bin:/bin"}, groups_) {
+      : server_(loop_.get_executor(), settings(limits, directory_.path()), keys(key_texts), {"PATH=/usr/bin:/bin"},
+                groups_) {
     auto const bound = server_.open();
     if (!bound) throw std::runtime_error(bound.error().message);
     port_ = static_cast<std::uint16_t>(std::stoi(bound->front().substr(bound->front().rfind(':') + 1)));
