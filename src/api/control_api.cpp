@@ -64,7 +64,8 @@ std::string_view query_value(std::string_view query, std::string_view name) {
 }
 
 // `fallback` when it is not there; nothing when it is no number within the bounds.
-std::optional<std::size_t> number_in(std::string_view query, std::string_view name, std::size_t fallback, std::size_t min, std::size_t max) {
+std::optional<std::size_t> number_in(std::string_view query, std::string_view name, std::size_t fallback, std::size_t min,
+                                     std::size_t max) {
   auto const text = query_value(query, name);
   if (text.empty()) return fallback;
   std::size_t value = 0;
@@ -144,7 +145,8 @@ Task<ApiResponse> ControlApi::conversations(ApiRequest request) {
   }
   auto id = ConversationId::parse_in_path(item->id);
   auto const view = id ? manager_.find(*id) : std::nullopt;
-  if (!view || !request.principal->may_use(view->owner)) co_return error(request, 404, "not_found", "there is no such conversation");
+  if (!view || !request.principal->may_use(view->owner))
+    co_return error(request, 404, "not_found", "there is no such conversation");
   if (item->verb.empty() && request.method == Method::get) co_return answer(200, view_json(request, *view));
   if (item->verb.empty() && request.method == Method::delete_) co_return co_await remove(std::move(request), std::move(*id));
   if (item->verb == "stop" && request.method == Method::post) {
@@ -152,7 +154,8 @@ Task<ApiResponse> ControlApi::conversations(ApiRequest request) {
     if (!stopped) co_return failure(request, stopped.error());
     co_return answer(200, view_json(request, *stopped));
   }
-  if (item->verb.empty()) co_return not_allowed("GET, DELETE", error_json("method_not_allowed", "use GET or DELETE", request.request_id));
+  if (item->verb.empty())
+    co_return not_allowed("GET, DELETE", error_json("method_not_allowed", "use GET or DELETE", request.request_id));
   if (item->verb == "stop") co_return not_allowed("POST", error_json("method_not_allowed", "use POST", request.request_id));
   co_return error(request, 404, "not_found", "there is no such route");
 }
@@ -258,7 +261,8 @@ Task<ApiResponse> ControlApi::complete(ApiRequest request, std::string run_id) {
 
 }  // namespace
 
-std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs, Settings settings) {
+std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs,
+                                                   Settings settings) {
   return std::make_unique<ControlApi>(manager, runs, std::move(settings));
 }
 

@@ -62,7 +62,8 @@ Checked<bool> set_text(RunRequest& out, std::string_view name, std::string text)
 
 Checked<RunRequest> parse_form(std::string_view body, std::string_view boundary) {
   auto const parts = parse_multipart(body, boundary, parts_max);
-  if (!parts) return Invalid("value_error", "", "is not multipart/form-data of at most " + std::to_string(parts_max) + " named parts");
+  if (!parts)
+    return Invalid("value_error", "", "is not multipart/form-data of at most " + std::to_string(parts_max) + " named parts");
   RunRequest out;
   std::set<std::string_view> seen;
   for (auto const& part : *parts) {

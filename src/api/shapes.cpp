@@ -39,7 +39,8 @@ std::string_view runtime_status_of(RuntimeState state) noexcept {
 // A host label of its own: RFC 1123, and not one that reads as `{port}-{id}`.
 bool is_host_label(std::string_view text) {
   if (text.empty() || text.size() > 63 || text.front() == '-' || text.back() == '-') return false;
-  bool const allowed = std::all_of(text.begin(), text.end(), [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+  bool const allowed = std::all_of(text.begin(), text.end(),
+                                   [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
   auto const digits = text.find_first_not_of("0123456789");
   bool const reads_as_port = digits != text.npos && digits > 0 && text[digits] == '-';
   return allowed && !reads_as_port;
@@ -58,7 +59,8 @@ void time_or_null(codec::JsonWriter& w, std::string_view name, std::optional<aut
   text_or_null(w, name, time ? format_time(*time) : std::string());
 }
 
-void write_conversation(codec::JsonWriter& w, conversation::View const& view, std::string_view origin, std::string_view domain) {
+void write_conversation(codec::JsonWriter& w, conversation::View const& view, std::string_view origin,
+                        std::string_view domain) {
   w.begin_object().member("conversation_id", view.id.text()).member("id", view.id.text());
   w.member("status", status_of(view.state)).member("runtime_status", runtime_status_of(view.state));
   w.member("url", conversation_url(view.id, origin, domain));
@@ -112,7 +114,8 @@ std::string format_time(std::chrono::system_clock::time_point time) {
   char text[40];
   auto size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
   if (micros % 1'000'000 != 0)
-    size += static_cast<std::size_t>(std::snprintf(text + size, sizeof text - size, ".%06lld", static_cast<long long>(micros % 1'000'000)));
+    size += static_cast<std::size_t>(
+        std::snprintf(text + size, sizeof text - size, ".%06lld", static_cast<long long>(micros % 1'000'000)));
   return std::string(text, size) + "Z";
 }
 
@@ -136,8 +139,9 @@ std::string conversation_json(conversation::View const& view, std::string_view o
   return out;
 }
 
-std::string conversations_json(std::vector<conversation::View const*> const& page, std::optional<std::string> const& next_page_id,
-                               std::string_view origin, std::string_view domain) {
+std::string conversations_json(std::vector<conversation::View const*> const& page,
+                               std::optional<std::string> const& next_page_id, std::string_view origin,
+                               std::string_view domain) {
   std::string out;
   codec::JsonWriter w(out);
   w.begin_object().key("results").begin_array();

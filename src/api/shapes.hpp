@@ -20,8 +20,9 @@ std::string format_time(std::chrono::system_clock::time_point time);
 std::string conversation_url(ConversationId const& id, std::string_view origin, std::string_view domain);
 
 std::string conversation_json(conversation::View const& view, std::string_view origin, std::string_view domain);
-std::string conversations_json(std::vector<conversation::View const*> const& page, std::optional<std::string> const& next_page_id,
-                               std::string_view origin, std::string_view domain);
+std::string conversations_json(std::vector<conversation::View const*> const& page,
+                               std::optional<std::string> const& next_page_id, std::string_view origin,
+                               std::string_view domain);
 std::string run_json(automation::Run const& run);
 std::string runs_json(automation::RunPage const& page);
 

@@ -19,15 +19,17 @@ constexpr std::size_t value_bytes_max = 64 * 1024;
 
 // Refuses control bytes: names become environment variables and parts of paths in the nested server.
 bool is_name(std::string_view name) {
-  return !name.empty() && name.size() <= name_bytes_max &&
-         std::all_of(name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) > ' ' && c != 0x7f && c != '/'; });
+  return !name.empty() && name.size() <= name_bytes_max && std::all_of(name.begin(), name.end(), [](char c) {
+    return static_cast<unsigned char>(c) > ' ' && c != 0x7f && c != '/';
+  });
 }
 
 Checked<std::string> text_of(dom::element value, std::string const& field) {
   std::string_view text;
   if (value.is_null()) return std::string();
   if (value.get_string().get(text)) return Invalid("string_type", field, "must be a string");
-  if (text.size() > value_bytes_max) return Invalid("string_too_long", field, "must not exceed " + std::to_string(value_bytes_max) + " bytes");
+  if (text.size() > value_bytes_max)
+    return Invalid("string_too_long", field, "must not exceed " + std::to_string(value_bytes_max) + " bytes");
   return std::string(text);
 }
 
@@ -39,14 +41,17 @@ Checked<dom::object> object_of(dom::element value, std::string const& field) {
 
 Checked<std::string> checked_name(std::string_view name, std::string const& field) {
   if (!is_name(name))
-    return Invalid("string_pattern_mismatch", field, "a name must be 1 to " + std::to_string(name_bytes_max) + " bytes without spaces, slashes and control bytes");
+    return Invalid(
+        "string_pattern_mismatch", field,
+        "a name must be 1 to " + std::to_string(name_bytes_max) + " bytes without spaces, slashes and control bytes");
   return std::string(name);
 }
 
 // {"github": {"token": "…", "user_id": …, "host": …}} or {"github": "…"}; entries without a token are left out.
 Checked<std::vector<nested::GitToken>> git_tokens_of(dom::element value, std::string const& field) {
   NESTGATE_TRY(providers, object_of(value, field));
-  if (providers.size() > providers_max) return Invalid("too_long", field, "must not have more than " + std::to_string(providers_max) + " entries");
+  if (providers.size() > providers_max)
+    return Invalid("too_long", field, "must not have more than " + std::to_string(providers_max) + " entries");
   std::vector<nested::GitToken> out;
   for (auto const [name, entry] : providers) {
     NESTGATE_TRY(provider, checked_name(name, field));
@@ -80,7 +85,8 @@ Checked<std::vector<nested::GitToken>> git_tokens_of(dom::element value, std::st
 // {"NAME": "value"} or {"NAME": {"value" or "secret": "…", "description": "…"}}.
 Checked<std::vector<nested::CustomSecret>> secrets_of(dom::element value, std::string const& field) {
   NESTGATE_TRY(entries, object_of(value, field));
-  if (entries.size() > secrets_max) return Invalid("too_long", field, "must not have more than " + std::to_string(secrets_max) + " entries");
+  if (entries.size() > secrets_max)
+    return Invalid("too_long", field, "must not have more than " + std::to_string(secrets_max) + " entries");
   std::vector<nested::CustomSecret> out;
   for (auto const [key_text, entry] : entries) {
     NESTGATE_TRY(name, checked_name(key_text, field));
@@ -153,7 +159,8 @@ Checked<StartBody> parse_start_body(std::string_view body) {
       out.configuration.secrets = std::move(secrets);
     } else if (key != "image" && key != "command") {
       return Invalid("extra_forbidden", std::string(key),
-                     "is none of conversation_id, settings, git_provider_tokens, provider_tokens, secrets, custom_secrets, image, command");
+                     "is none of conversation_id, settings, git_provider_tokens, provider_tokens, secrets, custom_secrets, "
+                     "image, command");
     }
   }
   return out;

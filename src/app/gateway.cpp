@@ -186,7 +186,9 @@ AdminSources Gateway::Parts::admin_sources() {
 
 // Only what changed is touched: the others' connections stay.
 Task<> Gateway::Parts::replace_static_runtimes(std::vector<StaticRuntimeSettings> const& next) {
-  auto const in = [](std::vector<StaticRuntimeSettings> const& all, auto matches) { return std::any_of(all.begin(), all.end(), matches); };
+  auto const in = [](std::vector<StaticRuntimeSettings> const& all, auto matches) {
+    return std::any_of(all.begin(), all.end(), matches);
+  };
   for (auto const& old : settings.static_runtimes) {
     bool const stays = in(next, [&](auto const& fixed) { return fixed.id == old.id; });
     if (!stays) co_await manager->remove_static(ConversationId::parse(old.id).value());

@@ -194,12 +194,15 @@ std::vector<MetricFamily> AutomationCollector::Collect() const {
   auto ended = make_family("runs_ended_total", "Automation runs that ended, by how.", MetricType::Counter);
   add_value(ended, static_cast<double>(stats_.completed.read()), {{"status", "completed"}});
   add_value(ended, static_cast<double>(stats_.failed.read()), {{"status", "failed"}});
-  auto attempts = make_family("run_callbacks_total", "Completion callbacks, by what became of each attempt.", MetricType::Counter);
+  auto attempts =
+      make_family("run_callbacks_total", "Completion callbacks, by what became of each attempt.", MetricType::Counter);
   add_value(attempts, static_cast<double>(stats_.callbacks_delivered.read()), {{"result", "delivered"}});
   add_value(attempts, static_cast<double>(stats_.callback_attempts_failed.read()), {{"result", "failed"}});
   add_value(attempts, static_cast<double>(stats_.callbacks_given_up.read()), {{"result", "given_up"}});
-  return {single("runs_submitted_total", "Automation runs that were taken.", MetricType::Counter, static_cast<double>(stats_.submitted.read())),
-          single("runs_in_flight", "Automation runs that have not ended.", MetricType::Gauge, static_cast<double>(stats_.in_flight.read())),
+  return {single("runs_submitted_total", "Automation runs that were taken.", MetricType::Counter,
+                 static_cast<double>(stats_.submitted.read())),
+          single("runs_in_flight", "Automation runs that have not ended.", MetricType::Gauge,
+                 static_cast<double>(stats_.in_flight.read())),
           std::move(ended), std::move(attempts)};
 }
 

@@ -23,7 +23,7 @@ Secret environment_file(std::vector<std::pair<std::string, Secret>> const& varia
 // writes there with the server's own umask is nobody else's to read.
 struct RunPaths {
   explicit RunPaths(std::string_view run_id);
-  std::string folder;       // /tmp/nestgate-run-ID
+  std::string folder;  // /tmp/nestgate-run-ID
   std::string tarball;
   std::string environment;
   std::string work_below_home;  // automation-runs/ID

@@ -8,7 +8,9 @@ namespace {
 constexpr std::size_t shown_error_bytes = 1000;
 constexpr std::size_t shown_output_bytes = 500;
 
-std::string_view last(std::string_view text, std::size_t bytes) { return text.substr(text.size() - std::min(text.size(), bytes)); }
+std::string_view last(std::string_view text, std::size_t bytes) {
+  return text.substr(text.size() - std::min(text.size(), bytes));
+}
 
 // The texts of automation.md 6.
 std::string describe(CommandEnded const& end) {
@@ -19,7 +21,8 @@ std::string describe(CommandEnded const& end) {
     out = "exit_code=" + std::to_string(end.exit_code);
   }
   if (!end.error_tail.empty()) out.append("\nstderr: ").append(last(end.error_tail, shown_error_bytes));
-  if (end.exit_code != -1 && !end.output_tail.empty()) out.append("\nstdout: ").append(last(end.output_tail, shown_output_bytes));
+  if (end.exit_code != -1 && !end.output_tail.empty())
+    out.append("\nstdout: ").append(last(end.output_tail, shown_output_bytes));
   return out;
 }
 

@@ -14,7 +14,8 @@ constexpr std::size_t variable_bytes_max = 128 * 1024 - 1;
 constexpr std::size_t environment_bytes_max = 512 * 1024;
 
 bool is_reserved(std::string_view name) {
-  constexpr std::array<std::string_view, 6> names = {"SANDBOX_ID", "SESSION_API_KEY", "WORKSPACE_BASE", "HOME", "PATH", "ENV"};
+  constexpr std::array<std::string_view, 6> names = {"SANDBOX_ID", "SESSION_API_KEY", "WORKSPACE_BASE", "HOME", "PATH",
+                                                     "ENV"};
   if (name.starts_with("AUTOMATION_") || name.starts_with("AGENT_SERVER_")) return true;
   return std::find(names.begin(), names.end(), name) != names.end();
 }
@@ -29,7 +30,8 @@ std::optional<std::string> why_bad_environment(RunRequest const& request) {
     if (value.reveal().find('\0') != std::string_view::npos) return "env." + name + ": must not contain NUL";
     total += name.size() + value.size() + 2;
   }
-  if (total > environment_bytes_max) return "env: must not exceed " + std::to_string(environment_bytes_max) + " bytes in all";
+  if (total > environment_bytes_max)
+    return "env: must not exceed " + std::to_string(environment_bytes_max) + " bytes in all";
   return std::nullopt;
 }
 
@@ -72,7 +74,8 @@ std::optional<Failure> why_refused(RunRequest const& request, Settings const& se
   if (request.tarball.size() > settings.tarball_bytes_max)
     return Failure{Fault{FaultKind::too_large, {}, "automation.submit"},
                    "tarball: must not exceed " + std::to_string(settings.tarball_bytes_max) + " bytes"};
-  if (auto why = why_bad_input(request, settings)) return Failure{Fault{FaultKind::bad_input, {}, "automation.submit"}, std::move(*why)};
+  if (auto why = why_bad_input(request, settings))
+    return Failure{Fault{FaultKind::bad_input, {}, "automation.submit"}, std::move(*why)};
   return std::nullopt;
 }
 

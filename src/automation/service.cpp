@@ -16,12 +16,14 @@ using namespace std::chrono_literals;
 using SystemClock = std::chrono::system_clock;
 
 constexpr std::chrono::seconds small_command_max = 30s;
-constexpr Clock::duration small_call_max = 60s;  // a busy agent server takes its time
+constexpr Clock::duration small_call_max = 60s;   // a busy agent server takes its time
 constexpr Clock::duration closing_call_max = 2s;  // of what a stop has to wait for
-constexpr Clock::duration linger_max = 30s;      // for the exit code of a command whose script has reported
+constexpr Clock::duration linger_max = 30s;       // for the exit code of a command whose script has reported
 constexpr unsigned upload_tries_max = 3;
 
-Failure fail(FaultKind kind, std::string_view where, std::string reason) { return Failure{Fault{kind, {}, where}, std::move(reason)}; }
+Failure fail(FaultKind kind, std::string_view where, std::string reason) {
+  return Failure{Fault{kind, {}, where}, std::move(reason)};
+}
 
 Failure unknown_run() { return fail(FaultKind::not_found, "automation.find", "Run not found"); }
 
@@ -31,7 +33,9 @@ std::string dashed_uuid() {
   return id;
 }
 
-std::string tail_of(std::string const& text, std::size_t bytes) { return text.substr(text.size() - std::min(text.size(), bytes)); }
+std::string tail_of(std::string const& text, std::size_t bytes) {
+  return text.substr(text.size() - std::min(text.size(), bytes));
+}
 
 std::string event_payload() {
   std::string out;
@@ -40,7 +44,9 @@ std::string event_payload() {
   return out;
 }
 
-bool is_worth_another_try(Fault const& fault) { return fault.kind == FaultKind::upstream || fault.kind == FaultKind::timed_out; }
+bool is_worth_another_try(Fault const& fault) {
+  return fault.kind == FaultKind::upstream || fault.kind == FaultKind::timed_out;
+}
 
 Task<bool> is_cancelled() {
   auto const state = co_await asio::this_coro::cancellation_state;
@@ -51,7 +57,8 @@ Task<bool> is_cancelled() {
 
 // What a run's task needs and the store does not keep.
 struct Service::Job {
-  Job(Executor executor, std::string id, ConversationId c) : run_id(std::move(id)), conversation(std::move(c)), wake(executor) {}
+  Job(Executor executor, std::string id, ConversationId c)
+      : run_id(std::move(id)), conversation(std::move(c)), wake(executor) {}
   std::string run_id;
   ConversationId conversation;
   Epoch epoch{0};
@@ -101,8 +108,9 @@ Task<Outcome<Run>> Service::submit(RunRequest request) {
   job->time_max = std::chrono::seconds(request.time_max_s.value_or(settings_.run_time_default.count()));
 
   if (auto kept = co_await store_->insert(run); !kept)
-    co_return fail(kept.error().kind, kept.error().where,
-                   "all " + std::to_string(settings_.runs_in_flight_max) + " runs are in use (automation.runs_in_flight_max)");
+    co_return fail(
+        kept.error().kind, kept.error().where,
+        "all " + std::to_string(settings_.runs_in_flight_max) + " runs are in use (automation.runs_in_flight_max)");
   stats_.submitted.add();
   stats_.in_flight.add();
   jobs_.emplace(run.id, job);
@@ -114,7 +122,9 @@ Secret Service::environment_for(RunRequest const& request, Run const& run, std::
                                 conversation::View const& runtime) const {
   std::string const base = settings_.base_url.empty() ? request.base_url : settings_.base_url;
   std::vector<std::pair<std::string, Secret>> variables;
-  auto const set = [&variables](std::string name, std::string value) { variables.emplace_back(std::move(name), Secret(std::move(value))); };
+  auto const set = [&variables](std::string name, std::string value) {
+    variables.emplace_back(std::move(name), Secret(std::move(value)));
+  };
   set("SANDBOX_ID", runtime.id.text());
   variables.emplace_back("SESSION_API_KEY", runtime.session_key.clone());
   set("AGENT_SERVER_URL", upstream::plain_url(runtime.endpoint).text());
@@ -150,8 +160,10 @@ Task<> Service::run(std::shared_ptr<Job> job) {
 
 Task<Outcome<>> Service::dispatch(Job& job, nested::Client& client) {
   RunPaths const paths(job.run_id);
-  NESTGATE_CO_TRY(made, co_await client.execute(make_folder_command(paths), small_command_max, Deadline::in(small_call_max)));
-  if (made.exit_code != 0) co_return fail(FaultKind::upstream, "automation.folder", "the run's folder cannot be made in the runtime");
+  NESTGATE_CO_TRY(made,
+                  co_await client.execute(make_folder_command(paths), small_command_max, Deadline::in(small_call_max)));
+  if (made.exit_code != 0)
+    co_return fail(FaultKind::upstream, "automation.folder", "the run's folder cannot be made in the runtime");
   NESTGATE_CO_TRY_VOID(co_await upload(client, paths.tarball, job.tarball));
   NESTGATE_CO_TRY_VOID(co_await upload(client, paths.environment, job.environment.reveal()));
   if (job.is_settled) co_return fail(FaultKind::conflict, "automation.start", "the run was settled before it started");
@@ -206,7 +218,8 @@ Task<> Service::watch(Job& job, nested::Client& client) {
     if (job.is_settled && !std::exchange(lingers, true)) give_up = give_up.capped(linger_max);
     if (give_up.passed()) {
       GivenUp event{"the command did not end"};
-      if (!job.is_settled) [[maybe_unused]] auto told = co_await apply(job.run_id, std::move(event));
+      if (!job.is_settled) [[maybe_unused]]
+        auto told = co_await apply(job.run_id, std::move(event));
       co_return;
     }
   }
@@ -230,10 +243,12 @@ Task<Outcome<Run>> Service::report(std::string run_id, Report report, Reporter b
   }
   RunEvent event = ReportedCompleted{};
   if (report.status == RunStatus::failed)
-    event = ReportedFailed{report.error.empty() ? std::string("Completion callback reported failure") : std::move(report.error)};
+    event =
+        ReportedFailed{report.error.empty() ? std::string("Completion callback reported failure") : std::move(report.error)};
   NESTGATE_CO_TRY(changed, co_await apply(std::move(run_id), std::move(event), std::move(report)));
   if (changed.effect == Effect::refused)
-    co_return fail(FaultKind::conflict, "automation.report", "Run is " + std::string(to_string(changed.run.status)) + ", expected RUNNING");
+    co_return fail(FaultKind::conflict, "automation.report",
+                   "Run is " + std::string(to_string(changed.run.status)) + ", expected RUNNING");
   co_return std::move(changed.run);
 }
 
@@ -330,7 +345,8 @@ Task<Outcome<>> Service::post_completion(Run const& run) {
   call.content_type = "application/json";
   call.body = completion_body(run);
   call.answer_bytes_max = 64 * 1024;
-  call.reach = settings_.private_callbacks == PrivateCallbacks::allow ? upstream::Reach::anywhere : upstream::Reach::public_only;
+  call.reach =
+      settings_.private_callbacks == PrivateCallbacks::allow ? upstream::Reach::anywhere : upstream::Reach::public_only;
   auto const now = std::chrono::duration_cast<std::chrono::seconds>(SystemClock::now().time_since_epoch()).count();
   std::string const message_id = completion_message_id(run);
   call.headers.emplace_back("webhook-id", message_id);

@@ -69,8 +69,8 @@ std::optional<ConversationId> ConversationId::parse_in_path(std::string_view seg
     segment = decoded;
   }
   constexpr std::string_view urn = "urn:uuid:";
-  auto is_urn = segment.size() > urn.size() &&
-                std::equal(urn.begin(), urn.end(), segment.begin(), [](char a, char b) { return a == (b | 0x20) || a == b; });
+  auto is_urn = segment.size() > urn.size() && std::equal(urn.begin(), urn.end(), segment.begin(),
+                                                          [](char a, char b) { return a == (b | 0x20) || a == b; });
   if (is_urn) segment.remove_prefix(urn.size());
   bool const braces = segment.size() >= 2 && segment.front() == '{' && segment.back() == '}';
   if (braces) segment = segment.substr(1, segment.size() - 2);

@@ -13,7 +13,9 @@ namespace {
 using asio::ip::tcp;
 using SystemClock = std::chrono::system_clock;
 
-Failure fail(FaultKind kind, std::string_view where, std::string reason) { return Failure{Fault{kind, {}, where}, std::move(reason)}; }
+Failure fail(FaultKind kind, std::string_view where, std::string reason) {
+  return Failure{Fault{kind, {}, where}, std::move(reason)};
+}
 
 Failure unknown_conversation() { return fail(FaultKind::not_found, "conversation.find", "there is no such conversation"); }
 
@@ -56,7 +58,7 @@ struct Manager::Conversation {
   nested::Dialect dialect = nested::Dialect::unknown;
   std::optional<Interrupt> interrupt;
   FaultKind failure_kind = FaultKind::upstream;  // of state error: what a starter is told
-  bool is_busy = false;       // a task starts, ends or removes it; the only one
+  bool is_busy = false;                          // a task starts, ends or removes it; the only one
   bool is_forgotten = false;
   Timer idle;  // cancelled when the task is done and what it published is known to every core
   Timer trip;  // cancelled to end a start
@@ -67,7 +69,8 @@ struct Manager::Conversation {
 Manager::Manager(Executor control, std::unique_ptr<runtime::RuntimeProvider> provider, DirectoryPublisher& publisher,
                  std::shared_ptr<identity::KeyRing const> keys, ManagerSettings settings)
     : provider_(std::move(provider)), publisher_(publisher), keys_(std::move(keys)), settings_(settings), tasks_(control) {
-  provider_->on_end([this](ConversationId const& id, Epoch epoch, std::string reason) { runtime_ended(id, epoch, std::move(reason)); });
+  provider_->on_end(
+      [this](ConversationId const& id, Epoch epoch, std::string reason) { runtime_ended(id, epoch, std::move(reason)); });
 }
 
 Manager::~Manager() = default;
@@ -98,8 +101,9 @@ Outcome<Manager::ConversationPtr> Manager::admit(StartRequest& request) {
     return known;
   }
   if (conversations_.size() >= settings_.conversations_max)
-    return fail(FaultKind::overloaded, "conversation.start",
-                "all " + std::to_string(settings_.conversations_max) + " conversations are in use; delete some that are stopped");
+    return fail(
+        FaultKind::overloaded, "conversation.start",
+        "all " + std::to_string(settings_.conversations_max) + " conversations are in use; delete some that are stopped");
   auto c = std::make_shared<Conversation>(tasks_.executor(), *request.id);
   c->owner = request.by.owner;
   stats_.runtimes[static_cast<std::size_t>(c->state)].add();
@@ -207,7 +211,8 @@ Task<Outcome<>> Manager::put_static(StaticRuntime fixed) {
   c->is_busy = true;
 
   asio::ip::basic_resolver<tcp, Executor> resolver(tasks_.executor());
-  auto [ec, found] = co_await resolver.async_resolve(url->host, std::to_string(url->port), tcp::resolver::numeric_service, no_throw);
+  auto [ec, found] =
+      co_await resolver.async_resolve(url->host, std::to_string(url->port), tcp::resolver::numeric_service, no_throw);
   if (ec || found.empty()) {
     if (is_new) conversations_.erase(c->id.canonical());
     done(*c);
@@ -328,7 +333,9 @@ std::optional<View> Manager::find(ConversationId const& id) const {
 std::vector<View> Manager::list() const {
   std::vector<View> views;
   for (auto const& [id, c] : conversations_) views.push_back(view_of(*c));
-  auto const newer = [](View const& a, View const& b) { return std::tie(a.created_at, a.epoch) > std::tie(b.created_at, b.epoch); };
+  auto const newer = [](View const& a, View const& b) {
+    return std::tie(a.created_at, a.epoch) > std::tie(b.created_at, b.epoch);
+  };
   std::sort(views.begin(), views.end(), newer);
   return views;
 }
@@ -348,7 +355,8 @@ void Manager::runtime_ended(ConversationId const& id, Epoch epoch, std::string r
 // The first reason counts: a runtime that is told to stop dies, and one that died needs no telling.
 void Manager::interrupt(Conversation& c, std::optional<std::string> death) {
   using Why = Conversation::Interrupt::Why;
-  if (!c.interrupt) c.interrupt.emplace(Conversation::Interrupt{death ? Why::died : Why::stop_asked, death.value_or(std::string())});
+  if (!c.interrupt)
+    c.interrupt.emplace(Conversation::Interrupt{death ? Why::died : Why::stop_asked, death.value_or(std::string())});
   c.trip.cancel();
 }
 

@@ -18,7 +18,8 @@ constexpr Clock::duration alive_pause_min = 10ms;
 constexpr Clock::duration alive_pause_max = 500ms;
 
 Failure unreadable(std::string_view step) {
-  return Failure{Fault{FaultKind::upstream, {}, "nested.answer"}, std::string(step) + ": the server's answer has another shape"};
+  return Failure{Fault{FaultKind::upstream, {}, "nested.answer"},
+                 std::string(step) + ": the server's answer has another shape"};
 }
 
 bool lacks_route(Answer const& answer) { return answer.status == 404 || answer.status == 405; }
@@ -90,7 +91,8 @@ Task<Outcome<Dialect>> Client::put_settings(Configuration const& configuration, 
   co_return Dialect::agent_server;
 }
 
-Task<Outcome<Dialect>> Client::put_git_tokens(Configuration const& configuration, Dialect dialect, Clock::duration step_max) {
+Task<Outcome<Dialect>> Client::put_git_tokens(Configuration const& configuration, Dialect dialect,
+                                              Clock::duration step_max) {
   if (dialect != Dialect::agent_server) {
     Call call = json_call("POST", "/api/add-git-providers", git_providers_body(configuration.git_tokens));
     NESTGATE_CO_TRY(answer, co_await send("git_provider_tokens", std::move(call), Deadline::in(step_max)));

@@ -66,7 +66,9 @@ std::string file_part_body(std::string_view boundary, std::string_view bytes) {
   std::string out;
   out.reserve(bytes.size() + 256);
   out.append("--").append(boundary);
-  out += "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"upload\"\r\nContent-Type: application/octet-stream\r\n\r\n";
+  out +=
+      "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"upload\"\r\nContent-Type: "
+      "application/octet-stream\r\n\r\n";
   out.append(bytes).append("\r\n--").append(boundary).append("--\r\n");
   return out;
 }
@@ -75,7 +77,8 @@ std::string query_encoded(std::string_view text) {
   constexpr char digits[] = "0123456789ABCDEF";
   std::string out;
   for (char const c : text) {
-    bool const plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == '_' || c == '~';
+    bool const plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+                       c == '_' || c == '~';
     if (plain) {
       out += c;
     } else {

@@ -13,10 +13,11 @@ namespace ssl = boost::asio::ssl;
 
 constexpr unsigned char http_1_1_alpn[] = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
 
-int choose_alpn(SSL*, unsigned char const** out, unsigned char* out_length, unsigned char const* offered, unsigned offered_length,
-                void*) {
+int choose_alpn(SSL*, unsigned char const** out, unsigned char* out_length, unsigned char const* offered,
+                unsigned offered_length, void*) {
   unsigned char* chosen = nullptr;
-  auto const found = SSL_select_next_proto(&chosen, out_length, http_1_1_alpn, sizeof http_1_1_alpn, offered, offered_length);
+  auto const found =
+      SSL_select_next_proto(&chosen, out_length, http_1_1_alpn, sizeof http_1_1_alpn, offered, offered_length);
   if (found != OPENSSL_NPN_NEGOTIATED) return SSL_TLSEXT_ERR_ALERT_FATAL;  // RFC 7301 section 3.2
   *out = chosen;
   return SSL_TLSEXT_ERR_OK;
@@ -24,7 +25,8 @@ int choose_alpn(SSL*, unsigned char const** out, unsigned char* out_length, unsi
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return out;
 }
 

@@ -59,7 +59,8 @@ template <class Stream>
 auto Session<Stream>::begin_exchange() -> void {
   x_.request_body = http::BodyKind::none;
   x_.request_done = true;
-  x_.pumping = x_.awaiting_client = x_.resent = x_.answer_started = x_.reusable = x_.client_gone = x_.event_stream = x_.stream_ended = false;
+  x_.pumping = x_.awaiting_client = x_.resent = x_.answer_started = x_.reusable = x_.client_gone = x_.event_stream =
+      x_.stream_ended = false;
   x_.request_refusal = http::Refusal::none;
   x_.status = 0;
   x_.bytes_in = x_.bytes_out = x_.upstream_us = 0;

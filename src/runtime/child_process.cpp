@@ -111,7 +111,8 @@ pid_t session_of(pid_t pid) {
   auto const name_end = stat.rfind(')');  // the name may hold anything
   if (name_end == stat.npos) return 0;
   std::string_view rest = std::string_view(stat).substr(name_end + 2);
-  for (int skipped = 0; skipped < 3; ++skipped) rest.remove_prefix(std::min(rest.find(' ') + 1, rest.size()));  // state ppid pgrp
+  for (int skipped = 0; skipped < 3; ++skipped)
+    rest.remove_prefix(std::min(rest.find(' ') + 1, rest.size()));  // state ppid pgrp
   pid_t session = 0;
   std::from_chars(rest.data(), rest.data() + rest.size(), session);
   return session;

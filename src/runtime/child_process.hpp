@@ -44,7 +44,8 @@ class ChildProcess {
   std::string reap();
 
  private:
-  ChildProcess(pid_t pid, Descriptor watch, Descriptor output) : pid_(pid), watch_(std::move(watch)), output_(std::move(output)) {}
+  ChildProcess(pid_t pid, Descriptor watch, Descriptor output)
+      : pid_(pid), watch_(std::move(watch)), output_(std::move(output)) {}
   pid_t pid_;
   Descriptor watch_;  // pidfd
   Descriptor output_;

@@ -58,7 +58,8 @@ std::optional<std::string> unknown_placeholder(std::vector<std::string> const& c
   return std::nullopt;
 }
 
-std::optional<std::string> find_program(std::string_view program, std::string_view own_directory, std::string_view search_path) {
+std::optional<std::string> find_program(std::string_view program, std::string_view own_directory,
+                                        std::string_view search_path) {
   namespace fs = std::filesystem;
   if (program.empty()) return std::nullopt;
   if (program.find('/') != program.npos) {

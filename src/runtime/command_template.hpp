@@ -20,6 +20,7 @@ std::optional<std::string> unknown_placeholder(std::vector<std::string> const& c
 
 // An executable file: `program` itself when it has a slash, else `own_directory`/program, else the first in
 // `search_path` (colon-separated). Nothing when there is none.
-std::optional<std::string> find_program(std::string_view program, std::string_view own_directory, std::string_view search_path);
+std::optional<std::string> find_program(std::string_view program, std::string_view own_directory,
+                                        std::string_view search_path);
 
 }  // namespace nestgate::runtime

@@ -12,7 +12,7 @@ namespace nestgate::runtime {
 OutputLog::OutputLog(std::filesystem::path path, std::uint64_t bytes_max)
     : path_(std::move(path)), half_(std::max<std::uint64_t>(bytes_max / 2, 1)) {
   file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-  struct stat info {};
+  struct stat info{};
   if (file_ >= 0 && ::fstat(file_, &info) == 0) size_ = static_cast<std::uint64_t>(info.st_size);
 }
 
@@ -27,7 +27,8 @@ void OutputLog::append(std::string_view bytes) {
   while (!bytes.empty()) {
     if (size_ >= half_) turn_over();
     if (file_ < 0) return;
-    auto const written = ::write(file_, bytes.data(), static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), half_ - size_)));
+    auto const written =
+        ::write(file_, bytes.data(), static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), half_ - size_)));
     if (written <= 0) return;
     size_ += static_cast<std::uint64_t>(written);
     bytes.remove_prefix(static_cast<std::size_t>(written));

@@ -20,7 +20,9 @@ namespace fs = std::filesystem;
 constexpr Clock::duration after_kill_max = std::chrono::seconds(5);  // then it hangs in the kernel
 constexpr std::string_view default_search_path = "/usr/local/bin:/usr/bin:/bin";
 
-Failure fail(FaultKind kind, std::string_view where, std::string reason) { return Failure{Fault{kind, {}, where}, std::move(reason)}; }
+Failure fail(FaultKind kind, std::string_view where, std::string reason) {
+  return Failure{Fault{kind, {}, where}, std::move(reason)};
+}
 
 std::string directory_of_this_program() {
   std::error_code ec;
@@ -44,13 +46,18 @@ Result<> make_private_directory(fs::path const& path) {
 
 struct ProcessProvider::Runtime {
   Runtime(Executor executor, ConversationId i, Epoch e, PortLease p, ChildProcess c, OutputLog l)
-      : id(std::move(i)), epoch(e), port(std::move(p)), child(std::move(c)), log(std::move(l)), ended(executor, Clock::time_point::max()) {}
+      : id(std::move(i)),
+        epoch(e),
+        port(std::move(p)),
+        child(std::move(c)),
+        log(std::move(l)),
+        ended(executor, Clock::time_point::max()) {}
   ConversationId id;
   Epoch epoch;
   PortLease port;
   ChildProcess child;
   OutputLog log;
-  Timer ended;  // cancelled when the child is reaped
+  Timer ended;                   // cancelled when the child is reaped
   bool output_is_final = false;  // the child is reaped: nothing of its own comes any more
   bool is_reaped = false;
   bool end_was_asked = false;
@@ -87,19 +94,23 @@ Task<Outcome<Instance>> ProcessProvider::create(Spec spec, Deadline) {
 }
 
 Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
-  if (runtimes_.contains(spec.id.canonical())) return fail(FaultKind::conflict, "runtime.create", "create: the id has a runtime already");
+  if (runtimes_.contains(spec.id.canonical()))
+    return fail(FaultKind::conflict, "runtime.create", "create: the id has a runtime already");
   if (runtimes_.size() >= settings_.runtimes_max)
-    return fail(FaultKind::overloaded, "runtime.create",
-                "create: all " + std::to_string(settings_.runtimes_max) + " runtimes are in use (runtime.process.runtimes_max)");
+    return fail(
+        FaultKind::overloaded, "runtime.create",
+        "create: all " + std::to_string(settings_.runtimes_max) + " runtimes are in use (runtime.process.runtimes_max)");
   auto const program = find_program(settings_.command.front(), own_directory_, search_path_);
   if (!program)
-    return fail(FaultKind::unavailable, "runtime.command",
-                "create: no executable '" + settings_.command.front() + "' beside the gateway or in PATH (runtime.process.command)");
+    return fail(
+        FaultKind::unavailable, "runtime.command",
+        "create: no executable '" + settings_.command.front() + "' beside the gateway or in PATH (runtime.process.command)");
 
   fs::path const folder = folder_of(spec.id);
   fs::path const workspace = folder / "workspace";
   if (auto made = make_private_directory(folder); !made) return upstream::failed("create: working directory", made.error());
-  if (auto made = make_private_directory(workspace); !made) return upstream::failed("create: working directory", made.error());
+  if (auto made = make_private_directory(workspace); !made)
+    return upstream::failed("create: working directory", made.error());
   auto port = PortLease::take();
   if (!port) return upstream::failed("create: port", port.error());
 
@@ -113,7 +124,8 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
   std::map<std::string, std::string> variables = {{"PATH", search_path_}, {"HOME", workspace.string()}, {"LANG", "C.UTF-8"}};
   for (auto const& [name, value] : settings_.environment) variables.insert_or_assign(name, value);
   for (auto const& [name, value] : variables) launch.environment.push_back(name + "=" + value);
-  if (!spec.session_key.empty()) launch.secret_variable = Secret("SESSION_API_KEY=" + std::string(spec.session_key.reveal()));
+  if (!spec.session_key.empty())
+    launch.secret_variable = Secret("SESSION_API_KEY=" + std::string(spec.session_key.reveal()));
   launch.directory = workspace;
   launch.limits = settings_.limits;
   auto child = ChildProcess::start(tasks_.executor(), launch);

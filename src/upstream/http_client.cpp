@@ -207,7 +207,8 @@ Result<Url> parse_url(std::string_view text) {
   if (!port.empty()) {
     unsigned number = 0;
     auto const [end, ec] = std::from_chars(port.data() + 1, port.data() + port.size(), number);
-    if (port.front() != ':' || ec != std::errc{} || end != port.data() + port.size() || number == 0 || number > 65535) return bad_url;
+    if (port.front() != ':' || ec != std::errc{} || end != port.data() + port.size() || number == 0 || number > 65535)
+      return bad_url;
     url.port = static_cast<std::uint16_t>(number);
   }
   auto const question = std::min(text.find('?'), text.size());

@@ -70,9 +70,11 @@ class Program {
   }
 
   void configure(std::string const& extra) {
-    write_file(folder_ / "nestgate.toml", "[listen]\nclient = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 2\n"
-               "[identity]\nsecret_file = \"secret\"\n[[identity.api_key]]\nname = \"ops\"\nrole = \"admin\"\nowner = \"ops\"\nhash = \"" +
-               identity::hash_api_key(api_key) + "\"\n" + extra);
+    write_file(folder_ / "nestgate.toml",
+               "[listen]\nclient = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 2\n"
+               "[identity]\nsecret_file = \"secret\"\n[[identity.api_key]]\nname = \"ops\"\nrole = \"admin\"\nowner = "
+               "\"ops\"\nhash = \"" +
+                   identity::hash_api_key(api_key) + "\"\n" + extra);
   }
   void signal(int number) const { ::kill(pid_, number); }
   // The exit code, or nothing when it did not exit by itself.
@@ -87,7 +89,8 @@ class Program {
   std::filesystem::path const& folder() const { return folder_; }
   std::string log() const { return read_file(folder_ / "log"); }
 
-  Answer ask(std::string_view method, std::string_view path, std::string_view fields = {}, std::string_view body = {}) const {
+  Answer ask(std::string_view method, std::string_view path, std::string_view fields = {},
+             std::string_view body = {}) const {
     return exchange(port_, method, path, fields, body);
   }
   Answer ask_admin(std::string_view path) const { return exchange(admin_port_, "GET", path, {}, {}); }

@@ -127,7 +127,8 @@ class ScriptedServer {
     if (target_end == request.head.npos) return;
     request.method = request.head.substr(0, method_end);
     request.target = request.head.substr(method_end + 1, target_end - method_end - 1);
-    if (auto const length = request.value("content-length"); !length.empty()) request.body = connection.read_exactly(std::stoul(length));
+    if (auto const length = request.value("content-length"); !length.empty())
+      request.body = connection.read_exactly(std::stoul(length));
     Reply reply;
     {
       std::lock_guard const lock(mutex_);

@@ -34,7 +34,8 @@ class EchoingOwnRoutes final : public proxy::OwnRoutes {
 };
 
 inline std::string session_key_of(std::string_view id) {
-  return std::string(identity::derive_session_key(identity::Derivation::sha256, Secret(std::string(installation_secret)), id).reveal());
+  return std::string(
+      identity::derive_session_key(identity::Derivation::sha256, Secret(std::string(installation_secret)), id).reveal());
 }
 
 inline proxy::Config default_config() {
@@ -82,16 +83,24 @@ class Gateway {
   void add(std::string_view id, std::uint16_t port, std::string owner = "alice",
            conversation::RuntimeState state = conversation::RuntimeState::running, std::uint64_t epoch = 1,
            std::vector<std::uint16_t> further_ports = {}) {
-    auto record = std::make_shared<conversation::RuntimeRecord>(
-        conversation::RuntimeRecord{*ConversationId::parse(id), Epoch(epoch), state, std::move(owner),
-                                    {asio::ip::address_v4::loopback(), port}, Secret(session_key_of(id)), {}, {}});
+    auto record =
+        std::make_shared<conversation::RuntimeRecord>(conversation::RuntimeRecord{*ConversationId::parse(id),
+                                                                                  Epoch(epoch),
+                                                                                  state,
+                                                                                  std::move(owner),
+                                                                                  {asio::ip::address_v4::loopback(), port},
+                                                                                  Secret(session_key_of(id)),
+                                                                                  {},
+                                                                                  {}});
     record->accepted_keys.emplace_back(session_key_of(id));
     for (auto const further : further_ports) {
       record->ports.push_back({"port", further, {asio::ip::address_v4::loopback(), further}});
     }
     run(cores_.publish(std::move(record)));
   }
-  void remove(std::string_view id, std::uint64_t epoch = 1) { run(cores_.withdraw(*ConversationId::parse(id), Epoch(epoch))); }
+  void remove(std::string_view id, std::uint64_t epoch = 1) {
+    run(cores_.withdraw(*ConversationId::parse(id), Epoch(epoch)));
+  }
 
   void stop(Clock::duration grace) {
     run(cores_.drain(grace));

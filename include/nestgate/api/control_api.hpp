@@ -14,6 +14,7 @@ struct Settings {
 };
 
 // /api/conversations… and /api/automation…. `manager` and `runs` outlive it; `handle` runs on the control core.
-std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs, Settings settings);
+std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs,
+                                                   Settings settings);
 
 }  // namespace nestgate::api

@@ -14,14 +14,16 @@ namespace nestgate::automation {
 // automation.md 3.1.
 enum class RunStatus : std::uint8_t { pending, running, completed, failed, cancelled, skipped };
 std::string_view to_string(RunStatus status) noexcept;  // "PENDING", …
-constexpr bool is_terminal(RunStatus status) noexcept { return status != RunStatus::pending && status != RunStatus::running; }
+constexpr bool is_terminal(RunStatus status) noexcept {
+  return status != RunStatus::pending && status != RunStatus::running;
+}
 
 // A run as it is kept. Times are of the system's clock.
 struct Run {
   using Time = std::chrono::system_clock::time_point;
   Run(std::string run_id, ConversationId c) : id(std::move(run_id)), conversation(std::move(c)) {}
 
-  std::string id;  // UUID with dashes
+  std::string id;             // UUID with dashes
   std::uint64_t version = 0;  // counts up with every write
   RunStatus status = RunStatus::pending;
   std::string error_detail;  // of a failed one
@@ -44,12 +46,21 @@ struct Run {
 };
 
 // What may befall a run.
-struct Claimed {};                              // the dispatch begins
-struct DispatchFailed { std::string detail; };
-struct ReportedCompleted {};                    // by the script
-struct ReportedFailed { std::string detail; };
-struct CommandEnded { int exit_code; std::string output_tail, error_tail; };
-struct GivenUp { std::string detail; };         // out of time, or its runtime is gone
+struct Claimed {};  // the dispatch begins
+struct DispatchFailed {
+  std::string detail;
+};
+struct ReportedCompleted {};  // by the script
+struct ReportedFailed {
+  std::string detail;
+};
+struct CommandEnded {
+  int exit_code;
+  std::string output_tail, error_tail;
+};
+struct GivenUp {
+  std::string detail;
+};  // out of time, or its runtime is gone
 using RunEvent = std::variant<Claimed, DispatchFailed, ReportedCompleted, ReportedFailed, CommandEnded, GivenUp>;
 
 // What an event did to a run.

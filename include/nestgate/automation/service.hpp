@@ -35,8 +35,8 @@ struct RunRequest {
 // What a script reports of its run.
 struct Report {
   RunStatus status = RunStatus::completed;  // completed or failed
-  std::string error;            // of a failed one; empty: it did not say
-  std::string conversation_id;  // empty: not said
+  std::string error;                        // of a failed one; empty: it did not say
+  std::string conversation_id;              // empty: not said
   std::optional<double> cost;
 };
 
@@ -59,8 +59,8 @@ class Service {
   Service(Executor control, conversation::Manager& manager, std::unique_ptr<RunStore> store, Settings settings);
   ~Service();
 
-  // The run as it was written, still pending. Faults: bad_input (names the field), too_large (the tarball), not_found (no such conversation, or
-  // another's), conflict (it does not run), overloaded.
+  // The run as it was written, still pending. Faults: bad_input (names the field), too_large (the tarball), not_found (no
+  // such conversation, or another's), conflict (it does not run), overloaded.
   Task<Outcome<Run>> submit(RunRequest request);
   // Faults: not_found (also for another's), unauthorized, conflict (settled otherwise).
   Task<Outcome<Run>> report(std::string run_id, Report report, Reporter by);
@@ -86,7 +86,8 @@ class Service {
   Task<Outcome<>> upload(nested::Client& client, std::string path, std::string_view bytes);
   Task<> watch(Job& job, nested::Client& client);
   void after(Changed const& changed);
-  Secret environment_for(RunRequest const& request, Run const& run, std::string_view token, conversation::View const& runtime) const;
+  Secret environment_for(RunRequest const& request, Run const& run, std::string_view token,
+                         conversation::View const& runtime) const;
   Task<> deliver(Run run);
   Task<Outcome<>> post_completion(Run const& run);
   bool runtime_is_there(Job const& job) const;

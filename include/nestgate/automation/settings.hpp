@@ -19,17 +19,17 @@ struct Settings {
   std::vector<Secret> webhook_signing_keys;  // newest first; empty: completions are not signed
   std::chrono::seconds run_time_default{600};
   std::chrono::seconds run_time_max{1'800};
-  std::chrono::seconds report_margin{120};   // beyond a run's time, before it is given up
+  std::chrono::seconds report_margin{120};  // beyond a run's time, before it is given up
   std::chrono::milliseconds watch_interval{1'000};
   std::chrono::milliseconds upload_time_max{60'000};  // each try
   std::uint32_t runs_in_flight_max = 1'000;
-  std::uint32_t runs_kept_max = 10'000;      // ended ones, the oldest go first
+  std::uint32_t runs_kept_max = 10'000;  // ended ones, the oldest go first
   std::uint32_t tarball_bytes_max = 64 * 1024 * 1024;
   std::uint32_t output_tail_bytes = 16 * 1024;  // of each stream
   std::uint32_t delivery_attempts_max = 10;
   std::chrono::milliseconds delivery_pause_first{1'000};  // doubles with each attempt
   std::chrono::milliseconds delivery_pause_max{300'000};
-  std::chrono::milliseconds delivery_time_max{15'000};    // of one attempt
+  std::chrono::milliseconds delivery_time_max{15'000};  // of one attempt
 };
 
 }  // namespace nestgate::automation

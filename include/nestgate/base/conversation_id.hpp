@@ -32,7 +32,9 @@ class ConversationId {
   std::string dashed() const;
 
   friend bool operator==(ConversationId const& a, ConversationId const& b) noexcept { return a.canonical_ == b.canonical_; }
-  friend auto operator<=>(ConversationId const& a, ConversationId const& b) noexcept { return a.canonical_ <=> b.canonical_; }
+  friend auto operator<=>(ConversationId const& a, ConversationId const& b) noexcept {
+    return a.canonical_ <=> b.canonical_;
+  }
 
  private:
   ConversationId(std::string text, std::string canonical, bool is_uuid)

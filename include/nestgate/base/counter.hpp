@@ -31,8 +31,8 @@ class Gauge {
 // Latency in fixed buckets, upper bounds in microseconds.
 class LatencyHistogram {
  public:
-  static constexpr std::array<std::uint32_t, 14> bounds_us = {100,    250,    500,     1'000,   2'500,     5'000,     10'000,
-                                                              25'000, 50'000, 100'000, 250'000, 1'000'000, 5'000'000, 30'000'000};
+  static constexpr std::array<std::uint32_t, 14> bounds_us = {
+      100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 1'000'000, 5'000'000, 30'000'000};
   void observe_us(std::uint64_t us) noexcept {
     std::size_t bucket = 0;
     while (bucket < bounds_us.size() && us > bounds_us[bucket]) ++bucket;

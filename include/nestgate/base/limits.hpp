@@ -13,36 +13,36 @@ struct Limits {
   std::uint32_t request_fields_max = 128;
   std::uint32_t response_head_bytes_max = 128 * 1024;
   std::uint32_t response_fields_max = 256;
-  std::uint32_t chunk_extension_bytes_max = 1024;     // per message
+  std::uint32_t chunk_extension_bytes_max = 1024;  // per message
   std::uint32_t trailer_bytes_max = 8 * 1024;
   std::uint32_t relay_buffer_bytes = 64 * 1024;
   std::uint32_t api_body_bytes_max = 64 * 1024 * 1024;  // a request to the gateway's own routes (tarballs are the largest)
   std::uint32_t alias_answer_bytes_max = 1024 * 1024;   // an answer that is read for the id it hands out
   std::uint32_t aliases_per_runtime_max = 10'000;
-  std::uint32_t tunnel_backlog_bytes_max = 8 * 1024 * 1024;  // what a client did not read yet, then 1013
-  std::uint32_t first_frame_bytes_max = 64 * 1024;           // agent_server.md 2.2
-  std::uint32_t upstream_connections_per_runtime_max = 16'384;  // per core
+  std::uint32_t tunnel_backlog_bytes_max = 8 * 1024 * 1024;       // what a client did not read yet, then 1013
+  std::uint32_t first_frame_bytes_max = 64 * 1024;                // agent_server.md 2.2
+  std::uint32_t upstream_connections_per_runtime_max = 16'384;    // per core
   std::uint32_t upstream_idle_connections_per_runtime_max = 512;  // per core
-  std::uint32_t upgrades_per_key_per_second_max = 5;          // agent_server_live.md 1.1
+  std::uint32_t upgrades_per_key_per_second_max = 5;              // agent_server_live.md 1.1
   std::uint32_t socket_io_sessions_per_core_max = 100'000;
   std::uint32_t access_log_backlog_bytes_max = 16 * 1024 * 1024;
 };
 
 struct Timeouts {
-  std::chrono::milliseconds head{10'000};            // from the first byte of a request head to its end
-  std::chrono::milliseconds keep_alive{75'000};      // between two requests
-  std::chrono::milliseconds body_progress{60'000};   // without a byte moved, either way
-  std::chrono::milliseconds connect{5'000};          // to a nested server; under the client's 10 s handshake watchdog
-  std::chrono::milliseconds first_byte{900'000};     // an agent's `ask_agent` or bash call may think for 600 s and more
-  std::chrono::milliseconds stream_idle{0};          // SSE; 0: off
-  std::chrono::milliseconds tunnel_idle{0};          // websocket without a frame; 0: off (pings find the dead)
-  std::chrono::milliseconds tunnel_ping{30'000};     // the gateway's own ping to clients
-  std::chrono::milliseconds tunnel_pong{30'000};     // without any byte after a ping: dead
-  std::chrono::milliseconds first_frame{10'000};     // agent_server.md 2.2
+  std::chrono::milliseconds head{10'000};           // from the first byte of a request head to its end
+  std::chrono::milliseconds keep_alive{75'000};     // between two requests
+  std::chrono::milliseconds body_progress{60'000};  // without a byte moved, either way
+  std::chrono::milliseconds connect{5'000};         // to a nested server; under the client's 10 s handshake watchdog
+  std::chrono::milliseconds first_byte{900'000};    // an agent's `ask_agent` or bash call may think for 600 s and more
+  std::chrono::milliseconds stream_idle{0};         // SSE; 0: off
+  std::chrono::milliseconds tunnel_idle{0};         // websocket without a frame; 0: off (pings find the dead)
+  std::chrono::milliseconds tunnel_ping{30'000};    // the gateway's own ping to clients
+  std::chrono::milliseconds tunnel_pong{30'000};    // without any byte after a ping: dead
+  std::chrono::milliseconds first_frame{10'000};    // agent_server.md 2.2
   std::chrono::milliseconds tls_handshake{10'000};
-  std::chrono::milliseconds upstream_idle{4'000};    // the agent server closes after 5.0 s
-  std::chrono::milliseconds drain_grace{30'000};     // SIGTERM: what runs may finish
-  std::chrono::milliseconds sweep{250};              // how often a core looks at its deadlines
+  std::chrono::milliseconds upstream_idle{4'000};  // the agent server closes after 5.0 s
+  std::chrono::milliseconds drain_grace{30'000};   // SIGTERM: what runs may finish
+  std::chrono::milliseconds sweep{250};            // how often a core looks at its deadlines
 };
 
 static_assert(Timeouts{}.upstream_idle < std::chrono::milliseconds{5'000}, "the nested server must not close first");

@@ -41,8 +41,8 @@ using Result = boost::system::result<T, Fault>;
 
 }  // namespace nestgate
 
-#define NESTGATE_TRY(name, expr)                  \
-  auto name##_result = (expr);                    \
+#define NESTGATE_TRY(name, expr)                    \
+  auto name##_result = (expr);                      \
   if (!name##_result) return name##_result.error(); \
   auto& name = *name##_result
 
@@ -52,6 +52,5 @@ using Result = boost::system::result<T, Fault>;
   if (!name##_result) co_return name##_result.error(); \
   auto& name = *name##_result
 
-#define NESTGATE_CO_TRY_VOID(expr)                                              \
-  if (auto nestgate_try_result = (expr); !nestgate_try_result) \
-  co_return nestgate_try_result.error()
+#define NESTGATE_CO_TRY_VOID(expr) \
+  if (auto nestgate_try_result = (expr); !nestgate_try_result) co_return nestgate_try_result.error()

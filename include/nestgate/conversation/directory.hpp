@@ -22,19 +22,19 @@ std::string_view to_string(RuntimeState state) noexcept;
 // A further port that the runtime declared (editor, app previews).
 struct DeclaredPort {
   std::string name;
-  std::uint16_t number;               // as clients name it
-  asio::ip::tcp::endpoint endpoint;   // where it listens
+  std::uint16_t number;              // as clients name it
+  asio::ip::tcp::endpoint endpoint;  // where it listens
 };
 
 // What the control side says of one runtime; immutable, shared by the cores.
 struct RuntimeRecord {
-  ConversationId id;                     // with the text that the runtime was created with
+  ConversationId id;  // with the text that the runtime was created with
   Epoch epoch;
   RuntimeState state = RuntimeState::running;
-  std::string owner;                     // whose it is; empty: the installation's (static runtimes)
-  asio::ip::tcp::endpoint endpoint;      // of the nested server; unset unless running
-  Secret session_key;                    // what the nested server is sent; empty: it is open
-  std::vector<Secret> accepted_keys;     // what clients may present, `session_key` included
+  std::string owner;                  // whose it is; empty: the installation's (static runtimes)
+  asio::ip::tcp::endpoint endpoint;   // of the nested server; unset unless running
+  Secret session_key;                 // what the nested server is sent; empty: it is open
+  std::vector<Secret> accepted_keys;  // what clients may present, `session_key` included
   std::vector<DeclaredPort> ports;
 };
 using RuntimeRecordPtr = std::shared_ptr<RuntimeRecord const>;

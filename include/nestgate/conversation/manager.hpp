@@ -24,10 +24,10 @@ using upstream::Failure;
 using upstream::Outcome;
 
 struct ManagerSettings {
-  std::chrono::milliseconds ready_time_max{120'000};         // from the process's start until /alive
+  std::chrono::milliseconds ready_time_max{120'000};          // from the process's start until /alive
   std::chrono::milliseconds configure_step_time_max{30'000};  // providers validate tokens online
-  std::chrono::milliseconds stop_call_time_max{5'000};       // the graceful stop, before the runtime is ended
-  std::uint32_t conversations_max = 10'000;                  // known ones, stopped included
+  std::chrono::milliseconds stop_call_time_max{5'000};        // the graceful stop, before the runtime is ended
+  std::uint32_t conversations_max = 10'000;                   // known ones, stopped included
 };
 
 struct StartRequest {
@@ -39,8 +39,8 @@ struct StartRequest {
 // `[[runtime.static]]`: a nested server that someone else runs.
 struct StaticRuntime {
   ConversationId id;
-  std::string url;                            // http, without path
-  std::optional<Secret> session_key;          // nothing: the derived key
+  std::string url;                                           // http, without path
+  std::optional<Secret> session_key;                         // nothing: the derived key
   std::vector<std::pair<std::string, std::uint16_t>> ports;  // name and number, on the same host
 };
 

@@ -17,13 +17,19 @@ class StartMachine {
  public:
   struct Begun {};
   struct StepDone {};
-  struct StepFailed { std::string reason; };
-  struct Died { std::string reason; };  // the runtime ended by itself
+  struct StepFailed {
+    std::string reason;
+  };
+  struct Died {
+    std::string reason;
+  };  // the runtime ended by itself
   struct StopAsked {};
   struct Released {};
   using Event = std::variant<Begun, StepDone, StepFailed, Died, StopAsked, Released>;
 
-  struct Perform { StartStep step; };
+  struct Perform {
+    StartStep step;
+  };
   struct Release {};
   struct Settle {
     enum class As : std::uint8_t { running, error, stopped } as;

@@ -27,7 +27,8 @@ class KeyRing {
 
   Derivation derivation() const noexcept { return derivation_; }
   std::size_t size() const noexcept { return secrets_.size(); }
-  // Names a secret without telling it: 8 hex digits of a domain-separated hash. A runtime remembers the one that it was started with.
+  // Names a secret without telling it: 8 hex digits of a domain-separated hash. A runtime remembers the one that it was
+  // started with.
   std::string const& secret_id(std::size_t index) const { return secret_ids_.at(index); }
   // The key a new runtime gets.
   Secret derive(ConversationId const& id) const;

@@ -16,6 +16,7 @@ std::optional<Secret> parse_webhook_secret(std::string_view text);
 
 // The value of `webhook-signature`: "v1," + base64 of HMAC-SHA-256 over "id.timestamp.payload" for each key, separated
 // by spaces; newest key first while keys rotate. `timestamp` is in seconds since 1970; `payload` the exact bytes sent.
-std::string webhook_signature(std::vector<Secret> const& keys, std::string_view id, std::int64_t timestamp, std::string_view payload);
+std::string webhook_signature(std::vector<Secret> const& keys, std::string_view id, std::int64_t timestamp,
+                              std::string_view payload);
 
 }  // namespace nestgate::identity

@@ -29,7 +29,8 @@ struct CommandOutput {
 // calls; a cancel of the caller ends the call. No call is repeated here, and no failure tells what a body held.
 class Client {
  public:
-  Client(asio::ip::tcp::endpoint at, Secret session_key) : base_(upstream::plain_url(at)), session_key_(std::move(session_key)) {}
+  Client(asio::ip::tcp::endpoint at, Secret session_key)
+      : base_(upstream::plain_url(at)), session_key_(std::move(session_key)) {}
 
   // Asks /alive until it answers 200: at once, then with a growing pause of 10 to 500 ms.
   Task<Outcome<>> wait_alive(Deadline by);

@@ -29,7 +29,7 @@ inline TcpSocket& socket_of(TlsStream& stream) { return stream.next_layer(); }
 // What one system call did without waiting.
 struct DirectIo {
   std::size_t bytes = 0;
-  error_code ec{};            // would_block: nothing could be done now
+  error_code ec{};  // would_block: nothing could be done now
   bool would_block() const { return ec == asio::error::would_block; }
 };
 

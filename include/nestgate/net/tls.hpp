@@ -14,8 +14,8 @@ namespace nestgate {
 
 // One certificate and the host names that it serves. An empty list takes the names in the certificate.
 struct TlsCertificate {
-  std::vector<std::string> names;  // "example.org", "*.example.org"; lower case
-  std::filesystem::path cert_file; // PEM chain, leaf first
+  std::vector<std::string> names;   // "example.org", "*.example.org"; lower case
+  std::filesystem::path cert_file;  // PEM chain, leaf first
   std::filesystem::path key_file;
 };
 

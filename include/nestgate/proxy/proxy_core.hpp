@@ -42,9 +42,9 @@ class SidPublisher {
 
 // What the proxy needs of the rest of the gateway; all outlive the cores.
 struct Surroundings {
-  Core& control;                                   // where own routes are handled
+  Core& control;  // where own routes are handled
   OwnRoutes& own_routes;
-  conversation::DirectoryPublisher& directories;   // learnt aliases go to every core
+  conversation::DirectoryPublisher& directories;  // learnt aliases go to every core
   SidPublisher& sids;
   LineSink& access_log;
 };

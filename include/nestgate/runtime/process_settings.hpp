@@ -14,7 +14,7 @@ namespace nestgate::runtime {
 struct ResourceLimits {
   std::optional<std::uint64_t> address_space_bytes;
   std::optional<std::uint64_t> open_files;
-  std::optional<std::uint64_t> processes;   // of the user, as the kernel counts them
+  std::optional<std::uint64_t> processes;  // of the user, as the kernel counts them
   std::optional<std::uint64_t> cpu_seconds;
   std::optional<std::uint64_t> file_bytes;  // the largest file it may write
 };

@@ -34,7 +34,10 @@ class Target : public boost::intrusive_ref_counter<Target, boost::thread_unsafe_
   void close_idle_before(Clock::time_point moment);
 
   // Nothing new may use it, and its live streams are to end.
-  void withdraw() { withdrawn_ = true; idle_.clear(); }
+  void withdraw() {
+    withdrawn_ = true;
+    idle_.clear();
+  }
   bool withdrawn() const noexcept { return withdrawn_; }
 
   // Connections in use, tunnels included: what the limit counts.

@@ -55,9 +55,11 @@ TEST(StartBody, NamesTheFieldAndTheLimitOfWhatDoesNotFit) {
   EXPECT_EQ(why_start(R"({"secrets":{"A":""}})"), "secrets.A: must have a value that is not empty");
   EXPECT_EQ(why_start(R"({"secrets":{"A B":"x"}})"),
             "secrets: a name must be 1 to 128 bytes without spaces, slashes and control bytes");
-  EXPECT_EQ(why_start(R"({"git_provider_tokens":{"github":{"tokn":"x"}}})"), "git_provider_tokens.github.tokn: is none of token, user_id, host");
+  EXPECT_EQ(why_start(R"({"git_provider_tokens":{"github":{"tokn":"x"}}})"),
+            "git_provider_tokens.github.tokn: is none of token, user_id, host");
   EXPECT_EQ(why_start(R"({"secrets":{"A":")" + std::string(65537, 'x') + "\"}}"), "secrets.A: must not exceed 65536 bytes");
-  EXPECT_EQ(why_start(R"({"settings":{"a":")" + std::string(1024 * 1024, 'x') + "\"}}"), "settings: must not exceed 1048576 bytes");
+  EXPECT_EQ(why_start(R"({"settings":{"a":")" + std::string(1024 * 1024, 'x') + "\"}}"),
+            "settings: must not exceed 1048576 bytes");
 }
 
 TEST(MultipartBoundary, IsTakenFromItsParameterOnly) {
@@ -71,7 +73,8 @@ TEST(MultipartBoundary, IsTakenFromItsParameterOnly) {
 }
 
 std::string part(std::string const& name, std::string const& body) {
-  return "--B\r\nContent-Type: text/plain\r\ncontent-disposition: form-data; filename=\"name=x\"; name=\"" + name + "\"\r\n\r\n" + body + "\r\n";
+  return "--B\r\nContent-Type: text/plain\r\ncontent-disposition: form-data; filename=\"name=x\"; name=\"" + name +
+         "\"\r\n\r\n" + body + "\r\n";
 }
 
 TEST(Multipart, GivesTheNamedPartsByteForByte) {
@@ -87,7 +90,8 @@ TEST(Multipart, GivesTheNamedPartsByteForByte) {
 
 TEST(Multipart, RefusesWhatIsCutShortOrNotAForm) {
   auto const whole = part("one", "body") + "--B--";
-  for (std::size_t size = 0; size < whole.size(); ++size) EXPECT_FALSE(parse_multipart(whole.substr(0, size), "B", 9)) << size;
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    EXPECT_FALSE(parse_multipart(whole.substr(0, size), "B", 9)) << size;
   EXPECT_TRUE(parse_multipart(whole, "B", 9));
   EXPECT_FALSE(parse_multipart(part("one", "") + part("two", "") + "--B--", "B", 1)) << "more parts than allowed";
   EXPECT_FALSE(parse_multipart("--B\r\nContent-Disposition: form-data\r\n\r\nx\r\n--B--", "B", 9));
@@ -101,10 +105,11 @@ std::string why_run(std::string_view type, std::string_view body) {
 }
 
 TEST(RunBody, IsAFormOrJson) {
-  auto const form = parse_run_body("multipart/form-data; boundary=B",
-                                   part("tarball", "\x1f\x8b") + part("entrypoint", "python a.py") + part("conversation_id", "c1") +
-                                       part("callback_url", "http://x/") + part("env", R"({"A":"b"})") + part("timeout", "60") +
-                                       part("setup_script", "setup") + "--B--");
+  auto const form =
+      parse_run_body("multipart/form-data; boundary=B", part("tarball", "\x1f\x8b") + part("entrypoint", "python a.py") +
+                                                            part("conversation_id", "c1") +
+                                                            part("callback_url", "http://x/") + part("env", R"({"A":"b"})") +
+                                                            part("timeout", "60") + part("setup_script", "setup") + "--B--");
   ASSERT_TRUE(form) << form.error().message;
   EXPECT_EQ(form->tarball, "\x1f\x8b");
   EXPECT_EQ(form->conversation->text(), "c1");
@@ -113,8 +118,9 @@ TEST(RunBody, IsAFormOrJson) {
   ASSERT_EQ(form->environment.size(), 1U);
   EXPECT_TRUE(form->environment[0].second.equals("b"));
 
-  auto const json = parse_run_body("application/json; charset=utf-8",
-                                   R"({"tarball_base64":"H4s=","entrypoint":"x","conversation_id":"c1","callback_url":null,"timeout":5,"env":{"A":"b"}})");
+  auto const json = parse_run_body(
+      "application/json; charset=utf-8",
+      R"({"tarball_base64":"H4s=","entrypoint":"x","conversation_id":"c1","callback_url":null,"timeout":5,"env":{"A":"b"}})");
   ASSERT_TRUE(json) << json.error().message;
   EXPECT_EQ(json->tarball, "\x1f\x8b");
   EXPECT_EQ(json->time_max_s, 5);
@@ -122,14 +128,16 @@ TEST(RunBody, IsAFormOrJson) {
 
 TEST(RunBody, NamesWhatDoesNotFit) {
   constexpr auto form = "multipart/form-data; boundary=B";
-  EXPECT_EQ(why_run("text/plain", "x"), "value_error : Content-Type must be multipart/form-data with a boundary, or application/json");
+  EXPECT_EQ(why_run("text/plain", "x"),
+            "value_error : Content-Type must be multipart/form-data with a boundary, or application/json");
   EXPECT_EQ(why_run(form, part("tarbal", "x") + "--B--"), "extra_forbidden tarbal: Extra inputs are not permitted");
   EXPECT_EQ(why_run(form, part("timeout", "6s") + "--B--"), "int_parsing timeout: Input should be a valid integer");
   EXPECT_EQ(why_run(form, part("timeout", "1") + part("timeout", "2") + "--B--"), "value_error timeout: is given twice");
   EXPECT_EQ(why_run(form, part("env", "[]") + "--B--"), "dict_type env: Input should be an object");
   EXPECT_EQ(why_run(form, part("env", R"({"A":1})") + "--B--"), "string_type env.A: Input should be a valid string");
   EXPECT_TRUE(why_run("application/json", "{").starts_with("json_invalid : JSON decode error"));
-  EXPECT_EQ(why_run("application/json", R"({"tarball_base64":"%%%%"})"), "value_error tarball_base64: must be padded base64");
+  EXPECT_EQ(why_run("application/json", R"({"tarball_base64":"%%%%"})"),
+            "value_error tarball_base64: must be padded base64");
   EXPECT_EQ(why_run("application/json", R"({"timeout":"60"})"), "int_type timeout: Input should be a valid integer");
 }
 
@@ -176,14 +184,17 @@ TEST(ConversationUrl, IsHostOnlyWhereTheIdIsAHostLabel) {
   EXPECT_EQ(url("c1", "http://h:8080", "boxes.example.org"), "http://c1.boxes.example.org:8080");
   EXPECT_EQ(url("c1", "https://h", "boxes.example.org"), "https://c1.boxes.example.org");
   EXPECT_EQ(url("c1", "http://[::1]:80", "d.org"), "http://c1.d.org:80");
-  EXPECT_EQ(url("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062", "http://h", "d.org"), "http://9eba03e68cc24c3daa8a225f0e79e062.d.org");
+  EXPECT_EQ(url("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062", "http://h", "d.org"),
+            "http://9eba03e68cc24c3daa8a225f0e79e062.d.org");
   for (auto const* id : {"C1", "a.b", "a_b", "-a", "8001-c1"})
     EXPECT_EQ(url(id, "http://h", "d.org"), std::string("http://h/runtime/") + id) << id;
 }
 
 TEST(InvalidJson, PutsTheFieldIntoItsLocation) {
-  EXPECT_EQ(invalid_json(Invalid("string_type", "env.A", "x")), R"({"detail":[{"type":"string_type","loc":["body","env","A"],"msg":"x"}]})");
-  EXPECT_EQ(invalid_json(Invalid("json_invalid", "", "x")), R"({"detail":[{"type":"json_invalid","loc":["body"],"msg":"x"}]})");
+  EXPECT_EQ(invalid_json(Invalid("string_type", "env.A", "x")),
+            R"({"detail":[{"type":"string_type","loc":["body","env","A"],"msg":"x"}]})");
+  EXPECT_EQ(invalid_json(Invalid("json_invalid", "", "x")),
+            R"({"detail":[{"type":"json_invalid","loc":["body"],"msg":"x"}]})");
 }
 
 }  // namespace

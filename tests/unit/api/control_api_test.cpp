@@ -52,12 +52,13 @@ class Api : public testing::Test {
     std::vector<Secret> secrets;
     secrets.emplace_back("0123456789abcdef0123456789abcdef");
     auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
-    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher, std::move(ring),
-                                                      conversation::ManagerSettings{});
+    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher,
+                                                      std::move(ring), conversation::ManagerSettings{});
     automation::Settings settings;
     settings.watch_interval = 5ms;
     settings.tarball_bytes_max = 1000;
-    runs = std::make_unique<automation::Service>(control.executor(), *manager, automation::make_memory_store(10, 10), std::move(settings));
+    runs = std::make_unique<automation::Service>(control.executor(), *manager, automation::make_memory_store(10, 10),
+                                                 std::move(settings));
     api = make_control_api(*manager, *runs, Settings{});
   }
   ~Api() override {
@@ -86,7 +87,8 @@ class Api : public testing::Test {
     return ask(Method::post, "/api/conversations", by, R"({"conversation_id":")" + id + "\"}");
   }
   Answer submit(identity::Principal by = alice) {
-    return ask(Method::post, "/api/automation/v1/runs", by, R"({"tarball_base64":"H4s=","entrypoint":"python main.py","conversation_id":"c1"})");
+    return ask(Method::post, "/api/automation/v1/runs", by,
+               R"({"tarball_base64":"H4s=","entrypoint":"python main.py","conversation_id":"c1"})");
   }
 
   ScriptedServer nested;
@@ -117,7 +119,8 @@ TEST_F(ConversationRoutes, SayWhichStepFailedInTheGatewaysErrorShape) {
   nested.on("POST /api/settings", {500, ""});
   auto const failed = ask(Method::post, "/api/conversations", alice, R"({"conversation_id":"c1","settings":{"a":1}})");
   EXPECT_EQ(failed.status, 502U);
-  EXPECT_EQ(failed.body, R"({"error":{"code":"upstream","message":"settings: the server answered 500","request_id":"req-1"}})");
+  EXPECT_EQ(failed.body,
+            R"({"error":{"code":"upstream","message":"settings: the server answered 500","request_id":"req-1"}})");
   auto const shown = ask(Method::get, "/api/conversations/c1");
   EXPECT_EQ(shown.at("/status"), "ERROR");
   EXPECT_EQ(shown.at("/error"), "settings: the server answered 500");
@@ -168,7 +171,8 @@ TEST_F(ConversationRoutes, ListOnesOwnByPagesNewestFirst) {
   EXPECT_EQ(second.at("/results/0/id"), "c1");
   EXPECT_EQ(second.at("/next_page_id"), "null");
   EXPECT_EQ(ask(Method::get, "/api/conversations", ops).at("/results/3/id"), "c1") << "an admin sees all";
-  for (auto const* limit : {"0", "101", "-1", "x"}) EXPECT_EQ(ask(Method::get, std::string("/api/conversations?limit=") + limit).status, 400U) << limit;
+  for (auto const* limit : {"0", "101", "-1", "x"})
+    EXPECT_EQ(ask(Method::get, std::string("/api/conversations?limit=") + limit).status, 400U) << limit;
 }
 
 TEST_F(ConversationRoutes, StopAndDeleteByAnyFormOfTheId) {
@@ -213,10 +217,12 @@ TEST_F(RunRoutes, AnswerInTheAutomationApisShapes) {
   EXPECT_EQ(invalid.at("/detail/0/type"), "extra_forbidden");
   EXPECT_EQ(invalid.at("/detail/0/loc"), R"(["body","nope"])");
   ASSERT_EQ(start("c1").status, 201U);
-  auto const bad = ask(Method::post, "/api/automation/v1/runs", alice, R"({"tarball_base64":"H4s=","entrypoint":"a;b","conversation_id":"c1"})");
+  auto const bad = ask(Method::post, "/api/automation/v1/runs", alice,
+                       R"({"tarball_base64":"H4s=","entrypoint":"a;b","conversation_id":"c1"})");
   EXPECT_EQ(bad.status, 422U);
   EXPECT_TRUE(bad.at("/detail").starts_with("entrypoint must not contain shell metacharacters"));
-  auto const huge = ask(Method::post, "/api/automation/v1/runs", alice, form_with_tarball(1001), "multipart/form-data; boundary=B");
+  auto const huge =
+      ask(Method::post, "/api/automation/v1/runs", alice, form_with_tarball(1001), "multipart/form-data; boundary=B");
   EXPECT_EQ(huge.status, 413U);
   EXPECT_EQ(huge.body, R"({"detail":"tarball: must not exceed 1000 bytes"})");
   EXPECT_EQ(ask(Method::get, "/api/automation/v1/automations").body, R"({"detail":"Not Found"})");
@@ -237,14 +243,16 @@ TEST_F(RunRoutes, TakeTheScriptsReportWithoutAnApiKey) {
   EXPECT_EQ(ask(Method::post, path, std::nullopt, R"({"status":"COMPLETED"})", "application/json", "wrong").status, 401U);
   control.run_until([this] {
     auto const lines = nested.lines();
-    return std::any_of(lines.begin(), lines.end(), [](std::string const& line) { return line.starts_with("POST /api/bash/start"); });
+    return std::any_of(lines.begin(), lines.end(),
+                       [](std::string const& line) { return line.starts_with("POST /api/bash/start"); });
   });
   std::string environment;
   for (auto const& request : nested.requests())
     if (request.target.ends_with("environment")) environment = request.body;
   std::string const name = "export AUTOMATION_CALLBACK_API_KEY='";
   std::string const token = environment.substr(environment.find(name) + name.size(), 64);
-  auto const done = ask(Method::post, path, std::nullopt, R"({"status":"FAILED","error":"boom"})", "application/json", token);
+  auto const done =
+      ask(Method::post, path, std::nullopt, R"({"status":"FAILED","error":"boom"})", "application/json", token);
   EXPECT_EQ(done.status, 200U) << done.body;
   EXPECT_EQ(done.at("/status"), "FAILED");
   EXPECT_EQ(done.at("/error_detail"), "boom");

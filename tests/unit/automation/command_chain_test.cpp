@@ -76,7 +76,7 @@ TEST_F(RunCommand, GivesTheEntrypointItsEnvironmentAndLeavesNoFileBehind) {
   pack({{"main.sh", "echo \"value: $TRICKY\"; echo \"base: $WORKSPACE_BASE\"; ls " + paths.folder + " 2>&1; pwd"}});
   std::string const tricky = "it's \"$HOME\" `id` \\ and\na second line";
   put_environment(variables_of("TRICKY", tricky));
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(paths.folder.c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0700U);
   EXPECT_EQ(run(run_command(paths, "", "sh main.sh")), 0) << output();

@@ -129,7 +129,8 @@ TEST_F(InARealNestlet, AScriptRunsWithItsEnvironmentAndItsEndIsTold) {
   EXPECT_EQ(ended.exit_code, 4);
   EXPECT_EQ(ended.output_tail, "hello from " + run->id + " in " + work.string() + "\n");
   auto const environment = "\n" + read_file(work / "seen");
-  EXPECT_NE(environment.find("\nSESSION_API_KEY=" + std::string(started->view.session_key.reveal()) + "\n"), std::string::npos);
+  EXPECT_NE(environment.find("\nSESSION_API_KEY=" + std::string(started->view.session_key.reveal()) + "\n"),
+            std::string::npos);
   EXPECT_NE(environment.find("\nOWN=it's mine\n"), std::string::npos);
   EXPECT_NE(environment.find("\nWORKSPACE_BASE=" + work.string() + "\n"), std::string::npos);
   EXPECT_FALSE(fs::exists("/tmp/nestgate-run-" + run->id));
@@ -159,7 +160,8 @@ TEST_F(InARealNestlet, ARunIsGivenUpWhenTheServerIsKilled) {
   }
   ::kill(pid, SIGKILL);
   control.run_until([this] { return service->stats().failed.read() == 1; });
-  EXPECT_EQ(control.run(service->find(run->id, alice))->error_detail, "Timed out: the runtime ended while the run was in it");
+  EXPECT_EQ(control.run(service->find(run->id, alice))->error_detail,
+            "Timed out: the runtime ended while the run was in it");
   EXPECT_EQ(manager->find(id_of("c1"))->state, conversation::RuntimeState::error);
 }
 

@@ -50,8 +50,8 @@ class Runs : public testing::Test {
     std::vector<Secret> secrets;
     secrets.emplace_back("0123456789abcdef0123456789abcdef");
     auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
-    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher, std::move(ring),
-                                                      conversation::ManagerSettings{});
+    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher,
+                                                      std::move(ring), conversation::ManagerSettings{});
     conversation::StartRequest request;
     request.id = id_of("c1");
     request.by = user("alice");
@@ -65,7 +65,8 @@ class Runs : public testing::Test {
 
   Service& service() {
     if (!service_)
-      service_ = std::make_unique<Service>(control.executor(), *manager, make_memory_store(settings.runs_in_flight_max, settings.runs_kept_max),
+      service_ = std::make_unique<Service>(control.executor(), *manager,
+                                           make_memory_store(settings.runs_in_flight_max, settings.runs_kept_max),
                                            std::move(settings));
     return *service_;
   }
@@ -161,7 +162,8 @@ TEST_F(Runs, AreDispatchedInOrderWithTheirEnvironmentInAPrivateFileOnly) {
   EXPECT_EQ(variables.at("OWN"), "own value");
   for (auto const& r : seen) {
     if (r.target.starts_with("/api/file/upload")) continue;
-    for (auto const& secret : {variables.at("SESSION_API_KEY"), variables.at("AUTOMATION_CALLBACK_API_KEY"), variables.at("OWN")})
+    for (auto const& secret :
+         {variables.at("SESSION_API_KEY"), variables.at("AUTOMATION_CALLBACK_API_KEY"), variables.at("OWN")})
       EXPECT_EQ(r.body.find(secret), std::string::npos) << r.line();
   }
 }
@@ -197,8 +199,9 @@ TEST_F(Runs, CompleteByTheScriptsReportAndTellItOnceWithASignature) {
                               R"(","conversation_id":"9eba03e6-8cc2-4c3d-aa8a-225f0e79e062","cost":0.25})");
   std::vector<Secret> keys;
   keys.emplace_back(std::string(signing_key));
-  EXPECT_EQ(told[0].value("webhook-signature"), identity::webhook_signature(keys, told[0].value("webhook-id"),
-                                                                            std::stoll(told[0].value("webhook-timestamp")), told[0].body));
+  EXPECT_EQ(told[0].value("webhook-signature"),
+            identity::webhook_signature(keys, told[0].value("webhook-id"), std::stoll(told[0].value("webhook-timestamp")),
+                                        told[0].body));
 }
 
 TEST_F(Runs, TakeReportsOnlyWithTheirOwnTokenOrTheirOwnersKey) {
@@ -323,9 +326,12 @@ TEST_F(Runs, AreRefusedWithTheFieldAndTheLimit) {
   EXPECT_EQ(with([](R& r) { r.setup_script = "/x"; }), "setup_script must be a relative path, not an absolute path");
   EXPECT_EQ(with([](R& r) { r.time_max_s = 0; }), "timeout must be a positive number");
   EXPECT_EQ(with([](R& r) { r.time_max_s = 1801; }), "timeout must not exceed 1800 seconds (30 minutes)");
-  EXPECT_EQ(with([](R& r) { r.callback_url = "ftp://x"; }), "callback_url: must be an absolute http or https URL without user info and fragment");
-  EXPECT_EQ(with([](R& r) { r.environment.emplace_back("A-B", Secret("v")); }), "env: a name must match [A-Za-z_][A-Za-z0-9_]*");
-  EXPECT_EQ(with([](R& r) { r.environment.emplace_back("SESSION_API_KEY", Secret("v")); }), "env.SESSION_API_KEY: is set by the gateway");
+  EXPECT_EQ(with([](R& r) { r.callback_url = "ftp://x"; }),
+            "callback_url: must be an absolute http or https URL without user info and fragment");
+  EXPECT_EQ(with([](R& r) { r.environment.emplace_back("A-B", Secret("v")); }),
+            "env: a name must match [A-Za-z_][A-Za-z0-9_]*");
+  EXPECT_EQ(with([](R& r) { r.environment.emplace_back("SESSION_API_KEY", Secret("v")); }),
+            "env.SESSION_API_KEY: is set by the gateway");
   EXPECT_EQ(with([](R& r) { r.environment.emplace_back("BIG", Secret(std::string(131072, 'x'))); }),
             "env.BIG: must not exceed 131071 bytes with its name");
   EXPECT_EQ(with([](R& r) { r.conversation.reset(); }), "conversation_id: is missing, or not 1 to 128 of A-Za-z0-9._-");

@@ -84,7 +84,8 @@ TEST_F(ConversationManager, ConfiguresInOrderBeforeItPublishesAsRunning) {
   EXPECT_EQ(started->view.state, RuntimeState::running);
   EXPECT_EQ(started->view.owner, "alice");
   EXPECT_EQ(started->view.session_key, ring_of()->derive(id_of("c1")));
-  EXPECT_THAT(server.lines(), ElementsAre("GET /alive", "POST /api/settings", "POST /api/add-git-providers", "POST /api/secrets"));
+  EXPECT_THAT(server.lines(),
+              ElementsAre("GET /alive", "POST /api/settings", "POST /api/add-git-providers", "POST /api/secrets"));
   EXPECT_THAT(publisher.events, ElementsAre("c1 starting", "c1 running"));
   EXPECT_EQ(publisher.last->endpoint, server.endpoint());
   EXPECT_EQ(publisher.last->session_key, ring_of()->derive(id_of("c1")));
@@ -271,7 +272,8 @@ TEST_F(ConversationManager, GivesAStaticRuntimeItsOwnKeyOnly) {
 }
 
 TEST_F(ConversationManager, PutsAStaticRuntimeInPlaceOfItsEarlierSelfWithANewEpoch) {
-  ASSERT_TRUE(control.run(manager().put_static({id_of("s1"), "http://127.0.0.1:9001", std::nullopt, {{"a", std::uint16_t{8001}}}})));
+  ASSERT_TRUE(
+      control.run(manager().put_static({id_of("s1"), "http://127.0.0.1:9001", std::nullopt, {{"a", std::uint16_t{8001}}}})));
   auto const before = publisher.last->epoch;
   ASSERT_TRUE(control.run(manager().put_static({id_of("s1"), "http://127.0.0.1:9002", std::nullopt, {}})));
   EXPECT_EQ(publisher.last->endpoint.port(), 9002);

@@ -21,8 +21,9 @@ TEST(WebhookSignature, IsThatOfEveryPublishedVectorWithASharedSecret) {
     for (auto const secret : secrets) keys.push_back(std::move(parse_webhook_secret(text_of(secret)).value()));
     auto const headers = vector["headers"];
     auto const timestamp = std::stoll(std::string(text_of(headers["webhook-timestamp"].value())));
-    EXPECT_EQ(webhook_signature(keys, text_of(headers["webhook-id"].value()), timestamp, text_of(vector["payload_utf8"].value())),
-              text_of(headers["webhook-signature"].value()))
+    EXPECT_EQ(
+        webhook_signature(keys, text_of(headers["webhook-id"].value()), timestamp, text_of(vector["payload_utf8"].value())),
+        text_of(headers["webhook-signature"].value()))
         << text_of(vector["name"].value());
     ++checked;
   }
@@ -63,7 +64,8 @@ TEST(Base64, GoesThereAndBackForEveryLength) {
 }
 
 TEST(Base64, RefusesWhatIsNotCanonical) {
-  for (auto const* text : {"Zg", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zm9v\n", "Zm-_", "Zg==Zg==", "=g==", " Zg="}) EXPECT_FALSE(decode_base64(text)) << text;
+  for (auto const* text : {"Zg", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zm9v\n", "Zm-_", "Zg==Zg==", "=g==", " Zg="})
+    EXPECT_FALSE(decode_base64(text)) << text;
 }
 
 }  // namespace

@@ -81,8 +81,8 @@ TEST(Configure, ChangesToTheAgentServersDialectWhenTheFirstRouteIsMissing) {
   ASSERT_TRUE(dialect) << dialect.error().reason;
   EXPECT_EQ(*dialect, Dialect::agent_server);
   EXPECT_THAT(nested.server.lines(),
-              ElementsAre("POST /api/settings", "PATCH /api/settings", "PUT /api/settings/secrets", "PUT /api/settings/secrets",
-                          "PUT /api/settings/secrets", "PUT /api/settings/secrets"));
+              ElementsAre("POST /api/settings", "PATCH /api/settings", "PUT /api/settings/secrets",
+                          "PUT /api/settings/secrets", "PUT /api/settings/secrets", "PUT /api/settings/secrets"));
   EXPECT_EQ(nested.server.requests()[2].body, R"({"name":"github_token","value":"gh","description":""})");
 }
 
@@ -93,7 +93,8 @@ TEST(Configure, FindsTheDialectWithWhateverStepComesFirst) {
   AgentServer by_secrets;
   auto const secrets = configuration_of({"secrets"});
   EXPECT_EQ(*by_secrets.control.run(by_secrets.client.configure(secrets, 20s)), Dialect::agent_server);
-  EXPECT_THAT(by_secrets.server.lines(), ElementsAre("POST /api/secrets", "PUT /api/settings/secrets", "PUT /api/settings/secrets"));
+  EXPECT_THAT(by_secrets.server.lines(),
+              ElementsAre("POST /api/secrets", "PUT /api/settings/secrets", "PUT /api/settings/secrets"));
 }
 
 TEST(Configure, SendsNothingWhenThereIsNothingToSay) {
@@ -161,7 +162,8 @@ TEST(Upload, SendsOnePartNamedFileToAnEncodedPath) {
   ASSERT_TRUE(type.starts_with("multipart/form-data; boundary="));
   auto const boundary = type.substr(std::string_view("multipart/form-data; boundary=").size());
   EXPECT_EQ(request.body, "--" + boundary + "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"upload\"\r\n" +
-                              "Content-Type: application/octet-stream\r\n\r\n" + std::string("\x1f\x8b\0x", 4) + "\r\n--" + boundary + "--\r\n");
+                              "Content-Type: application/octet-stream\r\n\r\n" + std::string("\x1f\x8b\0x", 4) + "\r\n--" +
+                              boundary + "--\r\n");
 }
 
 TEST(Commands, AreStartedAndTheirNewestOutputIsFoundById) {
@@ -177,7 +179,8 @@ TEST(Commands, AreStartedAndTheirNewestOutputIsFoundById) {
   EXPECT_EQ(nested.server.requests().at(1).target,
             "/api/bash/bash_events/search?kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=1&command_id__eq=abc123");
 
-  nested.server.on("GET /api/bash/bash_events/search", {200, R"({"items":[{"exit_code":null,"stdout":"a","stderr":null}]})"});
+  nested.server.on("GET /api/bash/bash_events/search",
+                   {200, R"({"items":[{"exit_code":null,"stdout":"a","stderr":null}]})"});
   auto const running = nested.control.run(nested.client.newest_output("abc123", Deadline::in(20s)));
   EXPECT_FALSE(running->value().exit_code);
   EXPECT_EQ(running->value().standard_output, "a");

@@ -54,7 +54,8 @@ TEST(Forward, ABodyOfAnySizePassesWhole) {
   gateway.add("c1", nested.port());
   auto client = gateway.connect();
   std::string const body(5'000'000, 'x');
-  client.send("POST /api/file/upload HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n");
+  client.send("POST /api/file/upload HTTP/1.1\r\nHost: g\r\n" + key_field("c1") +
+              "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n");
   client.send(body);
   auto const answer = read_answer(client);
   EXPECT_EQ(answer.status, 200u);
@@ -64,7 +65,8 @@ TEST(Forward, ABodyOfAnySizePassesWhole) {
 TEST(Forward, ATunnelCarriesFramesBothWays) {
   Server nested([](Connection& connection) {
     auto const request = read_request(connection);
-    connection.send("HTTP/1.1 101 \r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n\x81\x02hi");
+    connection.send(
+        "HTTP/1.1 101 \r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n\x81\x02hi");
     auto const frame = connection.read_exactly(8);
     connection.send(std::string("\x81\x08") + frame);
     connection.send(std::string("\x88\x02\x0f\xa4", 4));

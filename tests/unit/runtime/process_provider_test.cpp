@@ -70,12 +70,16 @@ class ProcessRuntimes : public testing::Test {
     }
     return *provider_;
   }
-  void script(std::string text) { settings.command = {"/bin/sh", "-c", std::move(text), "sh", "{port}", "{id}", "{workspace}"}; }
+  void script(std::string text) {
+    settings.command = {"/bin/sh", "-c", std::move(text), "sh", "{port}", "{id}", "{workspace}"};
+  }
   Outcome<Instance> create(std::string_view id, std::string key = "the-key") {
     Spec spec{id_of(id), Epoch{7}, Secret(std::move(key))};
     return control.run(provider().create(std::move(spec), Deadline::in(20s)));
   }
-  void destroy(std::string_view id, Leftovers leftovers = Leftovers::keep) { control.run(provider().destroy(id_of(id), leftovers)); }
+  void destroy(std::string_view id, Leftovers leftovers = Leftovers::keep) {
+    control.run(provider().destroy(id_of(id), leftovers));
+  }
   fs::path folder_of(std::string_view id) const { return folder.path() / id; }
   // Waits until the runtime has written a whole line to a file in its workspace.
   std::string line_in(std::string_view id, std::string_view name) {
@@ -162,7 +166,9 @@ TEST_F(ProcessRuntimes, TakeWhatTheyLeftInTheirSessionWithThem) {
   ASSERT_TRUE(create("c1"));
   wait_for_end();
   auto const pid = static_cast<pid_t>(std::stol(line_in("c1", "pid")));
-  control.run_until([pid] { return is_gone(pid) || read_file("/proc/" + std::to_string(pid) + "/stat").find(") Z ") != std::string::npos; });
+  control.run_until([pid] {
+    return is_gone(pid) || read_file("/proc/" + std::to_string(pid) + "/stat").find(") Z ") != std::string::npos;
+  });
 }
 
 TEST_F(ProcessRuntimes, TellThatASignalEndedThem) {
@@ -227,7 +233,8 @@ TEST_F(ProcessRuntimes, SayWhichProgramIsMissing) {
 
 TEST_F(ProcessRuntimes, SayWhatTheSystemSaidWhenTheProgramCannotRun) {
   auto const program = folder.path() / "not-a-program";
-  std::ofstream(program) << "\x7f" "ELF";
+  std::ofstream(program) << "\x7f"
+                            "ELF";
   fs::permissions(program, fs::perms::owner_all);
   settings.command = {program.string()};
   auto const created = create("c1");
@@ -267,12 +274,14 @@ TEST_F(ProcessRuntimes, DieWithTheThreadThatStartedThem) {
 TEST(MakeProvider, NamesWhatIsWrongWithTheSettings) {
   Control control;
   ProviderSettings settings;
-  EXPECT_EQ(make_provider("doker", settings, control.executor()).error().reason, "runtime.provider: 'doker' is none of: process");
+  EXPECT_EQ(make_provider("doker", settings, control.executor()).error().reason,
+            "runtime.provider: 'doker' is none of: process");
   settings.process.command = {"x", "--port={prt}"};
   EXPECT_EQ(make_provider("process", settings, control.executor()).error().reason,
             "runtime.process.command: {prt} is none of {port}, {id}, {workspace}");
   settings.process.command = {};
-  EXPECT_EQ(make_provider("process", settings, control.executor()).error().reason, "runtime.process.command: must name a program");
+  EXPECT_EQ(make_provider("process", settings, control.executor()).error().reason,
+            "runtime.process.command: must name a program");
 }
 
 TEST(CommandTemplate, ReplacesPlaceholdersOnceAndLeavesOtherBracesAlone) {

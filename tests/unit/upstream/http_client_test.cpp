@@ -39,8 +39,9 @@ TEST(ParseUrl, TakesAbsoluteHttpUrlsApart) {
 }
 
 TEST(ParseUrl, RefusesWhatAClientCannotCall) {
-  for (auto const* text : {"", "http://", "ftp://h", "//h", "h:80", "http://u:p@h", "http://h:0", "http://h:65536", "http://h:8x", "http://h:",
-                           "http://h/#f", "http://h/a b", "http://h\r\nX: y", "http://[::1", "http://[h]", "http:///x"})
+  for (auto const* text :
+       {"", "http://", "ftp://h", "//h", "h:80", "http://u:p@h", "http://h:0", "http://h:65536", "http://h:8x",
+        "http://h:", "http://h/#f", "http://h/a b", "http://h\r\nX: y", "http://[::1", "http://[h]", "http:///x"})
     EXPECT_FALSE(parse_url(text)) << text;
 }
 
@@ -122,13 +123,38 @@ TEST(Call, NeverConnectsToAPrivateAddressWhenOnlyPublicOnesMayBeReached) {
 
 TEST(IsPublic, KnowsTheSpecialPurposeRanges) {
   auto const at = [](char const* text) { return is_public(asio::ip::make_address(text)); };
-  for (auto const* text : {"0.0.0.0", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.255.255.255", "169.254.169.254", "172.16.0.1", "172.31.255.255",
-                           "192.168.1.1", "198.18.0.1", "198.19.255.255", "192.0.2.1", "203.0.113.9", "224.0.0.1", "255.255.255.255", "::", "::1",
-                           "fe80::1", "fc00::1", "fd12::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::7f00:1",
-                           "2002:7f00:1::", "2001:db8::1", "2001::1", "::7f00:1"})
+  for (auto const* text : {"0.0.0.0",
+                           "10.1.2.3",
+                           "100.64.0.1",
+                           "127.0.0.1",
+                           "127.255.255.255",
+                           "169.254.169.254",
+                           "172.16.0.1",
+                           "172.31.255.255",
+                           "192.168.1.1",
+                           "198.18.0.1",
+                           "198.19.255.255",
+                           "192.0.2.1",
+                           "203.0.113.9",
+                           "224.0.0.1",
+                           "255.255.255.255",
+                           "::",
+                           "::1",
+                           "fe80::1",
+                           "fc00::1",
+                           "fd12::1",
+                           "ff02::1",
+                           "::ffff:10.0.0.1",
+                           "::ffff:169.254.169.254",
+                           "64:ff9b::7f00:1",
+                           "2002:7f00:1::",
+                           "2001:db8::1",
+                           "2001::1",
+                           "::7f00:1"})
     EXPECT_FALSE(at(text)) << text;
-  for (auto const* text : {"1.1.1.1", "9.255.255.255", "11.0.0.1", "100.63.255.255", "100.128.0.1", "172.15.255.255", "172.32.0.1", "198.17.0.1",
-                           "198.20.0.1", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"})
+  for (auto const* text :
+       {"1.1.1.1", "9.255.255.255", "11.0.0.1", "100.63.255.255", "100.128.0.1", "172.15.255.255", "172.32.0.1",
+        "198.17.0.1", "198.20.0.1", "8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808", "2002:808:808::"})
     EXPECT_TRUE(at(text)) << text;
 }
 
@@ -145,7 +171,8 @@ TEST(RandomUuid, IsOfVersionFourAndVariantOne) {
 
 TEST(Failure, NamesTheStepAndTheCause) {
   EXPECT_EQ(failed("settings", Fault{FaultKind::timed_out}).reason, "settings: timed out");
-  EXPECT_EQ(failed("ready", Fault{FaultKind::upstream, asio::error::connection_refused}).reason, "ready: Connection refused");
+  EXPECT_EQ(failed("ready", Fault{FaultKind::upstream, asio::error::connection_refused}).reason,
+            "ready: Connection refused");
   EXPECT_EQ(refused("secrets", 500).reason, "secrets: the server answered 500");
 }
 
