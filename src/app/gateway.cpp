@@ -44,6 +44,7 @@ std::unique_ptr<LineSink> open_access_log(Settings const& settings, std::string&
 
 std::shared_ptr<identity::KeyRing const> make_key_ring(IdentitySettings const& identity) {
   std::vector<Secret> secrets;
+  secrets.reserve(identity.secrets.size());
   for (auto const& secret : identity.secrets) secrets.push_back(secret.clone());
   return std::make_shared<identity::KeyRing const>(identity.derivation, std::move(secrets));
 }

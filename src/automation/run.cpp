@@ -62,7 +62,7 @@ std::string_view to_string(RunStatus status) noexcept {
 
 Step advance(RunStatus status, std::string_view error_detail, RunEvent const& event) {
   Verdict verdict = verdict_of(event);
-  Step const unchanged{Effect::refused, status, std::string(error_detail)};
+  Step unchanged{Effect::refused, status, std::string(error_detail)};
   if (std::holds_alternative<Claimed>(event)) {
     if (status != RunStatus::pending) return unchanged;
     return Step{Effect::moved, RunStatus::running, {}};

@@ -300,6 +300,7 @@ Task<> Manager::bury(ConversationPtr c) {
 Task<> Manager::replace_keys(std::shared_ptr<identity::KeyRing const> keys) {
   keys_ = std::move(keys);
   std::vector<ConversationPtr> all;
+  all.reserve(conversations_.size());
   for (auto const& [id, c] : conversations_) all.push_back(c);
   for (auto const& c : all)
     if (!c->has_own_key && c->epoch.get() != 0 && !c->is_forgotten) co_await publish(c);
@@ -332,6 +333,7 @@ std::optional<View> Manager::find(ConversationId const& id) const {
 
 std::vector<View> Manager::list() const {
   std::vector<View> views;
+  views.reserve(conversations_.size());
   for (auto const& [id, c] : conversations_) views.push_back(view_of(*c));
   auto const newer = [](View const& a, View const& b) {
     return std::tie(a.created_at, a.epoch) > std::tie(b.created_at, b.epoch);

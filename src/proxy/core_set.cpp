@@ -254,6 +254,7 @@ Task<> CoreSet::publish_sid(std::string sid, ConversationId runtime) {
 
 std::vector<Stats const*> CoreSet::stats() const {
   std::vector<Stats const*> out;
+  out.reserve(workers_.size());
   for (auto const& worker : workers_) out.push_back(&worker->proxy.stats());
   return out;
 }
