@@ -55,7 +55,6 @@ void append_local_answer(std::string& out, LocalAnswer const& answer, http::Vers
   append_field(out, "Cache-Control", "no-store");
   append_field(out, "X-Request-Id", request_id);
   if (answer.retry_after_s != 0) append_field(out, "Retry-After", std::to_string(answer.retry_after_s));
-  if (!answer.allow.empty()) append_field(out, "Allow", answer.allow);
   out.append(answer.fields);
   if (answer.headers) {
     for (auto const& [name, value] : *answer.headers) append_field(out, name, value);

@@ -18,8 +18,7 @@ struct LocalAnswer {
   unsigned status;
   std::string_view content_type = "application/json";
   std::string_view body = {};
-  unsigned retry_after_s = 0;  // 0: not said
-  std::string_view allow = {};
+  unsigned retry_after_s = 0;                                                 // 0: not said
   std::string_view fields = {};                                               // further ones, whole lines
   std::vector<std::pair<std::string, std::string>> const* headers = nullptr;  // further ones; may be nullptr
 };

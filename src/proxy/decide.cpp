@@ -247,6 +247,12 @@ std::optional<Decision> serve_own(RequestHead const& head, Credentials const& cr
 Decision decide(RequestHead const& head, Config const& config, Directory const& directory, SidTable const& sids,
                 OwnRoutes const& own_routes) {
   auto const& rules = config.rules;
+  if (head.method == http::Method::trace) {
+    auto out = refuse(RouteKind::none, 405, Reject::bad_request, "method_not_allowed",
+                      "TRACE is refused: its answer would show the session key that is put in");
+    out.fields = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+    return out;
+  }
   if (rules.host && !rules.domain.empty()) {
     if (auto route = http::match_host(rules, head.authority, head.target)) {
       auto entry = find_id(directory, route->id);

@@ -47,6 +47,7 @@ struct Decision {
   Reject reject = Reject::not_found;
   std::string_view code;  // refuse: the error's code and sentence, literals
   std::string_view message;
+  std::string_view fields;  // refuse: further fields of the answer, whole lines
 };
 
 // The rules in their order (ARCHITECTURE.md "Routing"), pure but for what the directory knows. A known and an unknown id

@@ -51,7 +51,8 @@ auto Session<Stream>::serve_request() -> Task<Next> {
     case Decision::Kind::refuse: break;
   }
   proxy_.counters().rejected[static_cast<std::size_t>(decision.reject)].add();
-  ExchangeFailure const failure{decision.status, decision.code, decision.message, decision.status == 503 ? 1u : 0u};
+  ExchangeFailure const failure{decision.status, decision.code, decision.message, decision.status == 503 ? 1U : 0U,
+                                decision.fields};
   co_return co_await answer_failure(failure, parsed.bytes);
 }
 

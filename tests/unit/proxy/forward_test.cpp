@@ -31,6 +31,17 @@ TEST(Forward, AWrongKeyForAKnownAndAnUnknownIdGetTheSameAnswer) {
   EXPECT_EQ(nested.accepted(), 0u);
 }
 
+TEST(Forward, TraceIsRefusedForItWouldEchoTheInjectedKey) {
+  Server nested(echo_heads);
+  Gateway gateway;
+  gateway.start();
+  gateway.add("c1", nested.port());
+  auto const answer = gateway.ask("TRACE /api/conversations/c1 HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "\r\n");
+  EXPECT_EQ(answer.status, 405U);
+  EXPECT_EQ(answer.value("allow"), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+  EXPECT_EQ(nested.accepted(), 0U);
+}
+
 TEST(Forward, KeepsAConnectionAliveOnBothSides) {
   Server nested(echo_heads);
   Gateway gateway;
