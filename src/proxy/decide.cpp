@@ -279,15 +279,19 @@ Decision decide(RequestHead const& head, Config const& config, Directory const& 
   auto const credentials = credentials_of(head, config, head.path, false);
   if (auto own = serve_own(head, credentials, own_routes)) return *own;
 
-  EntryPtr const by_key = rules.session_key ? directory.find_by_key(credentials.key) : nullptr;
-  auto const by_session_key = [&] { return forward(RouteKind::session_key, by_key, credentials, head.target); };
+  // Asked only where no id answered: the look-up hashes the key.
+  auto const by_session_key = [&]() -> std::optional<Decision> {
+    auto entry = rules.session_key ? directory.find_by_key(credentials.key) : nullptr;
+    if (!entry) return std::nullopt;
+    return forward(RouteKind::session_key, std::move(entry), credentials, head.target);
+  };
 
   if (rules.path) {
     if (auto route = http::match_path(rules, head.path)) {
       auto entry = find_id(directory, route->id);
       if (entry && opens(*entry, credentials)) return forward(RouteKind::path, std::move(entry), credentials, head.target);
       // An id that its server handed out before anybody could learn it: the key knows the server.
-      if (by_key) return by_session_key();
+      if (auto found = by_session_key()) return *std::move(found);
       return deny(RouteKind::path, head, credentials, route->id, config);
     }
   }
@@ -296,13 +300,13 @@ Decision decide(RequestHead const& head, Config const& config, Directory const& 
       auto entry = route->id.empty() ? sids.find_sid(route->sid) : find_id(directory, route->id);
       if (entry && opens(*entry, credentials))
         return forward(RouteKind::socket_io, std::move(entry), credentials, head.target);
-      if (by_key) return by_session_key();
+      if (auto found = by_session_key()) return *std::move(found);
       // Socket.IO has no first-frame authentication: the client is told by status.
       return refuse(RouteKind::socket_io, 401, Reject::unauthorized, "unauthorized",
                     "a session key or an API key is needed");
     }
   }
-  if (by_key) return by_session_key();
+  if (auto found = by_session_key()) return *std::move(found);
 
   if (http::match_own(head.method, head.path) == http::OwnRoute::health && !config.fallback) {
     Decision out;
