@@ -73,6 +73,7 @@ auto Session<Stream>::forward(Decision decision, std::size_t head_bytes) -> Task
 
 template <class Stream>
 auto Session<Stream>::prepare_forward(Decision const& decision, http::RequestHead const& head) -> void {
+  if (x_.request_body == http::BodyKind::chunked) x_.request_chunks.emplace(chunk_limits());
   bool const safe =
       head.method == http::Method::get || head.method == http::Method::head || head.method == http::Method::options;
   x_.resendable = safe && x_.request_done;
@@ -140,7 +141,6 @@ auto Session<Stream>::take_request_body(std::string_view& bytes) -> bool {
     x_.request_left -= bytes.size();
     x_.request_done = x_.request_left == 0;
   } else {
-    x_.request_chunks.emplace(chunk_limits());
     auto const step = x_.request_chunks->feed(bytes);
     x_.request_refusal = step.why;
     if (step.why != http::Refusal::none) return false;
@@ -266,7 +266,7 @@ auto Session<Stream>::pump_request() -> Task<> {
       piece = from.view();
     }
     progress();
-    if (!take_more(piece)) break;
+    if (!take_request_body(piece)) break;
     std::string_view rest = piece, none;
     error_code ec;
     if (!write_at_once(lease_.socket(), rest, none, ec)) {
@@ -278,22 +278,6 @@ auto Session<Stream>::pump_request() -> Task<> {
   x_.pumping = false;
   if (phase_ == Phase::upload && !timed_out_) await_first_byte();
   if (x_.client_gone || x_.request_refusal != http::Refusal::none || timed_out_) lease_.socket().close(ignored_);
-}
-
-template <class Stream>
-auto Session<Stream>::take_more(std::string_view& piece) -> bool {
-  if (x_.request_body == http::BodyKind::length) {
-    x_.request_left -= piece.size();
-    x_.request_done = x_.request_left == 0;
-  } else {
-    auto const step = x_.request_chunks->feed(piece);
-    x_.request_refusal = step.why;
-    if (step.why != http::Refusal::none) return false;
-    piece = piece.substr(0, step.consumed);
-    x_.request_done = x_.request_chunks->done();
-  }
-  x_.bytes_in += piece.size();
-  return true;
 }
 
 template <class Stream>

@@ -219,7 +219,6 @@ class Session final : public Watch {
   void await_first_byte();
   Task<> relay_answer_into(Outcome& outcome);
   Task<> pump_request();
-  bool take_more(std::string_view& piece);
   Outcome fail(unsigned status, std::string_view code, std::string_view message);
   Outcome no_answer();
   Task<Outcome> relay_answer();
