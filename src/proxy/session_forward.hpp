@@ -81,9 +81,11 @@ auto Session<Stream>::prepare_forward(Decision const& decision, http::RequestHea
   x_.wants_stream = head.value(http::FieldId::accept).find("text/event-stream") != std::string_view::npos;
   x_.prefix = decision.prefix;
   auto const path = decision.target_text.substr(0, decision.target_text.find('?'));
-  x_.learn_alias = http::hands_out_conversation_id(head.method, path);
+  bool const opens_socket_io = decision.route == http::RouteKind::socket_io && !http::query_value(head.query, "sid").found;
+  x_.learns = http::hands_out_conversation_id(head.method, path) ? Learns::conversation_id
+              : opens_socket_io                                  ? Learns::socket_io_sid
+                                                                 : Learns::nothing;
   x_.event_socket = path.starts_with("/sockets/");
-  x_.learn_sid = decision.route == http::RouteKind::socket_io && !http::query_value(head.query, "sid").found;
 }
 
 template <class Stream>
@@ -368,15 +370,15 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
   rewrite.keep_alive_1_0 = x_.client_keep_alive && x_.version == http::Version::http_1_0;
   rewrite.drop_transfer_encoding = body.take_apart;
   rewrite.location_prefix = x_.prefix;
-  bool const learn = x_.learn_alias && (head.status == 200 || head.status == 201) && !body.done && !body.take_apart &&
-                     head.body != http::BodyKind::until_close;
+  bool const hold_back = x_.learns != Learns::nothing && (head.status == 200 || head.status == 201) && !body.done &&
+                         !body.take_apart && head.body != http::BodyKind::until_close;
   out_.clear();
   http::append_response_head(out_, head, rewrite);
   up_.consume(head_bytes);
   if (event_stream) append_retry(body);
 
   set_phase(Phase::relay, event_stream ? timeouts().stream_idle : timeouts().body_progress);
-  if (learn) {
+  if (hold_back) {
     if (auto const ended = co_await learn_from_answer(body); ended) co_return *ended;
   }
   bool first = true;
@@ -386,7 +388,6 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
     auto const taken = body.take(from->view(), plain_);
     if (body.why != http::Refusal::none) co_return fail(502, "bad_runtime_answer", http::text_for(body.why));
     auto const piece = from->view().substr(0, taken);
-    if (x_.learn_sid) co_await learn_sid(piece);
     std::string_view head_piece = first ? std::string_view(out_) : std::string_view{};
     std::string_view rest = body.take_apart ? std::string_view(plain_) : piece;
     x_.bytes_out += rest.size();
@@ -438,14 +439,8 @@ auto Session<Stream>::append_retry(AnswerBody const& body) -> void {
   }
 }
 
-template <class Stream>
-auto Session<Stream>::learn_sid(std::string_view piece) -> Task<> {
-  x_.learn_sid = false;
-  auto sid = codec::engine_io_sid(piece);
-  if (sid) co_await proxy_.surroundings().sids.publish_sid(std::move(*sid), x_.entry->record().id);
-}
-
-// The answer may hand out a conversation id: it is held back until every core knows the id, or it proves too large.
+// The answer may hand out an id by which the client comes back, on any core: it is held back until every core knows
+// the id, or it proves too large.
 // Leaves out_ with the head and what was held back, and `body` behind it; a value ends the exchange.
 template <class Stream>
 auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<Outcome>> {
@@ -468,16 +463,27 @@ auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<
     from.consume(taken);
   }
   if (body.done) {
-    auto text = codec::conversation_id_in_answer(chunked ? payload : held);
-    if (auto const alias = text ? ConversationId::parse(*text) : std::nullopt; alias && x_.entry) {
-      proxy_.counters().aliases_learnt.add();
-      ConversationId runtime = x_.entry->record().id;
-      co_await proxy_.surroundings().directories.add_alias(*alias, std::move(runtime));
-    }
+    co_await learn(chunked ? payload : held);
   }
   x_.bytes_out += held.size();
   out_.append(held);
   co_return std::nullopt;
+}
+
+template <class Stream>
+auto Session<Stream>::learn(std::string_view answer) -> Task<> {
+  if (!x_.entry) co_return;
+  ConversationId runtime = x_.entry->record().id;
+  if (x_.learns == Learns::socket_io_sid) {
+    auto sid = codec::engine_io_sid(answer);
+    if (sid) co_await proxy_.surroundings().sids.publish_sid(std::move(*sid), std::move(runtime));
+    co_return;
+  }
+  auto const text = codec::conversation_id_in_answer(answer);
+  auto const alias = text ? ConversationId::parse(*text) : std::nullopt;
+  if (!alias) co_return;
+  proxy_.counters().aliases_learnt.add();
+  co_await proxy_.surroundings().directories.add_alias(*alias, std::move(runtime));
 }
 
 }  // namespace nestgate::proxy

@@ -127,6 +127,9 @@ class Session final : public Watch {
   static constexpr std::size_t linger_bytes_max = 1024 * 1024;
   static constexpr std::chrono::milliseconds drain_idle_time{500};
 
+  // What the answer may hand out that leads the client's next requests to the same runtime.
+  enum class Learns : std::uint8_t { nothing, conversation_id, socket_io_sid };
+
   // The exchange that is going on. One at a time; reused, so that it costs nothing to set up.
   struct Exchange {
     http::RouteKind route = http::RouteKind::none;
@@ -137,8 +140,7 @@ class Session final : public Watch {
     bool resendable = false;
     bool fresh = false;
     bool wants_stream = false;
-    bool learn_alias = false;
-    bool learn_sid = false;
+    Learns learns = Learns::nothing;
     bool event_socket = false;
     bool event_stream = false;  // the answer is text/event-stream
     bool stream_ended = false;  // by us: the client left, or the gateway drains
@@ -257,8 +259,8 @@ class Session final : public Watch {
   };
   Task<Outcome> relay_answer_body(std::size_t head_bytes);
   void append_retry(AnswerBody const& body);
-  Task<> learn_sid(std::string_view piece);
   Task<std::optional<Outcome>> learn_from_answer(AnswerBody& body);
+  Task<> learn(std::string_view answer);
 
   // In session_websocket.hpp: websockets
   Task<Outcome> upgrade(std::size_t head_bytes);

@@ -237,6 +237,8 @@ class Server {
     for (;;) {
       int const fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
       if (fd < 0) return;
+      int const on = 1;
+      ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // pieces that a test sends stay pieces
       ++accepted_;
       std::lock_guard const lock(mutex_);
       open_.push_back(fd);
