@@ -463,7 +463,8 @@ auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<
     from.consume(taken);
   }
   if (body.done) {
-    co_await learn(chunked ? payload : held);
+    std::string_view const answer = chunked ? payload : held;
+    co_await learn(answer);
   }
   x_.bytes_out += held.size();
   out_.append(held);
