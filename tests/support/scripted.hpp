@@ -68,6 +68,22 @@ inline Server::Handle answer_once(std::string answer) {
   };
 }
 
+// A scripted nested server and the gateway before it, which knows it as c1.
+struct OneRuntime {
+  explicit OneRuntime(Server::Handle handle, proxy::Config config = default_config())
+      : nested(std::move(handle)), gateway(std::move(config)) {
+    gateway.start();
+    gateway.add("c1", nested.port());
+  }
+  Server nested;
+  Gateway gateway;
+};
+
+// A request to c1 by its key.
+inline std::string get_by_key(std::string const& fields = {}, std::string const& version = "1.1") {
+  return "GET /x HTTP/" + version + "\r\nHost: g\r\n" + key_field("c1") + fields + "\r\n";
+}
+
 inline std::string error_code_of(Answer const& answer) {
   constexpr std::string_view start = R"("code":")";
   auto const at = answer.body.find(start);

@@ -66,14 +66,28 @@ class ConversationManager : public testing::Test {
     request.configuration = std::move(configuration);
     return control.run(manager().start(std::move(request)));
   }
+  // A start of c1 that goes on until `started` has its end: its runtime is never ready.
+  void begin_a_start_that_waits() {
+    server.on("GET /alive", Reply{503, ""});
+    auto const go = [](Manager& m, std::optional<Outcome<Started>>& out) -> Task<> {
+      StartRequest request;
+      request.id = id_of("c1");
+      request.by = user("alice");
+      out.emplace(co_await m.start(std::move(request)));
+    };
+    group_.spawn("start", go(manager(), started));
+    control.run_until([this] { return !server.requests().empty(); });
+  }
 
   ScriptedServer server;
   Control control;
   RecordingPublisher publisher;
   ManagerSettings settings;
   FakeProvider* provider = nullptr;
+  std::optional<Outcome<Started>> started;
 
  private:
+  TaskGroup group_{control.executor()};
   std::unique_ptr<Manager> manager_;
 };
 
@@ -179,41 +193,21 @@ TEST_F(ConversationManager, RefusesTheIdOfSomeoneElse) {
 }
 
 TEST_F(ConversationManager, EndsAStartAtOnceWhenTheRuntimeDies) {
-  server.on("GET /alive", Reply{503, ""});
-  std::optional<Outcome<Started>> started;
-  auto const go = [](Manager& m, std::optional<Outcome<Started>>& out) -> Task<> {
-    StartRequest request;
-    request.id = id_of("c1");
-    request.by = user("alice");
-    out.emplace(co_await m.start(std::move(request)));
-  };
-  TaskGroup group(control.executor());
-  group.spawn("start", go(manager(), started));
-  control.run_until([this] { return !server.requests().empty(); });
+  begin_a_start_that_waits();
   provider->die(id_of("c1"), "exited with status 3");
-  control.run_until([&started] { return started.has_value(); });
+  control.run_until([this] { return started.has_value(); });
   ASSERT_FALSE(*started);
   EXPECT_EQ(started->error().reason, "ready: the runtime exited with status 3");
   EXPECT_EQ(manager().find(id_of("c1"))->state, RuntimeState::error);
 }
 
 TEST_F(ConversationManager, StopsAStartThatIsUnderWay) {
-  server.on("GET /alive", Reply{503, ""});
-  std::optional<Outcome<Started>> started;
-  auto const go = [](Manager& m, std::optional<Outcome<Started>>& out) -> Task<> {
-    StartRequest request;
-    request.id = id_of("c1");
-    request.by = user("alice");
-    out.emplace(co_await m.start(std::move(request)));
-  };
-  TaskGroup group(control.executor());
-  group.spawn("start", go(manager(), started));
-  control.run_until([this] { return !server.requests().empty(); });
+  begin_a_start_that_waits();
   auto const stopped = control.run(manager().stop(id_of("c1")));
   ASSERT_TRUE(stopped);
   EXPECT_EQ(stopped->state, RuntimeState::stopped);
   EXPECT_TRUE(provider->alive.empty());
-  control.run_until([&started] { return started.has_value(); });
+  control.run_until([this] { return started.has_value(); });
   EXPECT_EQ(started->error().fault.kind, FaultKind::conflict);
 }
 

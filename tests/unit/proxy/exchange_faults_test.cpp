@@ -7,28 +7,15 @@
 namespace nestgate::test {
 namespace {
 
-struct Behind {
-  explicit Behind(Server::Handle handle, proxy::Config config = default_config())
-      : nested(std::move(handle)), gateway(std::move(config)) {
-    gateway.start();
-    gateway.add("c1", nested.port());
-  }
-  Server nested;
-  Gateway gateway;
-};
-
-std::string get_request(std::string const& fields = {}) {
-  return "GET /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + fields + "\r\n";
-}
 std::string post_request(std::string const& body = "body") {
   return "POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: " + std::to_string(body.size()) +
          "\r\n\r\n" + body;
 }
 
 TEST(ExchangeFaults, ARuntimeThatTakesNoConnectionsIsUnavailableForAWhile) {
-  Behind at(echo_heads);
+  OneRuntime at(echo_heads);
   at.nested.stop();
-  auto const answer = at.gateway.ask(get_request());
+  auto const answer = at.gateway.ask(get_by_key());
   EXPECT_EQ(answer.status, 503u);
   EXPECT_EQ(error_code_of(answer), "runtime_unreachable");
   EXPECT_FALSE(answer.value("retry-after").empty());
@@ -52,8 +39,8 @@ TEST(ExchangeFaults, AnAnswerThatFailsBeforeItBeganBecomesABadGateway) {
   };
   for (auto const& one : cases) {
     SCOPED_TRACE(one.name);
-    Behind at(answer_once(one.answer));
-    for (auto const& request : {get_request(), post_request()}) {
+    OneRuntime at(answer_once(one.answer));
+    for (auto const& request : {get_by_key(), post_request()}) {
       auto const answer = at.gateway.ask(request);
       EXPECT_EQ(answer.status, 502u);
       EXPECT_EQ(error_code_of(answer), one.code);
@@ -64,7 +51,7 @@ TEST(ExchangeFaults, AnAnswerThatFailsBeforeItBeganBecomesABadGateway) {
 }
 
 TEST(ExchangeFaults, AResetBeforeTheAnswerIsABadGateway) {
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     read_request(connection);
     connection.reset();
   });
@@ -75,14 +62,14 @@ TEST(ExchangeFaults, AResetBeforeTheAnswerIsABadGateway) {
 
 TEST(ExchangeFaults, AClientKeepsItsConnectionOverAFailureThatLeftNothingOnIt) {
   std::atomic<int> connections{0};
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     read_request(connection);
     if (++connections > 1) connection.send(ok_answer("fine"));
   });
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   EXPECT_EQ(read_answer(client).status, 502u);
-  client.send(get_request());
+  client.send(get_by_key());
   EXPECT_EQ(read_answer(client).body, "fine");
 }
 
@@ -108,7 +95,7 @@ TEST(ExchangeFaults, AnAnswerThatFailsOnItsWayNeverLooksWhole) {
   for (auto const& one : cases) {
     SCOPED_TRACE(one.first + "|" + one.second);
     Mailbox<int> go;
-    Behind at([&](Connection& connection) {
+    OneRuntime at([&](Connection& connection) {
       read_request(connection);
       connection.send(one.first);
       go.take();
@@ -116,7 +103,7 @@ TEST(ExchangeFaults, AnAnswerThatFailsOnItsWayNeverLooksWhole) {
       if (one.ends == Ends::by_reset) connection.reset();
     });
     auto client = at.gateway.connect();
-    client.send(get_request());
+    client.send(get_by_key());
     EXPECT_TRUE(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 200 "));
     // What came with the head is read before the failure: a reset may overtake it otherwise.
     auto const early = one.first.substr(one.first.find("\r\n\r\n") + 4);
@@ -129,9 +116,9 @@ TEST(ExchangeFaults, AnAnswerThatFailsOnItsWayNeverLooksWhole) {
 }
 
 TEST(ExchangeFaults, AnAnswerThatEndsWithItsConnectionIsWholeThen) {
-  Behind at(answer_once("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nall of it"));
+  OneRuntime at(answer_once("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nall of it"));
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   auto const answer = read_answer(client);
   EXPECT_EQ(answer.body, "all of it");
   EXPECT_EQ(answer.value("connection"), "close");
@@ -140,14 +127,14 @@ TEST(ExchangeFaults, AnAnswerThatEndsWithItsConnectionIsWholeThen) {
 
 TEST(ExchangeFaults, ARuntimeThatIsWithdrawnCutsItsAnswers) {
   Mailbox<int> over;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     read_request(connection);
     connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345");
     EXPECT_EQ(connection.read_some(), "");
     over.put(1);
   });
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   client.read_until("\r\n\r\n");
   EXPECT_EQ(client.read_exactly(5), "12345");
   at.gateway.remove("c1");
@@ -157,13 +144,13 @@ TEST(ExchangeFaults, ARuntimeThatIsWithdrawnCutsItsAnswers) {
 }
 
 TEST(ExchangeFaults, AnAnswerThatTheGatewaysEndCutsNeverLooksWhole) {
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     read_request(connection);
     connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n12345");
     connection.read_some();
   });
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   client.read_until("\r\n\r\n");
   EXPECT_EQ(client.read_exactly(5), "12345");
   at.gateway.stop(std::chrono::milliseconds(0));
@@ -173,11 +160,11 @@ TEST(ExchangeFaults, AnAnswerThatTheGatewaysEndCutsNeverLooksWhole) {
 
 TEST(ExchangeFaults, ARuntimeThatStartsAgainGetsNoneOfTheOldConnections) {
   Server second(echo_as("second"));
-  Behind at(echo_as("first"));
-  EXPECT_EQ(at.gateway.ask(get_request()).value("x-nested"), "first");
+  OneRuntime at(echo_as("first"));
+  EXPECT_EQ(at.gateway.ask(get_by_key()).value("x-nested"), "first");
   at.gateway.add("c1", second.port(), "alice", conversation::RuntimeState::running, 2);
-  EXPECT_EQ(at.gateway.ask(get_request()).value("x-nested"), "second");
-  EXPECT_EQ(at.gateway.ask(get_request()).value("x-nested"), "second");
+  EXPECT_EQ(at.gateway.ask(get_by_key()).value("x-nested"), "second");
+  EXPECT_EQ(at.gateway.ask(get_by_key()).value("x-nested"), "second");
   EXPECT_EQ(second.accepted(), 1u);
 }
 
@@ -192,9 +179,9 @@ Server::Handle dies_on_reuse(Mailbox<std::string>& second_requests) {
 
 TEST(ReusedConnections, AGetThatMetADeadOneIsSentAgainOnceOnAFreshOne) {
   Mailbox<std::string> second_requests;
-  Behind at(dies_on_reuse(second_requests));
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "fresh");
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "fresh");
+  OneRuntime at(dies_on_reuse(second_requests));
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "fresh");
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "fresh");
   EXPECT_EQ(second_requests.take(), "GET /x HTTP/1.1");
   EXPECT_EQ(at.nested.accepted(), 2u);
 }
@@ -202,7 +189,7 @@ TEST(ReusedConnections, AGetThatMetADeadOneIsSentAgainOnceOnAFreshOne) {
 TEST(ReusedConnections, AGetThatIsSentAgainNeverGoesOnAnotherReusedOne) {
   Mailbox<std::string> second_requests;
   Mailbox<int> arrived, go;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     auto const request = read_request(connection);
     if (request.head.empty()) return;
     if (request.line().starts_with("GET /wait")) {
@@ -223,7 +210,7 @@ TEST(ReusedConnections, AGetThatIsSentAgainNeverGoesOnAnotherReusedOne) {
   EXPECT_EQ(read_answer(one).body, "fresh");
   EXPECT_EQ(read_answer(two).body, "fresh");
   EXPECT_EQ(at.nested.accepted(), 2u);
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "fresh");
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "fresh");
   EXPECT_EQ(second_requests.take(), "GET /x HTTP/1.1");
   EXPECT_TRUE(second_requests.empty());
   EXPECT_EQ(at.nested.accepted(), 3u);
@@ -231,8 +218,8 @@ TEST(ReusedConnections, AGetThatIsSentAgainNeverGoesOnAnotherReusedOne) {
 
 TEST(ReusedConnections, APostIsNeverSentTwice) {
   Mailbox<std::string> second_requests;
-  Behind at(dies_on_reuse(second_requests));
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "fresh");
+  OneRuntime at(dies_on_reuse(second_requests));
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "fresh");
   auto const answer = at.gateway.ask(post_request());
   EXPECT_EQ(answer.status, 502u);
   EXPECT_EQ(error_code_of(answer), "runtime_closed");
@@ -242,15 +229,15 @@ TEST(ReusedConnections, APostIsNeverSentTwice) {
 
 TEST(ReusedConnections, AGetWithABodyIsNotSentTwice) {
   Mailbox<std::string> second_requests;
-  Behind at(dies_on_reuse(second_requests));
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "fresh");
+  OneRuntime at(dies_on_reuse(second_requests));
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "fresh");
   EXPECT_EQ(at.gateway.ask("GET /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 2\r\n\r\n{}").status, 502u);
   EXPECT_EQ(at.nested.accepted(), 1u);
 }
 
 TEST(ReusedConnections, AnAnswerThatBeganIsNotAskedForAgain) {
   std::atomic<int> requests{0};
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     while (!read_request(connection).head.empty()) {
       if (++requests > 1) {
         connection.send("HTTP/1.1 2");
@@ -259,21 +246,21 @@ TEST(ReusedConnections, AnAnswerThatBeganIsNotAskedForAgain) {
       connection.send(ok_answer("fresh"));
     }
   });
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "fresh");
-  EXPECT_EQ(at.gateway.ask(get_request()).status, 502u);
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "fresh");
+  EXPECT_EQ(at.gateway.ask(get_by_key()).status, 502u);
   EXPECT_EQ(requests, 2);
 }
 
 TEST(ReusedConnections, APostGoesOnAFreshOneWhenTheServerHasEndedTheIdleOne) {
   Mailbox<int> closed;
   std::atomic<int> connections{0};
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     read_request(connection);
     connection.send(ok_answer(std::to_string(++connections)));
     connection.close();
     closed.put(1);
   });
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "1");
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "1");
   closed.take();
   EXPECT_EQ(at.gateway.ask(post_request()).body, "2");
 }
@@ -281,7 +268,7 @@ TEST(ReusedConnections, APostGoesOnAFreshOneWhenTheServerHasEndedTheIdleOne) {
 TEST(ReusedConnections, APostGoesOnAFreshOneWhenTheIdleOneHasSaidSomethingUnasked) {
   Mailbox<int> speak, said;
   std::atomic<int> connections{0};
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     int const number = ++connections;
     if (read_request(connection).head.empty() || !connection.send(ok_answer(std::to_string(number)))) return;
     if (number > 1) return;
@@ -290,7 +277,7 @@ TEST(ReusedConnections, APostGoesOnAFreshOneWhenTheIdleOneHasSaidSomethingUnaske
     said.put(1);
     connection.read_some();
   });
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "1");
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "1");
   speak.put(1);
   said.take();
   EXPECT_EQ(at.gateway.ask(post_request()).body, "2");
@@ -300,27 +287,27 @@ TEST(ReusedConnections, AreClosedBeforeTheServerWouldCloseThem) {
   auto config = default_config();
   config.timeouts.upstream_idle = std::chrono::milliseconds(50);
   Mailbox<int> ended;
-  Behind at(
+  OneRuntime at(
       [&](Connection& connection) {
         while (!read_request(connection).head.empty()) connection.send(ok_answer("x"));
         ended.put(1);
       },
       std::move(config));
-  EXPECT_EQ(at.gateway.ask(get_request()).status, 200u);
+  EXPECT_EQ(at.gateway.ask(get_by_key()).status, 200u);
   ended.take();
-  EXPECT_EQ(at.gateway.ask(get_request()).status, 200u);
+  EXPECT_EQ(at.gateway.ask(get_by_key()).status, 200u);
   EXPECT_EQ(at.nested.accepted(), 2u);
 }
 
 TEST(ReusedConnections, AreNotThoseWhoseServerSaidClose) {
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     while (!read_request(connection).head.empty()) {
       connection.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     }
   });
   auto client = at.gateway.connect();
   for (int i = 0; i < 2; ++i) {
-    client.send(get_request());
+    client.send(get_by_key());
     auto const answer = read_answer(client);
     EXPECT_EQ(answer.body, "ok");
     EXPECT_EQ(answer.value("connection"), "");  // the server's own connection, not the client's

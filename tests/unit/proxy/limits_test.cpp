@@ -8,20 +8,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-struct Behind {
-  explicit Behind(Server::Handle handle, proxy::Config config = default_config())
-      : nested(std::move(handle)), gateway(std::move(config)) {
-    gateway.start();
-    gateway.add("c1", nested.port());
-  }
-  Server nested;
-  Gateway gateway;
-};
-
-std::string get_request(std::string const& fields = {}) {
-  return "GET /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + fields + "\r\n";
-}
-
 // Takes a request and says nothing until the gateway leaves.
 Server::Handle silent(Mailbox<int>& left) {
   return [&left](Connection& connection) {
@@ -34,7 +20,7 @@ Server::Handle silent(Mailbox<int>& left) {
 TEST(HeadTimeout, EndsAHeadThatComesByteByByte) {
   auto config = default_config();
   config.timeouts.head = milliseconds(60);
-  Behind at(echo_heads, std::move(config));
+  OneRuntime at(echo_heads, std::move(config));
   auto client = at.gateway.connect();
   client.send("GET /x HTTP/1.1\r\nHost: g\r\nX-Slow: ");
   // Each byte is progress of a kind; the head's time is for all of it.
@@ -52,9 +38,9 @@ TEST(HeadTimeout, EndsAHeadThatComesByteByByte) {
 TEST(KeepAliveTimeout, ClosesAnIdleConnectionWithoutAWord) {
   auto config = default_config();
   config.timeouts.keep_alive = milliseconds(500);  // long enough to send a request on a busy machine
-  Behind at(echo_heads, std::move(config));
+  OneRuntime at(echo_heads, std::move(config));
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   EXPECT_EQ(read_answer(client).status, 200u);
   EXPECT_EQ(client.read_to_end(), "");
 }
@@ -63,8 +49,8 @@ TEST(FirstByteTimeout, IsAGatewayTimeoutAndLeavesTheServer) {
   auto config = default_config();
   config.timeouts.first_byte = milliseconds(60);
   Mailbox<int> left;
-  Behind at(silent(left), std::move(config));
-  auto const answer = at.gateway.ask(get_request());
+  OneRuntime at(silent(left), std::move(config));
+  auto const answer = at.gateway.ask(get_by_key());
   EXPECT_EQ(answer.status, 504u);
   EXPECT_EQ(error_code_of(answer), "runtime_timeout");
   left.take();
@@ -74,7 +60,7 @@ TEST(FirstByteTimeout, IsOffForAStream) {
   auto config = default_config();
   config.timeouts.first_byte = milliseconds(40);
   Mailbox<int> left;
-  Behind at(
+  OneRuntime at(
       [](Connection& connection) {
         auto const request = read_request(connection);
         if (request.line().find("/stream") == std::string::npos) {
@@ -89,7 +75,7 @@ TEST(FirstByteTimeout, IsOffForAStream) {
       std::move(config));
   auto stream = at.gateway.connect();
   stream.send("GET /stream HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Accept: text/event-stream\r\n\r\n");
-  EXPECT_EQ(at.gateway.ask(get_request()).status, 504u);
+  EXPECT_EQ(at.gateway.ask(get_by_key()).status, 504u);
   EXPECT_EQ(read_answer(stream).body, "late");
 }
 
@@ -97,7 +83,7 @@ TEST(BodyTimeout, EndsAnUploadThatStalls) {
   auto config = default_config();
   config.timeouts.body_progress = milliseconds(60);
   Mailbox<int> left;
-  Behind at(silent(left), std::move(config));
+  OneRuntime at(silent(left), std::move(config));
   for (std::string const framing : {"Content-Length: 10\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhel"}) {
     auto client = at.gateway.connect();
     client.send("POST /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + framing);
@@ -112,7 +98,7 @@ TEST(BodyTimeout, EndsAnUploadThatStalls) {
 TEST(BodyTimeout, DoesNotCountAgainstAServerThatThinks) {
   auto config = default_config();
   config.timeouts.body_progress = milliseconds(200);
-  Behind at(
+  OneRuntime at(
       [](Connection& connection) {
         read_request(connection);
         pollfd nothing{connection.fd(), POLLIN, 0};
@@ -131,7 +117,7 @@ TEST(BodyTimeout, CutsAnAnswerThatStalls) {
   auto config = default_config();
   config.timeouts.body_progress = milliseconds(60);
   Mailbox<int> left;
-  Behind at(
+  OneRuntime at(
       [&](Connection& connection) {
         read_request(connection);
         connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
@@ -140,7 +126,7 @@ TEST(BodyTimeout, CutsAnAnswerThatStalls) {
       },
       std::move(config));
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   client.read_until("\r\n\r\n");
   EXPECT_EQ(client.read_exactly(5), "hello");
   EXPECT_EQ(client.read_to_end(), "");
@@ -151,7 +137,7 @@ TEST(BodyTimeout, CutsAnAnswerThatStalls) {
 TEST(BodyTimeout, IsOffForAnEventStream) {
   auto config = default_config();
   config.timeouts.body_progress = milliseconds(40);
-  Behind at(
+  OneRuntime at(
       [](Connection& connection) {
         auto const request = read_request(connection);
         bool const events = request.line().find("/events") != std::string::npos;
@@ -164,7 +150,7 @@ TEST(BodyTimeout, IsOffForAnEventStream) {
       std::move(config));
   auto events = at.gateway.connect(), plain = at.gateway.connect();
   events.send("GET /events HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "\r\n");
-  plain.send(get_request());
+  plain.send(get_by_key());
   plain.read_to_end();
   EXPECT_TRUE(plain.reset_by_peer());
   EXPECT_TRUE(events.read_to_end().ends_with("data: late\n\n"));
@@ -173,10 +159,10 @@ TEST(BodyTimeout, IsOffForAnEventStream) {
 TEST(ConnectionLimit, TellsTheOneBeyondItToComeBack) {
   auto config = default_config();
   config.limits.connections_per_core_max = 2;
-  Behind at(echo_heads, std::move(config));
+  OneRuntime at(echo_heads, std::move(config));
   auto one = at.gateway.connect(), two = at.gateway.connect();
   for (auto* client : {&one, &two}) {
-    client->send(get_request());
+    client->send(get_by_key());
     EXPECT_EQ(read_answer(*client).status, 200u);
   }
   auto beyond = at.gateway.connect();
@@ -186,7 +172,7 @@ TEST(ConnectionLimit, TellsTheOneBeyondItToComeBack) {
   EXPECT_FALSE(answer.value("retry-after").empty());
   EXPECT_EQ(answer.value("connection"), "close");
   EXPECT_EQ(beyond.read_to_end(), "");
-  one.send(get_request());
+  one.send(get_by_key());
   EXPECT_EQ(read_answer(one).status, 200u);
 }
 
@@ -194,7 +180,7 @@ TEST(RuntimeConnectionLimit, RefusesTheNextRequestAndQueuesNone) {
   auto config = default_config();
   config.limits.upstream_connections_per_runtime_max = 2;
   Mailbox<int> arrived, go;
-  Behind at(
+  OneRuntime at(
       [&](Connection& connection) {
         while (!read_request(connection).head.empty()) {
           arrived.put(1);
@@ -206,12 +192,12 @@ TEST(RuntimeConnectionLimit, RefusesTheNextRequestAndQueuesNone) {
   Server other(echo_as("c2"));
   at.gateway.add("c2", other.port());
   auto one = at.gateway.connect(), two = at.gateway.connect();
-  one.send(get_request());
-  two.send(get_request());
+  one.send(get_by_key());
+  two.send(get_by_key());
   arrived.take();
   arrived.take();
   auto beyond = at.gateway.connect();
-  beyond.send(get_request());
+  beyond.send(get_by_key());
   auto const answer = read_answer(beyond);
   EXPECT_EQ(answer.status, 503u);
   EXPECT_EQ(error_code_of(answer), "runtime_overloaded");
@@ -223,7 +209,7 @@ TEST(RuntimeConnectionLimit, RefusesTheNextRequestAndQueuesNone) {
   EXPECT_EQ(read_answer(two).body, "done");
   // There is room again, on the very connection that was refused.
   go.put(1);
-  beyond.send(get_request());
+  beyond.send(get_by_key());
   EXPECT_EQ(read_answer(beyond).body, "done");
 }
 
@@ -231,7 +217,7 @@ TEST(IdleConnectionLimit, KeepsNoMoreThanItSays) {
   auto config = default_config();
   config.limits.upstream_idle_connections_per_runtime_max = 1;
   Mailbox<int> arrived, go, closed;
-  Behind at(
+  OneRuntime at(
       [&](Connection& connection) {
         while (!read_request(connection).head.empty()) {
           arrived.put(1);
@@ -242,8 +228,8 @@ TEST(IdleConnectionLimit, KeepsNoMoreThanItSays) {
       },
       std::move(config));
   auto one = at.gateway.connect(), two = at.gateway.connect();
-  one.send(get_request());
-  two.send(get_request());
+  one.send(get_by_key());
+  two.send(get_by_key());
   for (int i = 0; i < 2; ++i) arrived.take();
   for (int i = 0; i < 2; ++i) go.put(1);
   EXPECT_EQ(read_answer(one).body, "done");
@@ -256,7 +242,7 @@ TEST(RequestHeadLimit, IsTheSettings) {
   auto config = default_config();
   config.limits.request_head_bytes_max = 1024;
   config.limits.request_fields_max = 10;
-  Behind at(echo_heads, std::move(config));
+  OneRuntime at(echo_heads, std::move(config));
   EXPECT_EQ(at.gateway.get("/x", key_field("c1") + "X-A: " + std::string(600, 'x') + "\r\n").status, 200u);
   auto const large = at.gateway.get("/x", key_field("c1") + "X-A: " + std::string(2000, 'x') + "\r\n");
   EXPECT_EQ(large.status, 431u);

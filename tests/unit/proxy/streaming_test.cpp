@@ -14,20 +14,6 @@
 namespace nestgate::test {
 namespace {
 
-struct Behind {
-  explicit Behind(Server::Handle handle, proxy::Config config = default_config())
-      : nested(std::move(handle)), gateway(std::move(config)) {
-    gateway.start();
-    gateway.add("c1", nested.port());
-  }
-  Server nested;
-  Gateway gateway;
-};
-
-std::string get_request(std::string const& fields = {}, std::string const& version = "1.1") {
-  return "GET /x HTTP/" + version + "\r\nHost: g\r\n" + key_field("c1") + fields + "\r\n";
-}
-
 // One chunk as it is on the wire, size line and all.
 std::string read_chunk(Connection& from) {
   auto const line = from.read_until("\r\n");
@@ -39,7 +25,7 @@ std::string read_chunk(Connection& from) {
 
 TEST(EventStream, PassesEveryChunkAtOnceBehindOneReconnectionTime) {
   Mailbox<int> go;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     read_request(connection);
     connection.send(
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -50,7 +36,7 @@ TEST(EventStream, PassesEveryChunkAtOnceBehindOneReconnectionTime) {
     connection.send("0\r\n\r\n");
   });
   auto client = at.gateway.connect();
-  client.send(get_request("Accept: text/event-stream\r\n"));
+  client.send(get_by_key("Accept: text/event-stream\r\n"));
   client.read_until("\r\n\r\n");
   auto const retry = read_chunk(client);
   ASSERT_TRUE(retry.starts_with("retry: ") && retry.ends_with("\n\n")) << retry;
@@ -66,14 +52,14 @@ TEST(EventStream, PassesEveryChunkAtOnceBehindOneReconnectionTime) {
 
 TEST(EventStream, WithoutFramingPassesAtOnceTooAndEndsWithTheConnection) {
   Mailbox<int> go;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     read_request(connection);
     connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 0\n\n");
     go.take();
     connection.send("data: 1\n\n");
   });
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   client.read_until("\r\n\r\n");
   EXPECT_TRUE(client.read_until("\n\n").starts_with("retry: "));
   EXPECT_EQ(client.read_until("\n\n"), "data: 0\n\n");
@@ -82,22 +68,22 @@ TEST(EventStream, WithoutFramingPassesAtOnceTooAndEndsWithTheConnection) {
 }
 
 TEST(EventStream, ReconnectionTimesDiffer) {
-  Behind at(answer_once("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"));
+  OneRuntime at(answer_once("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"));
   std::vector<std::string> times;
-  for (int i = 0; i < 8; ++i) times.push_back(at.gateway.ask(get_request()).body);
+  for (int i = 0; i < 8; ++i) times.push_back(at.gateway.ask(get_by_key()).body);
   EXPECT_TRUE(std::any_of(times.begin(), times.end(), [&](auto const& time) { return time != times.front(); }));
 }
 
 TEST(EventStream, OfOneWholeAnswerIsLeftAsItIs) {
-  Behind at(answer_once("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: 0\n\n"));
-  EXPECT_EQ(at.gateway.ask(get_request()).body, "data: 0\n\n");
+  OneRuntime at(answer_once("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 9\r\n\r\ndata: 0\n\n"));
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "data: 0\n\n");
 }
 
 TEST(Chunks, PassBothWaysWithTheirTrailers) {
   std::string const up = "5;ext=1\r\nhello\r\n3\r\n+++\r\n0\r\nX-Checksum: 1234\r\n\r\n";
   std::string const down = "4\r\npong\r\n0\r\nX-Sum: 5678\r\n\r\n";
   Mailbox<std::string> received;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     auto head = connection.read_until("\r\n\r\n");
     received.put(head);
     received.put(connection.read_until("1234\r\n\r\n"));
@@ -119,7 +105,7 @@ TEST(Chunks, PassBothWaysWithTheirTrailers) {
 
 TEST(Chunks, ThatGoWrongInAnUploadEndTheRequestEverywhere) {
   Mailbox<std::string> body;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     connection.read_until("\r\n\r\n");
     body.put(connection.read_to_end());
   });
@@ -137,9 +123,10 @@ TEST(Chunks, ThatGoWrongInAnUploadEndTheRequestEverywhere) {
 }
 
 TEST(Http10Client, GetsChunksTakenApartAndAClosedConnection) {
-  Behind at(answer_once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n1\r\no\r\n0\r\nX-T: 1\r\n\r\n"));
+  OneRuntime at(
+      answer_once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhell\r\n1\r\no\r\n0\r\nX-T: 1\r\n\r\n"));
   auto client = at.gateway.connect();
-  client.send(get_request("Connection: keep-alive\r\n", "1.0"));
+  client.send(get_by_key("Connection: keep-alive\r\n", "1.0"));
   auto const head = client.read_until("\r\n\r\n");
   EXPECT_EQ(field_value(head, "transfer-encoding"), "");
   EXPECT_EQ(field_value(head, "connection"), "close");
@@ -148,21 +135,21 @@ TEST(Http10Client, GetsChunksTakenApartAndAClosedConnection) {
 }
 
 TEST(Http10Client, KeepsItsConnectionWhereTheLengthIsKnown) {
-  Behind at(echo_heads);
+  OneRuntime at(echo_heads);
   auto client = at.gateway.connect();
   for (int i = 0; i < 2; ++i) {
-    client.send(get_request("Connection: keep-alive\r\n", "1.0"));
+    client.send(get_by_key("Connection: keep-alive\r\n", "1.0"));
     auto const answer = read_answer(client);
     EXPECT_EQ(answer.value("connection"), "keep-alive");
     EXPECT_TRUE(answer.body.starts_with("GET /x HTTP/1.1\r\n"));
   }
-  client.send(get_request("", "1.0"));
+  client.send(get_by_key("", "1.0"));
   EXPECT_EQ(read_answer(client).value("connection"), "close");
   EXPECT_EQ(client.read_to_end(), "");
 }
 
 TEST(AnswersWithoutABody, LeaveTheConnectionWhereTheNextOneStarts) {
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     for (;;) {
       auto const line = read_request(connection).line();
       if (line.empty()) return;
@@ -190,21 +177,21 @@ TEST(InterimAnswers, PassButFor100) {
   auto const script = answer_once(
       "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
       "2\r\n\r\nok");
-  Behind at(script);
+  OneRuntime at(script);
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   auto const hint = read_answer(client);
   EXPECT_EQ(hint.status, 103u);
   EXPECT_EQ(hint.value("link"), "</a.css>");
   EXPECT_EQ(read_answer(client).body, "ok");
 
   auto old_client = at.gateway.connect();
-  old_client.send(get_request("", "1.0"));
+  old_client.send(get_by_key("", "1.0"));
   EXPECT_EQ(read_answer(old_client).status, 200u);
 }
 
 TEST(ExpectContinue, IsAnsweredByTheGatewayOnceTheCredentialIsGood) {
-  Behind at(echo_as("c1"));
+  OneRuntime at(echo_as("c1"));
   auto const head = [](std::string const& key) {
     return "POST /x HTTP/1.1\r\nHost: g\r\n" + key + "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n";
   };
@@ -231,21 +218,21 @@ TEST(ExpectContinue, IsAnsweredByTheGatewayOnceTheCredentialIsGood) {
 }
 
 TEST(GetWithABody, KeepsIt) {
-  Behind at(echo_as("c1"));
+  OneRuntime at(echo_as("c1"));
   auto const answer = at.gateway.ask("GET /api/bash/bash_events/ HTTP/1.1\r\nHost: g\r\n" + key_field("c1") +
                                      "Content-Length: 11\r\n\r\n{\"limit\":1}");
   EXPECT_TRUE(answer.body.ends_with("\r\n\r\n{\"limit\":1}"));
 }
 
 TEST(UnknownMethods, PassAsTheyAre) {
-  Behind at(echo_as("c1"));
+  OneRuntime at(echo_as("c1"));
   auto const answer =
       at.gateway.ask("PROPFIND /a//b HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Connection: close\r\n\r\n");
   EXPECT_TRUE(answer.body.starts_with("PROPFIND /a//b HTTP/1.1\r\n"));
 }
 
 TEST(EarlyAnswers, ReachAClientThatIsStillUploading) {
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     connection.read_until("\r\n\r\n");
     connection.send("HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\n\r\ntoo large");
     connection.read_to_end();
@@ -260,7 +247,7 @@ TEST(EarlyAnswers, ReachAClientThatIsStillUploading) {
 }
 
 TEST(EarlyAnswers, ReachAClientWhoseServerClosesInMidUpload) {
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     connection.read_until("\r\n\r\n");
     connection.send("HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
   });
@@ -273,13 +260,13 @@ TEST(EarlyAnswers, ReachAClientWhoseServerClosesInMidUpload) {
 
 TEST(HalfClosedClients, StillGetTheirAnswer) {
   Mailbox<int> go;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     read_request(connection);
     go.take();
     connection.send(ok_answer("here"));
   });
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   client.end_sending();
   go.put(1);
   EXPECT_EQ(read_answer(client).body, "here");
@@ -287,7 +274,7 @@ TEST(HalfClosedClients, StillGetTheirAnswer) {
 }
 
 TEST(PipelinedRequests, AreAnsweredInOrder) {
-  Behind at(echo_as("c1"));
+  OneRuntime at(echo_as("c1"));
   auto client = at.gateway.connect();
   std::string all;
   for (int i = 0; i < 50; ++i) {
@@ -370,7 +357,7 @@ std::size_t receive_large_body(Connection& from) {
 }
 
 TEST(LargeBodies, AreDownloadedInConstantMemory) {
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     read_request(connection);
     connection.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(large_body) + "\r\n\r\n");
     send_large_body(connection);
@@ -378,14 +365,14 @@ TEST(LargeBodies, AreDownloadedInConstantMemory) {
   pattern();
   Growth const growth;
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   client.read_until("\r\n\r\n");
   EXPECT_EQ(receive_large_body(client), large_body);
   growth.expect_below_kib(32 * 1024);
 }
 
 TEST(LargeBodies, AreUploadedInConstantMemory) {
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     connection.read_until("\r\n\r\n");
     connection.send(ok_answer(std::to_string(receive_large_body(connection))));
   });
@@ -401,7 +388,7 @@ TEST(LargeBodies, AreUploadedInConstantMemory) {
 
 TEST(LargeBodies, InChunksPassUnchanged) {
   constexpr std::size_t chunks = 64;
-  Behind at([](Connection& connection) {
+  OneRuntime at([](Connection& connection) {
     read_request(connection);
     connection.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
     for (std::size_t i = 0; i < chunks; ++i) {
@@ -409,7 +396,7 @@ TEST(LargeBodies, InChunksPassUnchanged) {
     }
     connection.send("0\r\n\r\n");
   });
-  auto const answer = at.gateway.ask(get_request());
+  auto const answer = at.gateway.ask(get_by_key());
   std::string expected;
   for (std::size_t i = 0; i < chunks; ++i) expected += pattern().substr(i, 0x8000);
   EXPECT_TRUE(answer.body == expected);
@@ -417,7 +404,7 @@ TEST(LargeBodies, InChunksPassUnchanged) {
 
 TEST(AClientThatLeaves, EndsTheDownloadAtItsServer) {
   Mailbox<int> ended;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     read_request(connection);
     connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
     std::string const piece(mebibyte, 'x');
@@ -427,7 +414,7 @@ TEST(AClientThatLeaves, EndsTheDownloadAtItsServer) {
   });
   {
     auto client = at.gateway.connect();
-    client.send(get_request());
+    client.send(get_by_key());
     client.read_until("\r\n\r\n");
     client.read_exactly(mebibyte);
   }
@@ -436,7 +423,7 @@ TEST(AClientThatLeaves, EndsTheDownloadAtItsServer) {
 
 TEST(AClientThatLeaves, EndsItsUploadAtTheServer) {
   Mailbox<std::string> received;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     connection.read_until("\r\n\r\n");
     received.put(connection.read_to_end());
   });
@@ -466,13 +453,13 @@ std::size_t send_until_held_back(Connection& to, std::size_t limit) {
 TEST(Backpressure, AClientThatDoesNotReadHoldsItsServerBack) {
   constexpr std::size_t far_too_much = 256 * mebibyte;
   Mailbox<std::size_t> sent_before;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     read_request(connection);
     connection.send("HTTP/1.1 200 OK\r\n\r\n");
     sent_before.put(send_until_held_back(connection, far_too_much));
   });
   auto client = at.gateway.connect();
-  client.send(get_request());
+  client.send(get_by_key());
   auto const sent = sent_before.take();
   EXPECT_LT(sent, 64 * mebibyte);
   client.read_until("\r\n\r\n");
@@ -483,7 +470,7 @@ TEST(Backpressure, AServerThatDoesNotReadHoldsItsClientBack) {
   constexpr std::size_t far_too_much = 256 * mebibyte;
   Mailbox<int> go;
   Mailbox<std::size_t> received;
-  Behind at([&](Connection& connection) {
+  OneRuntime at([&](Connection& connection) {
     connection.read_until("\r\n\r\n");
     go.take();
     std::size_t got = 0;
