@@ -449,7 +449,7 @@ def tell_automation(gateway, report, receiver):
 def tell_metrics(gateway, report):
     report.section("Metrics (a few of them) and logs")
     text = gateway.admin.call("GET", "/metrics")[1].decode()
-    wanted = ("nestgate_requests_total", "nestgate_tunnels_opened_total", "nestgate_runtimes", "process_resident_memory_bytes")
+    wanted = ("nestgate_requests_total", "nestgate_tunnels_opened_total", "nestgate_runtimes", "nestgate_process_resident_memory_bytes")
     shown = [line for line in text.splitlines() if line.startswith(wanted) and not line.endswith(" 0")]
     for line in shown[:12]:
         print(f"       {line}")

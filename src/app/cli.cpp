@@ -23,6 +23,12 @@ void print_lines(std::ostream& to, std::vector<std::string> const& lines) {
   for (auto const& line : lines) to << line << '\n';
 }
 
+int written(Terminal terminal) {
+  if (terminal.out.flush()) return exit_done;
+  terminal.err << "nestgate: standard output cannot be written to\n";
+  return exit_failed;
+}
+
 std::optional<Settings> load_or_complain(SettingsSource const& source, Terminal terminal) {
   auto loaded = load_settings(source);
   print_lines(terminal.err, loaded.faults);
@@ -58,7 +64,7 @@ int run_key(SettingsSource const& source, std::vector<std::string> const& texts,
   if (!settings) return exit_wrong_usage;
   identity::KeyRing const keys(settings->identity.derivation, std::move(settings->identity.secrets));
   for (auto const& id : ids) terminal.out << id.text() << ' ' << keys.derive(id).reveal() << '\n';
-  return terminal.out.flush() ? exit_done : exit_failed;
+  return written(terminal);
 }
 
 int run_api_key_hash(Terminal terminal) {
@@ -79,12 +85,16 @@ int run_api_key_hash(Terminal terminal) {
     return exit_wrong_usage;
   }
   terminal.out << identity::hash_api_key(text) << '\n';
-  return terminal.out.flush() ? exit_done : exit_failed;
+  return written(terminal);
 }
 
 // One line, whatever the library says.
-int complain_of_usage(CLI::ParseError const& error, Terminal terminal) {
+int complain_of_usage(CLI::App const& app, CLI::ParseError const& error, Terminal terminal) {
   std::string what = error.what();
+  // What is missing is often what was misspelt.
+  auto const unknown = app.remaining(true);
+  if (!unknown.empty() && error.get_exit_code() == static_cast<int>(CLI::ExitCodes::RequiredError))
+    what = "unknown argument " + unknown.front();
   std::replace(what.begin(), what.end(), '\n', ' ');
   terminal.err << "nestgate: " << what << " (see nestgate --help)\n";
   return exit_wrong_usage;
@@ -95,7 +105,6 @@ int complain_of_usage(CLI::ParseError const& error, Terminal terminal) {
 int run_command_line(int argc, char const* const* argv, Environment environment, Terminal terminal,
                      ServeFunction serve_with) {
   CLI::App app("Gateway for conversations with agents: HTTP and WebSocket traffic, conversations, automations.", "nestgate");
-  app.set_version_flag("--version", "nestgate " NESTGATE_VERSION);
   app.set_help_flag("--help", "Print this help and exit");
   app.require_subcommand(1);
 
@@ -119,13 +128,16 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   apikey->require_subcommand(1);
   auto* const hash = apikey->add_subcommand("hash", "Read a key from standard input, print its hash for the settings");
 
+  for (auto* const command : {&app, serve, check, key, apikey, hash})
+    command->set_version_flag("--version", "nestgate " NESTGATE_VERSION);
+
   try {
     app.parse(argc, argv);
   } catch (CLI::Success const& asked) {  // help or version
     app.exit(asked, terminal.out, terminal.err);
-    return exit_done;
+    return written(terminal);
   } catch (CLI::ParseError const& error) {
-    return complain_of_usage(error, terminal);
+    return complain_of_usage(app, error, terminal);
   }
 
   SettingsSource source;

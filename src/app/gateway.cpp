@@ -93,7 +93,7 @@ struct Gateway::Parts {
   bool load_certificates(Settings const& from, std::string& problem);
   Task<bool> make_features(std::string& problem);
   AdminSources admin_sources();
-  Task<> replace_static_runtimes(std::vector<StaticRuntimeSettings> const& next);
+  Task<> replace_static_runtimes(std::vector<StaticRuntimeSettings> next);
 
   Core& control;
   Settings settings;
@@ -160,7 +160,7 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
     auto const level = state == conversation::RuntimeState::error ? LogLevel::warn : LogLevel::info;
     log(level, "conversation", {{"id", id.text()}, {"state", conversation::to_string(state)}, {"reason", reason}});
   });
-  auto& wanted = settings.automation;
+  auto wanted = settings.automation;
   auto store = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =
       std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(store), std::move(wanted));
@@ -185,8 +185,9 @@ AdminSources Gateway::Parts::admin_sources() {
   return sources;
 }
 
-// Only what changed is touched: the others' connections stay.
-Task<> Gateway::Parts::replace_static_runtimes(std::vector<StaticRuntimeSettings> const& next) {
+// Only what changed is touched: the others' connections stay. What failed is not remembered, so that the next reload
+// tries it again.
+Task<> Gateway::Parts::replace_static_runtimes(std::vector<StaticRuntimeSettings> next) {
   auto const in = [](std::vector<StaticRuntimeSettings> const& all, auto matches) {
     return std::any_of(all.begin(), all.end(), matches);
   };
@@ -194,11 +195,18 @@ Task<> Gateway::Parts::replace_static_runtimes(std::vector<StaticRuntimeSettings
     bool const stays = in(next, [&](auto const& fixed) { return fixed.id == old.id; });
     if (!stays) co_await manager->remove_static(ConversationId::parse(old.id).value());
   }
-  for (auto const& fixed : next) {
-    if (in(settings.static_runtimes, [&](auto const& old) { return same(old, fixed); })) continue;
-    auto const put = co_await manager->put_static(static_runtime(fixed));
-    if (!put) log(LogLevel::error, "static runtime not changed", {{"id", fixed.id}, {"problem", put.error().reason}});
+  std::vector<StaticRuntimeSettings> now;
+  for (auto& fixed : next) {
+    if (!in(settings.static_runtimes, [&](auto const& old) { return same(old, fixed); })) {
+      auto const put = co_await manager->put_static(static_runtime(fixed));
+      if (!put) {
+        log(LogLevel::error, "static runtime not changed", {{"id", fixed.id}, {"problem", put.error().reason}});
+        continue;
+      }
+    }
+    now.push_back(std::move(fixed));
   }
+  settings.static_runtimes = std::move(now);
 }
 
 Task<bool> Gateway::start(std::string& problem) {
@@ -229,15 +237,16 @@ Task<bool> Gateway::start(std::string& problem) {
 
 Task<bool> Gateway::reload(Settings next, std::string& problem) {
   auto& p = *parts_;
-  auto const difference = compare_for_reload(p.settings, next);
-  if (!p.load_certificates(next, problem)) co_return false;
-  for (auto const& key : difference.applied) log(LogLevel::info, "setting changed", {{"key", key}});
-  for (auto const& key : difference.needs_restart) log(LogLevel::warn, "setting changed, needs a restart", {{"key", key}});
-  set_log_level(next.log.level);
-  p.cores.replace_config(make_proxy_config(next));
-  co_await p.manager->replace_keys(make_key_ring(next.identity));
-  co_await p.replace_static_runtimes(next.static_runtimes);
-  p.settings = std::move(next);
+  auto plan = plan_reload(p.settings, std::move(next));
+  if (!p.load_certificates(plan.settings, problem)) co_return false;
+  for (auto const& key : plan.applied) log(LogLevel::info, "setting changed", {{"key", key}});
+  for (auto const& key : plan.needs_restart) log(LogLevel::warn, "setting changed, needs a restart", {{"key", key}});
+  auto wanted = std::exchange(plan.settings.static_runtimes, std::move(p.settings.static_runtimes));
+  p.settings = std::move(plan.settings);
+  set_log_level(p.settings.log.level);
+  p.cores.replace_config(make_proxy_config(p.settings));
+  co_await p.manager->replace_keys(make_key_ring(p.settings.identity));
+  co_await p.replace_static_runtimes(std::move(wanted));
   co_return true;
 }
 

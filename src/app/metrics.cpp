@@ -103,12 +103,6 @@ MetricFamily by_reason(Sum const& sum, std::string_view name, std::string_view h
   return family;
 }
 
-MetricFamily process_family(std::string name, std::string help, MetricType type, double value) {
-  MetricFamily family{std::move(name), std::move(help), type, {}};
-  add_value(family, value);
-  return family;
-}
-
 // Field `index` of /proc/self/stat, counted from 1 as in proc(5), or 0.
 double stat_field(std::size_t index) {
   std::ifstream in("/proc/self/stat");
@@ -225,16 +219,16 @@ std::vector<MetricFamily> ProcessCollector::Collect() const {
 
   auto build = make_family("build_info", "The version that runs; always 1.", MetricType::Gauge);
   add_value(build, 1, {{"version", NESTGATE_VERSION}});
-  return {std::move(build),
-          process_family("process_cpu_seconds_total", "CPU time of user and system.", MetricType::Counter,
-                         seconds(usage.ru_utime) + seconds(usage.ru_stime)),
-          process_family("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
-                         stat_field(resident_pages_field) * page),
-          process_family("process_open_fds", "Open file descriptors.", MetricType::Gauge, open_descriptors()),
-          process_family("process_max_fds", "Open file descriptors allowed.", MetricType::Gauge,
-                         static_cast<double>(files.rlim_cur)),
-          process_family("process_start_time_seconds", "Start of the process since the Unix epoch.", MetricType::Gauge,
-                         boot_time() + stat_field(start_time_field) / ticks)};
+  return {
+      std::move(build),
+      single("process_cpu_seconds_total", "CPU time of user and system.", MetricType::Counter,
+             seconds(usage.ru_utime) + seconds(usage.ru_stime)),
+      single("process_resident_memory_bytes", "Resident memory.", MetricType::Gauge,
+             stat_field(resident_pages_field) * page),
+      single("process_open_fds", "Open file descriptors.", MetricType::Gauge, open_descriptors()),
+      single("process_max_fds", "Open file descriptors allowed.", MetricType::Gauge, static_cast<double>(files.rlim_cur)),
+      single("process_start_time_seconds", "Start of the process since the Unix epoch.", MetricType::Gauge,
+             boot_time() + stat_field(start_time_field) / ticks)};
 }
 
 }  // namespace nestgate::app

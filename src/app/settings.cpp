@@ -66,9 +66,11 @@ class Loader {
       read_tables<ApiKeyTable>(root);
       read_tables<CertificateTable>(root);
       read_tables<StaticRuntimeTable>(root);
-      warn_of_unknown_environment();
+      find_unknown_environment();
       resolve_paths();
       check_listeners();
+      check_certificates();
+      check_access_log();
       read_secrets();
       read_signing_keys();
       check_api_keys();
@@ -222,13 +224,24 @@ class Loader {
     return std::string(table) + "[" + std::to_string(index) + "]";
   }
 
-  void warn_of_unknown_environment() {
+  // A name that begins like a section's is a key that is misspelt; any other is somebody else's.
+  void find_unknown_environment() {
     std::set<std::string, std::less<>> known;
-    for (auto const& key : settings_keys()) known.insert(environment_name(key.name));
+    std::set<std::string, std::less<>> sections;
+    auto const note = [&sections](std::string_view key) {
+      sections.insert(environment_name(key.substr(0, key.find('.'))) + "_");
+    };
+    for (auto const& key : settings_keys()) {
+      known.insert(environment_name(key.name));
+      note(key.name);
+    }
+    for (auto const table : {ApiKeyTable::name, CertificateTable::name, StaticRuntimeTable::name}) note(table);
     for (auto const& [name, value] : source_.environment.variables) {
-      if (!known.contains(name)) {
-        out_.warnings.push_back(name + ": no setting has this name; allowed: NESTGATE_SECTION_KEY of a known key");
-      }
+      if (known.contains(name)) continue;
+      auto const begins_name = [&name](std::string const& section) { return name.starts_with(section); };
+      auto& list = std::any_of(sections.begin(), sections.end(), begins_name) ? out_.faults : out_.warnings;
+      list.push_back(name +
+                     ": no setting has this name; allowed: NESTGATE_SECTION_KEY of a key that is not in an array of tables");
     }
   }
 
@@ -271,6 +284,22 @@ class Loader {
                 path->string() + " is too long for a socket; allowed: " + std::to_string(path_length_max) + " bytes");
         }
       }
+    }
+  }
+
+  void check_certificates() {
+    if (settings_.listen.client_tls.empty() || !out_.faults.empty()) return;
+    std::string problem;
+    if (!TlsServer::load(settings_.tls.certificates, settings_.tls.min_version, problem))
+      fault(CertificateTable::name, problem);
+  }
+
+  void check_access_log() {
+    auto const* path = std::get_if<std::filesystem::path>(&settings_.log.access);
+    if (path == nullptr) return;
+    auto const& written = std::filesystem::exists(*path) ? *path : path->parent_path();
+    if (::access(written.c_str(), W_OK) != 0) {
+      fault("log.access", written.string() + " cannot be written to: " + std::strerror(errno));
     }
   }
 
@@ -317,7 +346,7 @@ class Loader {
     if (auto const& secret = source_.environment.secret) {
       where_.insert_or_assign(std::string("identity.secret"), std::string(secret_variable));
       if (secret->empty()) return fault("identity.secret", "is empty; allowed: 32 bytes and more");
-      return add_secret(secret->clone(), "identity.secret");
+      return add_secret(secret->clone(), "identity.secret", "the secret");
     }
     if (faulty_.contains("identity.secret_file") || faulty_.contains("identity.secret_files")) return;
     if (!identity.secret_file.empty() && !identity.secret_files.empty()) {
@@ -325,21 +354,21 @@ class Loader {
     }
     if (!identity.secret_file.empty()) {
       auto secret = read_secret_file(identity.secret_file, "identity.secret_file");
-      if (secret) add_secret(std::move(*secret), "identity.secret_file");
+      if (secret) add_secret(std::move(*secret), "identity.secret_file", "the secret in " + identity.secret_file);
       return;
     }
     for (auto const& file : identity.secret_files) {
       auto secret = read_secret_file(file, "identity.secret_files");
-      if (secret) add_secret(std::move(*secret), "identity.secret_files");
+      if (secret) add_secret(std::move(*secret), "identity.secret_files", "the secret in " + file);
     }
     if (identity.secret_files.empty()) {
       fault("identity.secret_file", "there is no secret; secret_file, secret_files or NESTGATE_SECRET is needed");
     }
   }
 
-  void add_secret(Secret secret, std::string_view key) {
+  void add_secret(Secret secret, std::string_view key, std::string const& which) {
     bool const is_short = secret.size() < identity::secret_bytes_min;
-    auto const said = "the secret has " + std::to_string(secret.size()) + " bytes";
+    auto const said = which + " has " + std::to_string(secret.size()) + " bytes";
     if (is_short && source_.secret_rule == SecretRule::long_enough) {
       if (settings_.identity.allow_short_secret) {
         warn(key, said + "; 32 and more are safe");
@@ -352,15 +381,19 @@ class Loader {
 
   void read_signing_keys() {
     constexpr std::string_view key = "automation.completion_signing_key_files";
+    std::vector<Secret> keys;
     for (auto const& file : settings_.completion_signing_key_files) {
       auto const secret = read_secret_file(file, std::string(key));
       if (!secret) continue;
       if (auto bytes = identity::parse_webhook_secret(secret->reveal())) {
-        settings_.automation.webhook_signing_keys.push_back(std::move(*bytes));
+        keys.push_back(std::move(*bytes));
       } else {
         fault(key, absolute(file).string() +
                        " holds no key; allowed: base64 of 24 to 64 bytes, with or without \"whsec_\" before it");
       }
+    }
+    if (!keys.empty()) {
+      settings_.automation.webhook_signing_keys = std::make_shared<std::vector<Secret> const>(std::move(keys));
     }
   }
 
@@ -456,31 +489,31 @@ Environment take_environment() {
   return taken;
 }
 
-ReloadDifference compare_for_reload(Settings const& running, Settings const& next) {
-  ReloadDifference difference;
-  auto const note = [&difference](std::string_view key, Reload reload) {
-    auto& list = reload == Reload::yes ? difference.applied : difference.needs_restart;
-    list.emplace_back(key);
-  };
+ReloadPlan plan_reload(Settings const& running, Settings next) {
+  ReloadPlan plan;
   for (auto const& key : settings_keys()) {
-    if (key.print(running) != key.print(next)) note(key.name, key.reload);
+    if (key.print(running) == key.print(next)) continue;
+    auto& list = key.reload == Reload::yes ? plan.applied : plan.needs_restart;
+    list.emplace_back(key.name);
+    if (key.reload == Reload::restart) key.copy(next, running);
   }
   auto const tables = [&]<class Table>(Table) {
-    if (print_elements<Table>(running) != print_elements<Table>(next)) note(Table::name, Reload::yes);
+    if (print_elements<Table>(running) != print_elements<Table>(next)) plan.applied.emplace_back(Table::name);
   };
   tables(ApiKeyTable{});
   tables(CertificateTable{});
   tables(StaticRuntimeTable{});
-  if (running.identity.secrets != next.identity.secrets) note("identity.secret", Reload::yes);
+  if (running.identity.secrets != next.identity.secrets) plan.applied.emplace_back("identity.secret");
   auto const same_key = [](StaticRuntimeSettings const& a, StaticRuntimeSettings const& b) {
     return a.session_api_key == b.session_api_key;
   };
   if (!std::equal(running.static_runtimes.begin(), running.static_runtimes.end(), next.static_runtimes.begin(),
                   next.static_runtimes.end(), same_key) &&
       running.static_runtimes.size() == next.static_runtimes.size()) {
-    note("runtime.static.session_api_key_file", Reload::yes);
+    plan.applied.emplace_back("runtime.static.session_api_key_file");
   }
-  return difference;
+  plan.settings = std::move(next);
+  return plan;
 }
 
 }  // namespace nestgate::app

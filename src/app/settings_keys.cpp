@@ -1,6 +1,7 @@
 #include "app/settings_keys.hpp"
 
 #include "app/settings_specs.hpp"
+#include "nestgate/http/head.hpp"
 
 namespace nestgate::app {
 namespace {
@@ -22,6 +23,7 @@ void add(std::vector<Key<Owner>>& keys, std::string_view name, Spec spec, Reload
   key.doc = doc;
   key.read = [spec](Owner& owner, RawValue const& value) { return spec.read((owner.*....*Members), value); };
   key.print = [spec](Owner const& owner) { return spec.print((owner.*....*Members)); };
+  key.copy = [](Owner& to, Owner const& from) { (to.*....*Members) = (from.*....*Members); };
   keys.push_back(std::move(key));
 }
 
@@ -215,7 +217,7 @@ void add_routing(std::vector<Key<Settings>>& keys) {
                                      "The conversation that takes what no rule matches: one gateway before one server.");
   add<r, &RoutingSettings::public_url>(keys, "routing.public_url",
                                        Text{0, 255, "http://HOST[:PORT] or https://HOST[:PORT], or empty", is_public_url},
-                                       Reload::restart, "Origin of the URLs in answers; empty: as the client wrote it.");
+                                       Reload::yes, "Origin of the URLs in answers; empty: as the client wrote it.");
   add<r, &RoutingSettings::trusted_proxies>(
       keys, "routing.trusted_proxies", Networks{}, Reload::yes,
       "Peers whose X-Forwarded-* are believed and appended to; anybody else's are replaced.");
@@ -329,11 +331,11 @@ void add_limits(std::vector<Key<Settings>>& keys) {
       "Client connections of one proxy thread, tunnels included; beyond it 503.");
   limit.operator()<&Limits::request_head_bytes_max>("limits.request_head_bytes_max", Bytes{1_KiB, 1_MiB},
                                                     "A request's line and fields; beyond it 431.");
-  limit.operator()<&Limits::request_fields_max>("limits.request_fields_max", Count{8, 1'024},
+  limit.operator()<&Limits::request_fields_max>("limits.request_fields_max", Count{8, http::fields_capacity},
                                                 "Fields of a request; beyond it 431.");
   limit.operator()<&Limits::response_head_bytes_max>("limits.response_head_bytes_max", Bytes{1_KiB, 1_MiB},
                                                      "A nested server's status line and fields; beyond it 502.");
-  limit.operator()<&Limits::response_fields_max>("limits.response_fields_max", Count{8, 1'024},
+  limit.operator()<&Limits::response_fields_max>("limits.response_fields_max", Count{8, http::fields_capacity},
                                                  "Fields of a nested server's answer; beyond it 502.");
   limit.operator()<&Limits::chunk_extension_bytes_max>("limits.chunk_extension_bytes_max", Bytes{0, 64_KiB},
                                                        "Chunk extensions of one message, together.");
@@ -341,7 +343,7 @@ void add_limits(std::vector<Key<Settings>>& keys) {
                                                "Trailer fields of one message.");
   limit.operator()<&Limits::relay_buffer_bytes>(
       "limits.relay_buffer_bytes", Bytes{4_KiB, 1_MiB},
-      "What is read at once, each way; a connection holds it only while bytes move.");
+      "What is read at once, each way; a connection holds it only while bytes move.", Reload::restart);
   limit.operator()<&Limits::api_body_bytes_max>(
       "limits.api_body_bytes_max", Bytes{64_KiB, 1_GiB},
       "Body of a request to the gateway's own routes (tarballs are the largest); beyond it 413.");

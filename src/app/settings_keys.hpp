@@ -39,6 +39,7 @@ struct Key {
   Presence presence = Presence::optional;
   std::function<Problem(Owner&, RawValue const&)> read;
   std::function<std::string(Owner const&)> print;  // as TOML
+  std::function<void(Owner&, Owner const&)> copy;  // this key's value, into the first
 };
 
 std::vector<Key<Settings>> const& settings_keys();

@@ -351,8 +351,8 @@ Task<Outcome<>> Service::post_completion(Run const& run) {
   std::string const message_id = completion_message_id(run);
   call.headers.emplace_back("webhook-id", message_id);
   call.headers.emplace_back("webhook-timestamp", std::to_string(now));
-  if (!settings_.webhook_signing_keys.empty()) {
-    std::string signature = identity::webhook_signature(settings_.webhook_signing_keys, message_id, now, call.body);
+  if (settings_.webhook_signing_keys) {
+    std::string signature = identity::webhook_signature(*settings_.webhook_signing_keys, message_id, now, call.body);
     call.headers.emplace_back("webhook-signature", std::move(signature));
   }
   auto answer = co_await upstream::call(std::move(call), Deadline::in(settings_.delivery_time_max));

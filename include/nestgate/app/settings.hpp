@@ -132,10 +132,11 @@ LoadedSettings load_settings(SettingsSource const& source);
 // child inherits it and /proc does not show it. Call before any thread starts, once.
 Environment take_environment();
 
-struct ReloadDifference {
+struct ReloadPlan {
+  Settings settings;                       // what is to run: the next settings, but for the keys that need a restart
   std::vector<std::string> applied;        // changed keys that take effect on reload
   std::vector<std::string> needs_restart;  // changed keys that do not
 };
-ReloadDifference compare_for_reload(Settings const& running, Settings const& next);
+ReloadPlan plan_reload(Settings const& running, Settings next);
 
 }  // namespace nestgate::app

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,7 @@ struct Settings {
   // What scripts are told to call back, ".../api/automation". Empty: as the client that asked for the run wrote it.
   std::string base_url;
   PrivateCallbacks private_callbacks = PrivateCallbacks::refuse;
-  std::vector<Secret> webhook_signing_keys;  // newest first; empty: completions are not signed
+  std::shared_ptr<std::vector<Secret> const> webhook_signing_keys;  // newest first; none: completions are not signed
   std::chrono::seconds run_time_default{600};
   std::chrono::seconds run_time_max{1'800};
   std::chrono::seconds report_margin{120};  // beyond a run's time, before it is given up

@@ -134,7 +134,7 @@ TEST_F(Admin, ShowsMetricsAsPrometheusText) {
   start();
   auto const answer = get("/metrics");
   EXPECT_THAT(answer, HasSubstr("Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
-  EXPECT_THAT(body_of(answer), HasSubstr("# TYPE process_open_fds gauge\n"));
+  EXPECT_THAT(body_of(answer), HasSubstr("# TYPE nestgate_process_open_fds gauge\n"));
 }
 
 TEST_F(Admin, ShowsTheRoutes) {

@@ -173,6 +173,14 @@ TEST_F(CommandLine, SaysWhatIsWrongWithItsUsageInOneLine) {
   }
 }
 
+TEST_F(CommandLine, NamesTheArgumentThatItDoesNotKnow) {
+  for (auto const& words : std::vector<std::vector<std::string>>{
+           {"nonsense"}, {"--nonsense"}, {"key", "--nonsense"}, {"apikey", "nonsense"}, {"check", "nonsense"}}) {
+    EXPECT_EQ(run(words), 2);
+    EXPECT_THAT(err_, HasSubstr("nonsense")) << testing::PrintToString(words);
+  }
+}
+
 TEST_F(CommandLine, SaysItsVersionAndHelp) {
   EXPECT_EQ(run({"--version"}), 0);
   EXPECT_EQ(out_, "nestgate " NESTGATE_VERSION "\n");
@@ -181,6 +189,8 @@ TEST_F(CommandLine, SaysItsVersionAndHelp) {
   for (auto const command : {"serve", "check", "key", "apikey"}) {
     EXPECT_EQ(run({command, "--help"}), 0) << command;
     EXPECT_THAT(out_, HasSubstr(command));
+    EXPECT_EQ(run({command, "--version"}), 0) << command;
+    EXPECT_EQ(out_, "nestgate " NESTGATE_VERSION "\n");
   }
 }
 

@@ -79,13 +79,13 @@ TEST(ExampleSettings, IsTheDefaultsAndASecretFile) {
   folder.write("secret", std::string(32, 's'));
   SettingsSource source;
   source.file = folder.write("example.toml", example());
-  auto const loaded = load_settings(source);
+  auto loaded = load_settings(source);
   ASSERT_TRUE(loaded.settings) << testing::PrintToString(loaded.faults);
   SettingsSource bare;
   bare.file = folder.write("bare.toml", "[identity]\nsecret_file = \"secret\"\n");
-  auto const difference = compare_for_reload(*load_settings(bare).settings, *loaded.settings);
-  EXPECT_EQ(difference.applied, std::vector<std::string>{});
-  EXPECT_EQ(difference.needs_restart, std::vector<std::string>{});
+  auto const plan = plan_reload(*load_settings(bare).settings, std::move(*loaded.settings));
+  EXPECT_EQ(plan.applied, std::vector<std::string>{});
+  EXPECT_EQ(plan.needs_restart, std::vector<std::string>{});
 }
 
 TEST(ExampleSettings, IsAlsoValidWithItsCommentedTables) {

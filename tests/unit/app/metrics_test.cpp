@@ -75,11 +75,11 @@ TEST(ProcessMetrics, AreThoseOfThisProcess) {
     }
     return -1.0;
   };
-  EXPECT_GT(value("process_resident_memory_bytes"), 1 << 20);
-  EXPECT_GE(value("process_open_fds"), 3);
-  EXPECT_GE(value("process_max_fds"), value("process_open_fds"));
+  EXPECT_GT(value("nestgate_process_resident_memory_bytes"), 1 << 20);
+  EXPECT_GE(value("nestgate_process_open_fds"), 3);
+  EXPECT_GE(value("nestgate_process_max_fds"), value("nestgate_process_open_fds"));
   auto const now = static_cast<double>(std::time(nullptr));
-  EXPECT_NEAR(value("process_start_time_seconds"), now, 3600);
+  EXPECT_NEAR(value("nestgate_process_start_time_seconds"), now, 3600);
   EXPECT_EQ(value("nestgate_build_info"), 1);
 }
 

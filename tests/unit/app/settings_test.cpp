@@ -142,7 +142,7 @@ access = "access.log"
 
 TEST_F(SettingsFile, SaysWhereAndWhatIsWrongAndWhatIsAllowed) {
   EXPECT_EQ(fault_of("[limits]\nrequest_fields_max = 4\n[identity]\nsecret_file = \"secret\"\n"),
-            "nestgate.toml:2: limits.request_fields_max: 4 is not allowed; allowed: an integer, 8 to 1024");
+            "nestgate.toml:2: limits.request_fields_max: 4 is not allowed; allowed: an integer, 8 to 256");
   EXPECT_EQ(fault_of("[identity]\nsecret_file = \"secret\"\n[timeouts]\nhead = \"10\"\n"),
             "nestgate.toml:4: timeouts.head: \"10\" is not allowed; allowed: time, 10ms to 10m (as \"250ms\", \"10s\", "
             "\"15m\", \"1h\")");
@@ -232,20 +232,41 @@ TEST_F(SettingsFile, NamesTheVariableThatIsWrong) {
             "NESTGATE_LISTEN_THREADS: listen.threads: \"257\" is not allowed; allowed: an integer, 0 to 256");
 }
 
-TEST_F(SettingsFile, WarnsOfAVariableThatNoSettingHas) {
-  variables_ = {{"NESTGATE_LISTEN_THREAD", "2"}};
+TEST_F(SettingsFile, RefusesAVariableThatNamesASectionButNoKeyOfIt) {
+  for (auto const name : {"NESTGATE_LISTEN_THREAD", "NESTGATE_IDENTITY_API_KEY", "NESTGATE_RUNTIME_STATIC"}) {
+    variables_ = {{name, "2"}};
+    EXPECT_THAT(fault_of(with_secret), HasSubstr(std::string(name) + ": no setting has this name"));
+  }
+}
+
+TEST_F(SettingsFile, WarnsOfAVariableThatIsNoSetting) {
+  variables_ = {{"NESTGATE_FOO", "2"}};
   auto const loaded = load(with_secret);
   EXPECT_TRUE(loaded.settings);
-  EXPECT_THAT(loaded.warnings, ElementsAre(HasSubstr("NESTGATE_LISTEN_THREAD: no setting has this name")));
+  EXPECT_THAT(loaded.warnings, ElementsAre(HasSubstr("NESTGATE_FOO: no setting has this name")));
+}
+
+TEST_F(SettingsFile, RefusesCertificatesThatAreNone) {
+  folder_.write("cert.pem", "nonsense");
+  folder_.write("key.pem", "nonsense");
+  EXPECT_THAT(fault_of("[listen]\nclient_tls = [\"127.0.0.1:0\"]\n[[tls.certificate]]\ncert_file = \"cert.pem\"\n"
+                       "key_file = \"key.pem\"\n" +
+                       std::string(with_secret)),
+              HasSubstr("nestgate.toml:3: tls.certificate: "));
+}
+
+TEST_F(SettingsFile, RefusesAnAccessLogInAFolderThatIsNotThere) {
+  EXPECT_THAT(fault_of("[log]\naccess = \"nowhere/access.log\"\n" + std::string(with_secret)),
+              HasSubstr("nestgate.toml:2: log.access: nowhere cannot be written to"));
 }
 
 TEST_F(SettingsFile, RefusesAShortSecretUnlessToldThatItIsAnOldInstallation) {
   folder_.write("secret", std::string(31, 's'));
   EXPECT_THAT(fault_of(with_secret),
-              HasSubstr("nestgate.toml:2: identity.secret_file: the secret has 31 bytes; allowed: 32 and more"));
+              HasSubstr("nestgate.toml:2: identity.secret_file: the secret in secret has 31 bytes; allowed: 32 and more"));
   auto const loaded = load(std::string(with_secret) + "allow_short_secret = true\n");
   EXPECT_TRUE(loaded.settings);
-  EXPECT_THAT(loaded.warnings, ElementsAre(HasSubstr("identity.secret_file: the secret has 31 bytes")));
+  EXPECT_THAT(loaded.warnings, ElementsAre(HasSubstr("identity.secret_file: the secret in secret has 31 bytes")));
 }
 
 TEST_F(SettingsFile, CountsNoLineEndsOfASecretFileButEveryOtherByte) {
@@ -363,7 +384,7 @@ TEST_F(SettingsFile, ReadsSigningKeysOfCompletions) {
   folder_.write("signing", "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n");
   auto const loaded = load(text);
   ASSERT_TRUE(loaded.settings) << testing::PrintToString(loaded.faults);
-  EXPECT_TRUE(loaded.settings->automation.webhook_signing_keys.at(0).equals(secret_text));
+  EXPECT_TRUE(loaded.settings->automation.webhook_signing_keys->at(0).equals(secret_text));
   folder_.write("signing", "not a key");
   EXPECT_THAT(fault_of(text), HasSubstr("holds no key; allowed: base64 of 24 to 64 bytes"));
 }
@@ -371,20 +392,37 @@ TEST_F(SettingsFile, ReadsSigningKeysOfCompletions) {
 TEST_F(SettingsFile, SaysWhatAReloadAppliesAndWhatNeedsARestart) {
   auto const before = load(with_secret);
   folder_.write("secret", std::string(32, 'x'));
-  auto const after =
+  auto after =
       load("[listen]\nthreads = 2\n[timeouts]\nhead = \"5s\"\n[[runtime.static]]\nid = \"c1\"\nurl = \"http://a\"\n" +
            std::string(with_secret));
-  auto const difference = compare_for_reload(*before.settings, *after.settings);
-  EXPECT_THAT(difference.applied, testing::UnorderedElementsAre("timeouts.head", "runtime.static", "identity.secret"));
-  EXPECT_THAT(difference.needs_restart, ElementsAre("listen.threads"));
+  auto const plan = plan_reload(*before.settings, std::move(*after.settings));
+  EXPECT_THAT(plan.applied, testing::UnorderedElementsAre("timeouts.head", "runtime.static", "identity.secret"));
+  EXPECT_THAT(plan.needs_restart, ElementsAre("listen.threads"));
+}
+
+TEST_F(SettingsFile, LeavesWhatNeedsARestartAsItRuns) {
+  auto running = load(with_secret);
+  auto const changed = "[listen]\nthreads = 2\n[log]\naccess = \"off\"\n[routing]\npublic_url = \"https://gw.test\"\n" +
+                       std::string(with_secret) + "derivation = \"hmac-sha256\"\n";
+  auto const first = plan_reload(*running.settings, std::move(*load(changed).settings));
+  EXPECT_EQ(first.settings.listen.threads, running.settings->listen.threads);
+  EXPECT_EQ(first.settings.identity.derivation, identity::Derivation::sha256);
+  EXPECT_TRUE(std::holds_alternative<AccessLogStderr>(first.settings.log.access));
+  EXPECT_EQ(first.settings.routing.public_url, "https://gw.test");
+  auto const second = plan_reload(first.settings, std::move(*load(changed).settings));
+  EXPECT_THAT(second.applied, IsEmpty());
+  EXPECT_THAT(second.needs_restart, testing::UnorderedElementsAre("listen.threads", "log.access", "identity.derivation"))
+      << "still due";
+  EXPECT_THAT(plan_reload(first.settings, std::move(*load(with_secret).settings)).needs_restart, IsEmpty())
+      << "put back as it runs";
 }
 
 TEST_F(SettingsFile, DiffersInNothingFromItself) {
   auto const first = load(with_secret);
-  auto const second = load(with_secret);
-  auto const difference = compare_for_reload(*first.settings, *second.settings);
-  EXPECT_THAT(difference.applied, IsEmpty());
-  EXPECT_THAT(difference.needs_restart, IsEmpty());
+  auto second = load(with_secret);
+  auto const plan = plan_reload(*first.settings, std::move(*second.settings));
+  EXPECT_THAT(plan.applied, IsEmpty());
+  EXPECT_THAT(plan.needs_restart, IsEmpty());
 }
 
 TEST(ProcessEnvironment, IsTakenWithoutLeavingTheSecretToChildren) {

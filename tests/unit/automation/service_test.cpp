@@ -169,8 +169,10 @@ TEST_F(Runs, AreDispatchedInOrderWithTheirEnvironmentInAPrivateFileOnly) {
 }
 
 TEST_F(Runs, CompleteByTheScriptsReportAndTellItOnceWithASignature) {
-  std::string const signing_key(32, 'k');
-  settings.webhook_signing_keys.emplace_back(std::string(signing_key));
+  std::vector<Secret> keys;
+  keys.emplace_back(std::string(32, 'k'));
+  auto const signing_keys = std::make_shared<std::vector<Secret> const>(std::move(keys));
+  settings.webhook_signing_keys = signing_keys;
   auto const run = submit();
   until_dispatched(run.id);
   auto const token = environment().at("AUTOMATION_CALLBACK_API_KEY");
@@ -197,11 +199,9 @@ TEST_F(Runs, CompleteByTheScriptsReportAndTellItOnceWithASignature) {
   EXPECT_EQ(told[0].line(), "POST /done");
   EXPECT_EQ(told[0].body, R"({"status":"COMPLETED","run_id":")" + run.id +
                               R"(","conversation_id":"9eba03e6-8cc2-4c3d-aa8a-225f0e79e062","cost":0.25})");
-  std::vector<Secret> keys;
-  keys.emplace_back(std::string(signing_key));
   EXPECT_EQ(told[0].value("webhook-signature"),
-            identity::webhook_signature(keys, told[0].value("webhook-id"), std::stoll(told[0].value("webhook-timestamp")),
-                                        told[0].body));
+            identity::webhook_signature(*signing_keys, told[0].value("webhook-id"),
+                                        std::stoll(told[0].value("webhook-timestamp")), told[0].body));
 }
 
 TEST_F(Runs, TakeReportsOnlyWithTheirOwnTokenOrTheirOwnersKey) {
