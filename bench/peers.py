@@ -1,6 +1,6 @@
 """The proxies under comparison, each set up for the same job: the conversation is taken from the path, the session key is
-set, the forwarded fields are written, connections to the nested server are kept, nothing is logged per request, one
-thread."""
+set, the forwarded fields are written, connections to the nested server are kept, each request is logged
+to a file, one thread."""
 
 import base64
 import hashlib
@@ -54,9 +54,9 @@ class Program:
 
     running = []
 
-    def __init__(self, command, cores, log):
+    def __init__(self, command, cores, log, output=subprocess.PIPE):
         self.log = open(log, "w+b")
-        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=output,
                                         stderr=self.log, preexec_fn=lambda: os.sched_setaffinity(0, cores))
         Program.running.append(self)
 
@@ -131,7 +131,7 @@ admin = "127.0.0.1:0"
 [identity]
 secret_file = "secret"
 [log]
-access = "off"
+access = "nestgate-access.log"
 [limits]
 upstream_connections_per_runtime_max = 16384
 upstream_idle_connections_per_runtime_max = 1024
@@ -177,7 +177,7 @@ error_log {work}/nginx-error.log warn;
 events {{ worker_connections 16384; }}
 http {{
 {temporary}
-  access_log off;
+  access_log {work}/nginx-access.log combined buffer=64k flush=1s;
   server_tokens off;
   keepalive_requests 1000000000;
   map_hash_bucket_size 128;
@@ -223,8 +223,11 @@ def start_haproxy(bins, work, origin_port, cores):
 global
   nbthread 1
   maxconn 8192
+  log stdout format raw local0
 defaults
   mode http
+  log global
+  option httplog
   option http-keep-alive
   http-reuse always
   timeout client 75s
@@ -244,7 +247,8 @@ backend nested
 backend none
   http-request return status 404
 """)
-    program = Program([binary, "-db", "-f", work / "haproxy.cfg"], cores, work / "haproxy.log")
+    with open(work / "haproxy-access.log", "wb") as access_log:
+        program = Program([binary, "-db", "-f", work / "haproxy.cfg"], cores, work / "haproxy.log", access_log)
     return Peer("haproxy", first_line([binary, "-v"], r"version ([\d.]+)"), program, port)
 
 

@@ -170,7 +170,7 @@ def report(raw):
     others = [name for name in names if name != "nestgate"]
     text = [f"Measured {raw['date']} on {raw['machine']} by `make bench`: {', '.join(peer['name'] + ' ' + peer['version'] for peer in raw['peers'])}.",
             "One proxy thread each on a core of its own; load generator and origin share the other. Small JSON GET, conversation in "
-            "the path, session key and forwarded fields set by the proxy, kept-alive on both sides, no access log. The clients "
+            "the path, session key and forwarded fields set by the proxy, kept-alive on both sides, each request logged to a file. The clients "
             "of nestgate are authenticated by it, the others let everybody pass.",
             f"Medians of {raw['rounds']} interleaved rounds of {raw['seconds']} s; in brackets the lowest and highest round.", ""]
     if raw["noise"]:

@@ -9,6 +9,7 @@ addresses, keys and example calls are printed instead. --small moves 64 MiB inst
 
 import argparse
 import base64
+import ctypes
 import hashlib
 import http.client
 import http.server
@@ -192,6 +193,12 @@ class Receiver:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
+def end_with_parent():
+    """Also where this script is killed, its gateway (and so every runtime) ends."""
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+
+
 class Gateway:
     """nestgate in a folder of its own."""
 
@@ -226,7 +233,8 @@ access = "access.log"
         self.config = folder / "nestgate.toml"
         ready = folder / "ready.json"
         self.process = subprocess.Popen([program, "serve", "--config", self.config, "--ready-file", ready],
-                                        stdin=subprocess.DEVNULL, stderr=open(folder / "nestgate.log", "w"))
+                                        stdin=subprocess.DEVNULL, stderr=open(folder / "nestgate.log", "w"),
+                                        preexec_fn=end_with_parent)
         deadline = time.monotonic() + PATIENCE_S
         while not ready.exists():
             if self.process.poll() is not None or time.monotonic() > deadline:
