@@ -76,8 +76,7 @@ std::optional<std::size_t> number_in(std::string_view query, std::string_view na
 
 class ControlApi final : public proxy::OwnRoutes {
  public:
-  ControlApi(conversation::Manager& manager, automation::Service& runs, Settings settings)
-      : manager_(manager), runs_(runs), settings_(std::move(settings)) {}
+  ControlApi(conversation::Manager& manager, automation::Service& runs) : manager_(manager), runs_(runs) {}
 
   bool admits_without_api_key(Method method, std::string_view path) const noexcept override {
     auto const item = item_below(runs_path, path);
@@ -107,12 +106,11 @@ class ControlApi final : public proxy::OwnRoutes {
   static ApiResponse failure(ApiRequest const& request, Failure const& failure);
   static ApiResponse run_failure(Failure const& failure);
   std::string view_json(ApiRequest const& request, conversation::View const& view) const {
-    return conversation_json(view, request.origin, settings_.domain);
+    return conversation_json(view, request.origin, request.domain);
   }
 
   conversation::Manager& manager_;
   automation::Service& runs_;
-  Settings settings_;
 };
 
 bool is_for_later(FaultKind kind) { return kind == FaultKind::overloaded || kind == FaultKind::unavailable; }
@@ -196,7 +194,7 @@ ApiResponse ControlApi::list(ApiRequest const& request) const {
     }
     page.push_back(&view);
   }
-  return answer(200, conversations_json(page, next_page_id, request.origin, settings_.domain));
+  return answer(200, conversations_json(page, next_page_id, request.origin, request.domain));
 }
 
 Task<ApiResponse> ControlApi::remove(ApiRequest request, ConversationId id) {
@@ -261,9 +259,8 @@ Task<ApiResponse> ControlApi::complete(ApiRequest request, std::string run_id) {
 
 }  // namespace
 
-std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs,
-                                                   Settings settings) {
-  return std::make_unique<ControlApi>(manager, runs, std::move(settings));
+std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs) {
+  return std::make_unique<ControlApi>(manager, runs);
 }
 
 }  // namespace nestgate::api

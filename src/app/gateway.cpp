@@ -164,9 +164,7 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   auto store = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =
       std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(store), std::move(wanted));
-  api::Settings api_settings;
-  api_settings.domain = settings.routing.rules.domain;
-  control_api = api::make_control_api(*manager, *automation, std::move(api_settings));
+  control_api = api::make_control_api(*manager, *automation);
   late_routes.set(*control_api);
   co_return true;
 }
@@ -231,6 +229,7 @@ Task<bool> Gateway::start(std::string& problem) {
     co_await drain();
     co_return false;
   }
+  p.cores.open_doors();
   p.readiness = Readiness::ready;
   co_return true;
 }

@@ -68,6 +68,10 @@ struct CoreSet::Worker {
   Task<> accept_unix(UnixAcceptor& door) {
     co_await accept_forever(door, [this](UnixSocket client) { proxy.serve(std::move(client)); });
   }
+  void open_doors() {
+    for (auto& door : tcp_doors) core.tasks.spawn("accept", accept_tcp(*door));
+    for (auto& door : unix_doors) core.tasks.spawn("accept", accept_unix(*door));
+  }
   Task<> close_doors() {
     for (auto& door : tcp_doors) {
       close_door(door->acceptor, [this, &door](TcpSocket client) { serve(std::move(client), door->security); });
@@ -160,10 +164,14 @@ void CoreSet::start() {
   started_ = true;
   for (auto& worker : workers_) {
     worker->proxy.start();
-    for (auto& door : worker->tcp_doors) worker->core.tasks.spawn("accept", worker->accept_tcp(*door));
-    for (auto& door : worker->unix_doors) worker->core.tasks.spawn("accept", worker->accept_unix(*door));
     worker->thread = std::thread([&core = worker->core] { core.loop.run(); });
     ::pthread_setname_np(worker->thread.native_handle(), ("proxy-" + std::to_string(worker->core.index.get())).c_str());
+  }
+}
+
+void CoreSet::open_doors() {
+  for (auto& worker : workers_) {
+    send_to(worker->core, [&worker = *worker] { worker.open_doors(); });
   }
 }
 

@@ -18,6 +18,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   request.bearer = Secret(std::string(identity::bearer_token(head.value(http::FieldId::authorization))));
   request.origin = proxy_.config().public_url;
   if (request.origin.empty()) request.origin = std::string(scheme_) + "://" + std::string(head.authority);
+  if (proxy_.config().rules.host) request.domain = proxy_.config().rules.domain;
   request.request_id = request_id_;
   bool const expects_continue = head.expect_continue;
   // Without an API key nobody gets to fill our memory.

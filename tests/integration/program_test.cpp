@@ -187,6 +187,21 @@ TEST(Program, ReloadsStaticRuntimesOnSighupAndSaysWhatNeedsARestart) {
   EXPECT_TRUE(eventually([&] { return nestgate.call("GET", "/runtime/s1/x").status == 404; })) << nestgate.log();
 }
 
+TEST(Program, AppliesOnReloadWhatItSaysAndNothingElse) {
+  Program nestgate;
+  auto const url_of = [&nestgate](std::string const& id) {
+    return member(nestgate.call("POST", "/api/conversations", R"({"conversation_id":")" + id + "\"}").body, "url");
+  };
+  EXPECT_EQ(url_of("c1"), "http://gateway/runtime/c1");
+  nestgate.configure("[routing]\ndomain = \"boxes.test\"\n[log]\naccess = \"off\"\n");
+  nestgate.signal(SIGHUP);
+  EXPECT_TRUE(eventually([&] { return nestgate.log().find("log.access") != std::string::npos; })) << nestgate.log();
+  EXPECT_EQ(url_of("c2"), "http://c2.boxes.test");
+  EXPECT_EQ(nestgate.call("GET", "/api/conversations/c2").status, 200U);
+  EXPECT_TRUE(eventually([&] { return nestgate.log().find("/api/conversations/c2\"") != std::string::npos; }))
+      << "the access log stays on until a restart: " << nestgate.log();
+}
+
 TEST(Program, KeepsRunningOnItsSettingsWhenTheNewOnesHaveAFault) {
   Program nestgate;
   nestgate.configure("[routing]\nno_such_key = 1\n");

@@ -49,6 +49,8 @@ inline proxy::Config default_config() {
   return config;
 }
 
+enum class Doors : bool { closed, open };
+
 class Gateway {
  public:
   explicit Gateway(proxy::Config config = default_config(), unsigned threads = 1,
@@ -62,8 +64,9 @@ class Gateway {
   }
 
   proxy::CoreSet& cores() { return cores_; }
-  void start() {
+  void start(Doors doors = Doors::open) {
     cores_.start();
+    if (doors == Doors::open) cores_.open_doors();
     thread_ = std::thread([this] { control_.loop.run(); });
   }
   std::uint16_t port() const { return port_; }

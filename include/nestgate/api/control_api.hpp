@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
 #include "nestgate/automation/service.hpp"
 #include "nestgate/conversation/manager.hpp"
@@ -9,12 +8,7 @@
 
 namespace nestgate::api {
 
-struct Settings {
-  std::string domain;  // host routing's; empty: URLs carry the prefix /runtime/{id}
-};
-
 // /api/conversations… and /api/automation…. `manager` and `runs` outlive it; `handle` runs on the control core.
-std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs,
-                                                   Settings settings);
+std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs);
 
 }  // namespace nestgate::api

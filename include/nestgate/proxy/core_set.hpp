@@ -30,7 +30,9 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   // For connections accepted from now on.
   void use_tls(std::shared_ptr<TlsServer const> tls);
 
+  // Runs the cores, which can be published to from now on. Clients wait in the listeners' queues until open_doors().
   void start();
+  void open_doors();
   void replace_config(Config const& config);
   // Closes the listeners, drains every core, joins the threads. On the control core.
   Task<> drain(Clock::duration grace);

@@ -25,6 +25,7 @@ struct ApiRequest {
   std::optional<identity::Principal> principal;  // the API key's; nothing only where `admits_without_api_key`
   Secret bearer;                                 // the token as sent, for run tokens
   std::string origin;                            // scheme://authority as the client wrote it, for URLs in answers
+  std::string domain;                            // host routing's; empty: URLs carry the prefix /runtime/{id}
   std::string request_id;
 };
 
