@@ -160,7 +160,9 @@ auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
   while (!x_.resent) {
     auto idle = target->take_idle(shared_.coarse_now(), timeouts().upstream_idle);
     if (!idle) break;
-    if (!x_.resendable && upstream::peer_has_ended(idle->socket)) continue;
+    // A system call for each exchange, on purpose: what came unasked would be taken for the answer, and a watch on idle
+    // connections costs as much while it sees only what the event loop has come round to.
+    if (upstream::peer_has_ended(idle->socket)) continue;
     x_.fresh = false;
     lease_ = Lease(proxy_, target, std::move(idle));
     counters.upstream_reused.add();

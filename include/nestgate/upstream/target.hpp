@@ -51,8 +51,8 @@ class Target : public boost::intrusive_ref_counter<Target, boost::thread_unsafe_
 };
 using TargetPtr = boost::intrusive_ptr<Target>;
 
-// Whether the peer has ended an idle connection, or said something that nobody asked for: looked at just before a
-// request that must not be sent twice (agent_server.md 0.8).
+// Whether the peer has ended an idle connection, or said something that nobody asked for: looked at just before a request
+// goes on it (agent_server.md 0.8).
 bool peer_has_ended(TcpSocket& socket) noexcept;
 
 }  // namespace nestgate::upstream
