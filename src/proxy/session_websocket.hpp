@@ -2,6 +2,7 @@
 
 // Upgrades: handing over to a tunnel, refusing in a way that clients understand, and sockets that name their key in
 // their first frame (agent_server.md 2.2).
+#include "nestgate/upstream/random.hpp"
 #include "session_impl.hpp"
 
 namespace nestgate::proxy {
@@ -172,7 +173,9 @@ auto Session<Stream>::join_first_frame(Decision open, std::string_view head_text
   auto const& runtime_key = open.entry->record().session_key;
   std::string const frame = runtime_key == key ? std::string(message) : codec::auth_frame(runtime_key.reveal());
   out_.clear();
-  http::append_masked_frame(out_, http::Opcode::text, frame, {0x5a, 0x3c, 0x96, 0xe1});
+  std::array<unsigned char, 4> mask;
+  upstream::fill_random(mask);
+  http::append_masked_frame(out_, http::Opcode::text, frame, mask);
   sent = co_await write_all(lease_.socket(), out_, {}, [](std::size_t) {});
   if (sent)
     co_return co_await end_first_frame(1012, "the conversation's runtime closed the connection",

@@ -8,6 +8,10 @@
 
 namespace nestgate::upstream {
 
+void fill_random(std::span<unsigned char> out) {
+  NESTGATE_INVARIANT(RAND_bytes(out.data(), static_cast<int>(out.size())) == 1, "without randomness there are no tokens");
+}
+
 std::string random_hex(std::size_t bytes) {
   constexpr char digits[] = "0123456789abcdef";
   std::string out;
@@ -15,7 +19,7 @@ std::string random_hex(std::size_t bytes) {
   std::array<unsigned char, 64> piece;
   while (out.size() < bytes * 2) {
     std::size_t const n = std::min(piece.size(), bytes - out.size() / 2);
-    NESTGATE_INVARIANT(RAND_bytes(piece.data(), static_cast<int>(n)) == 1, "without randomness there are no tokens");
+    fill_random(std::span(piece).first(n));
     for (std::size_t i = 0; i < n; ++i) {
       out += digits[piece[i] >> 4];
       out += digits[piece[i] & 15];

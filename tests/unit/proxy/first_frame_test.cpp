@@ -63,6 +63,17 @@ TEST_F(FirstFrame, NamesTheServerOfASocketThatNamesNone) {
   }
 }
 
+TEST_F(FirstFrame, IsRepeatedWithAnotherMaskEachTime) {
+  start();
+  std::vector<std::string> wires;
+  for (int i = 0; i < 2; ++i) {
+    auto client = open();
+    client.send(from_client(text_opcode, auth_message(session_key_of("c1"))));
+    wires.push_back(join().first.wire);
+  }
+  EXPECT_NE(wires[0], wires[1]) << "RFC 6455 section 5.3";
+}
+
 TEST_F(FirstFrame, IsAcceptedWithoutExtensionsAndJoinedWithout) {
   start();
   auto client = gateway_->connect();
