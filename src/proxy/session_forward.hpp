@@ -157,6 +157,11 @@ auto Session<Stream>::take_request_body(std::string_view& bytes) -> bool {
 template <class Stream>
 auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
   auto& counters = proxy_.counters();
+  // Its address may belong to another runtime by now.
+  if (target->withdrawn()) {
+    x_.failure = runtime_stopping;
+    co_return false;
+  }
   while (!x_.resent) {
     auto idle = target->take_idle(shared_.coarse_now(), timeouts().upstream_idle);
     if (!idle) break;
@@ -173,13 +178,15 @@ auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
   counters.upstream_connects.add();
   set_phase(Phase::connect, timeouts().connect);
   auto [ec] = co_await lease_.socket().async_connect(target->endpoint(), no_throw);
-  if (!ec) {
+  if (!ec && !target->withdrawn()) {
     lease_.socket().set_option(asio::ip::tcp::no_delay(true), ignored_);
     co_return true;
   }
   counters.upstream_connect_failures.add();
   lease_.end();
-  if (timed_out_) {
+  if (target->withdrawn()) {
+    x_.failure = runtime_stopping;
+  } else if (timed_out_) {
     x_.failure = {504, "runtime_connect_timeout", "the conversation's runtime did not take the connection in time", 0};
   } else {
     // Nobody listens: it is starting again, or gone. A client that waits and retries is right in both cases.
@@ -294,7 +301,9 @@ template <class Stream>
 auto Session<Stream>::no_answer() -> Outcome {
   if (timed_out_ && x_.awaiting_client) return fail(body_timeout.status, body_timeout.code, body_timeout.message);
   if (timed_out_) return fail(504, "runtime_timeout", "the conversation's runtime did not answer in time");
-  if (up_.empty() && !x_.fresh && x_.resendable && !x_.answer_started) return Outcome::resend;
+  bool const met_a_dead_one = up_.empty() && !x_.fresh && !x_.answer_started;
+  bool const wanted = !x_.client_gone && !stopping_ && !lease_.target().withdrawn();
+  if (met_a_dead_one && wanted && x_.resendable) return Outcome::resend;
   return fail(502, "runtime_closed", "the conversation's runtime closed the connection before it answered");
 }
 

@@ -28,6 +28,7 @@ struct ExchangeFailure {
 };
 
 inline constexpr ExchangeFailure body_timeout{408, "body_timeout", "the request's body did not arrive in time"};
+inline constexpr ExchangeFailure runtime_stopping{503, "runtime_stopping", "the conversation's runtime is stopping", 1};
 
 template <class Stream>
 class Session final : public Watch {

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <optional>
+
 #include "support/scripted.hpp"
 
 // A nested server that fails at each step of an exchange in turn: the client gets a reason, or an answer that it can tell
@@ -168,6 +170,66 @@ TEST(ExchangeFaults, ARuntimeThatStartsAgainGetsNoneOfTheOldConnections) {
   EXPECT_EQ(second.accepted(), 1u);
 }
 
+// Takes no connection: the kernel holds one for it, and no other gets an answer.
+class FullListener {
+ public:
+  FullListener() : fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof at;
+    if (::bind(fd_, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(fd_, 0) != 0)
+      throw std::runtime_error("listen");
+    ::getsockname(fd_, reinterpret_cast<sockaddr*>(&at), &size);
+    port_ = ntohs(at.sin_port);
+    held_.emplace(Connection::to(port_));
+  }
+  FullListener(FullListener const&) = delete;
+  ~FullListener() { ::close(fd_); }
+  std::uint16_t port() const { return port_; }
+
+ private:
+  int fd_;
+  std::uint16_t port_ = 0;
+  std::optional<Connection> held_;
+};
+
+TEST(WithdrawnRuntimes, ARequestInFlightIsNotSentAgainToTheirAddress) {
+  Mailbox<int> asked;
+  OneRuntime at([&](Connection& connection) {
+    if (read_request(connection).head.empty() || !connection.send(ok_answer("fresh"))) return;
+    if (read_request(connection).head.empty()) return;
+    asked.put(1);
+    connection.read_to_end();
+  });
+  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "fresh");
+  auto client = at.gateway.connect();
+  client.send(get_by_key());
+  asked.take();
+  at.gateway.remove("c1");
+  auto const answer = read_answer(client);
+  EXPECT_EQ(answer.status, 502u);
+  EXPECT_EQ(error_code_of(answer), "runtime_closed");
+  EXPECT_EQ(at.nested.accepted(), 1u);
+}
+
+TEST(WithdrawnRuntimes, AConnectOnItsWayIsGivenUp) {
+  FullListener full;
+  Gateway gateway;
+  gateway.start();
+  gateway.add("c1", full.port());
+  auto client = gateway.connect();
+  client.send(get_by_key());
+  auto const connecting = [&] { return gateway.stats().upstream_connects.read() == 1; };
+  auto const end = Clock::now() + std::chrono::milliseconds(patience_ms);
+  while (!connecting() && Clock::now() < end) std::this_thread::yield();
+  gateway.remove("c1");
+  auto const answer = read_answer(client);
+  EXPECT_EQ(answer.status, 503u);
+  EXPECT_EQ(error_code_of(answer), "runtime_stopping");
+  EXPECT_FALSE(answer.value("retry-after").empty());
+}
+
 // Answers the first request of each connection; closes when the next one has come.
 Server::Handle dies_on_reuse(Mailbox<std::string>& second_requests) {
   return [&second_requests](Connection& connection) {
@@ -251,36 +313,58 @@ TEST(ReusedConnections, AnAnswerThatBeganIsNotAskedForAgain) {
   EXPECT_EQ(requests, 2);
 }
 
-TEST(ReusedConnections, APostGoesOnAFreshOneWhenTheServerHasEndedTheIdleOne) {
-  Mailbox<int> closed;
-  std::atomic<int> connections{0};
-  OneRuntime at([&](Connection& connection) {
-    read_request(connection);
-    connection.send(ok_answer(std::to_string(++connections)));
-    connection.close();
-    closed.put(1);
-  });
-  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "1");
-  closed.take();
-  EXPECT_EQ(at.gateway.ask(post_request()).body, "2");
+TEST(ReusedConnections, ARequestGoesOnAFreshOneWhenTheServerHasEndedTheIdleOne) {
+  for (auto const& request : {get_by_key(), post_request()}) {
+    SCOPED_TRACE(request);
+    Mailbox<int> closed;
+    std::atomic<int> connections{0};
+    OneRuntime at([&](Connection& connection) {
+      read_request(connection);
+      connection.send(ok_answer(std::to_string(++connections)));
+      connection.close();
+      closed.put(1);
+    });
+    EXPECT_EQ(at.gateway.ask(get_by_key()).body, "1");
+    closed.take();
+    EXPECT_EQ(at.gateway.ask(request).body, "2");
+    EXPECT_EQ(at.gateway.stats().upstream_resent.read(), 0u);
+  }
 }
 
-TEST(ReusedConnections, APostGoesOnAFreshOneWhenTheIdleOneHasSaidSomethingUnasked) {
-  Mailbox<int> speak, said;
-  std::atomic<int> connections{0};
-  OneRuntime at([&](Connection& connection) {
-    int const number = ++connections;
-    if (read_request(connection).head.empty() || !connection.send(ok_answer(std::to_string(number)))) return;
-    if (number > 1) return;
-    speak.take();  // the client has the answer, so the gateway keeps the connection
-    connection.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
-    said.put(1);
-    connection.read_some();
-  });
-  EXPECT_EQ(at.gateway.ask(get_by_key()).body, "1");
-  speak.put(1);
-  said.take();
-  EXPECT_EQ(at.gateway.ask(post_request()).body, "2");
+// What an idle connection said unasked is nobody's answer.
+TEST(ReusedConnections, ARequestGoesOnAFreshOneWhenTheIdleOneHasSaidSomethingUnasked) {
+  struct Case {
+    std::string name, first_method, first_answer, unasked;
+  };
+  std::vector<Case> const cases{
+      {"a second answer", "GET", ok_answer("1"), ok_answer("stale")},
+      {"a timeout", "GET", ok_answer("1"), "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"},
+      {"a body behind the answer to HEAD", "HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "stale"},
+  };
+  for (auto const& one : cases) {
+    for (auto const& request : {get_by_key(), post_request()}) {
+      SCOPED_TRACE(one.name + ", " + request);
+      Mailbox<int> speak, said;
+      std::atomic<int> connections{0};
+      OneRuntime at([&](Connection& connection) {
+        bool const first = ++connections == 1;
+        if (read_request(connection).head.empty() || !connection.send(first ? one.first_answer : ok_answer("2"))) return;
+        if (!first) return;
+        speak.take();  // the client has the answer, so the gateway keeps the connection
+        connection.send(one.unasked);
+        said.put(1);
+        connection.read_to_end();
+      });
+      auto client = at.gateway.connect();
+      client.send(one.first_method + " /x HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "\r\n");
+      EXPECT_EQ(read_answer(client, WithBody::no).status, 200u);
+      speak.put(1);
+      said.take();
+      auto const answer = at.gateway.ask(request);
+      EXPECT_EQ(answer.status, 200u);
+      EXPECT_EQ(answer.body, "2");
+    }
+  }
 }
 
 TEST(ReusedConnections, AreClosedBeforeTheServerWouldCloseThem) {
