@@ -124,8 +124,10 @@ class Session final : public Watch {
   enum class Next : std::uint8_t { keep_alive, close, close_after_lingering, cut, handed_over };
   enum class Outcome : std::uint8_t { done, resend, failed, cut, upgraded };
 
-  static constexpr std::chrono::milliseconds linger_time{1'000};
-  static constexpr std::size_t linger_bytes_max = 1024 * 1024;
+  // What a refused client may go on to send before it reads why: some write their whole body first.
+  static constexpr std::chrono::milliseconds linger_idle_time{2'000};
+  static constexpr std::chrono::milliseconds linger_time_max{30'000};
+  static constexpr std::uint64_t linger_bytes_max = 256ULL * 1024 * 1024;
   static constexpr std::chrono::milliseconds drain_idle_time{500};
 
   // What the answer may hand out that leads the client's next requests to the same runtime.
@@ -183,6 +185,17 @@ class Session final : public Watch {
   void reset_client() {
     socket_of(stream_).set_option(asio::socket_base::linger(true, 0), ignored_);
     socket_of(stream_).close(ignored_);
+  }
+
+  // While only the nested server is heard nothing else tells that the client has left. One that ended its own side still
+  // waits for its answer, but nobody does that on an event stream.
+  void look_for_client() {
+    auto const client = look_at_peer(socket_of(stream_).native_handle());
+    bool const streams = phase_ == Phase::first_byte ? x_.wants_stream : x_.event_stream;
+    if (client == Peer::there || (client == Peer::ended_its_side && !streams)) return;
+    x_.client_gone = true;
+    x_.stream_ended = x_.event_stream;
+    cancel_upstream();
   }
 
   void end_event_stream() {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 #include <cerrno>
+#include <cstdint>
 #include <string_view>
 #include <type_traits>
 
@@ -58,11 +60,13 @@ inline DirectIo read_now(int fd, char* to, std::size_t size) noexcept {
   return {static_cast<std::size_t>(got), {}};
 }
 
-// Whether the peer has ended its side or reset the connection; bytes that wait to be read say that it is there.
-inline bool peer_is_gone(int fd) noexcept {
-  char byte;
-  auto const got = ::recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got == 0 || (got < 0 && last_error() != asio::error::would_block);
+// `ended_its_side`: it sends no more, and may still read. Bytes that wait to be read hide neither this nor a reset.
+enum class Peer : std::uint8_t { there, ended_its_side, gone };
+inline Peer look_at_peer(int fd) noexcept {
+  pollfd look{fd, POLLRDHUP, 0};
+  if (::poll(&look, 1, 0) <= 0) return Peer::there;
+  if ((look.revents & (POLLHUP | POLLERR)) != 0) return Peer::gone;
+  return (look.revents & POLLRDHUP) != 0 ? Peer::ended_its_side : Peer::there;
 }
 
 // Drops `n` bytes from the front of two pieces that stand one behind the other.

@@ -47,6 +47,27 @@ TEST_F(StreamIo, ReadTellsNothingYetFromTheEnd) {
   EXPECT_FALSE(end.would_block());
 }
 
+TEST_F(StreamIo, APeerIsSeenToEndItsSideOrToGoAlsoBehindBytesThatWait) {
+  EXPECT_EQ(look_at_peer(near_.native_handle()), Peer::there);
+  write_now(far_.native_handle(), "unread");
+  EXPECT_EQ(look_at_peer(near_.native_handle()), Peer::there);
+  far_.shutdown(asio::socket_base::shutdown_send);
+  EXPECT_EQ(look_at_peer(near_.native_handle()), Peer::ended_its_side);
+  far_.close();
+  EXPECT_EQ(look_at_peer(near_.native_handle()), Peer::gone);
+}
+
+TEST_F(StreamIo, AResetPeerIsGone) {
+  TcpAcceptor door(loop_.get_executor(), {asio::ip::address_v4::loopback(), 0});
+  TcpSocket client(loop_.get_executor());
+  client.connect(door.local_endpoint());
+  auto served = door.accept();
+  EXPECT_EQ(look_at_peer(served.native_handle()), Peer::there);
+  client.set_option(asio::socket_base::linger(true, 0));
+  client.close();
+  EXPECT_EQ(look_at_peer(served.native_handle()), Peer::gone);
+}
+
 TEST_F(StreamIo, AWriteToAPeerThatIsGoneIsAnErrorAndNoSignal) {
   far_.close();
   EXPECT_EQ(write_now(near_.native_handle(), "x").ec, asio::error::broken_pipe);

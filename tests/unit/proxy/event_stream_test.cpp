@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "support/gateway.hpp"
+#include "support/scripted.hpp"
 
 namespace nestgate::test {
 namespace {
@@ -41,6 +41,71 @@ TEST(EventStream, ItsServerIsLetGoWhenItsClientHasLeftThoughNoEventComes) {
   open_stream(client);
   client.close();
   EXPECT_TRUE(nested.has_ended());
+}
+
+// Says when a request has come, and when the gateway has left. "/late" is answered once `go` says so.
+struct SlowServer {
+  Server::Handle handle() {
+    return [this](Connection& connection) {
+      for (;;) {
+        auto const request = read_request(connection);
+        if (request.head.empty()) return;
+        if (!request.line().starts_with("GET /prompt")) arrived.put(1);
+        if (request.line().starts_with("GET /never")) {
+          connection.read_to_end();
+          left.put(1);
+          return;
+        }
+        if (request.line().starts_with("GET /late")) go.take();
+        connection.send(ok_answer("answer"));
+      }
+    };
+  }
+  Mailbox<int> arrived, left, go;
+};
+
+std::string get(std::string const& path, std::string const& fields = {}) {
+  return "GET " + path + " HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + fields + "\r\n";
+}
+
+TEST(WaitingClient, ThatLeavesBeforeItsStreamBeganLetsTheServerGo) {
+  SlowServer slow;
+  OneRuntime at(slow.handle());
+  auto client = at.gateway.connect();
+  client.send(get("/never", "Accept: text/event-stream\r\n"));
+  slow.arrived.take();
+  client.close();
+  slow.left.take();
+}
+
+TEST(WaitingClient, ThatIsResetLetsTheServerGoAndIsNotAskedForAgain) {
+  SlowServer slow;
+  OneRuntime at(slow.handle());
+  EXPECT_EQ(at.gateway.ask(get("/prompt")).body, "answer");
+  auto client = at.gateway.connect();
+  client.send(get("/never"));  // on the connection that was kept
+  slow.arrived.take();
+  client.reset();
+  slow.left.take();
+  EXPECT_EQ(at.gateway.ask(get("/prompt")).body, "answer");
+  EXPECT_EQ(at.gateway.stats().upstream_resent.read(), 0u);
+}
+
+TEST(WaitingClient, ThatEndedOnlyItsOwnSideStillGetsItsAnswer) {
+  SlowServer slow;
+  OneRuntime at(slow.handle());
+  auto half = at.gateway.connect();
+  half.send(get("/late"));
+  half.end_sending();
+  slow.arrived.take();
+  // Once the gateway has noticed another that left, it has looked at this one too.
+  auto gone = at.gateway.connect();
+  gone.send(get("/never"));
+  slow.arrived.take();
+  gone.reset();
+  slow.left.take();
+  slow.go.put(1);
+  EXPECT_EQ(read_answer(half).body, "answer");
 }
 
 TEST(EventStream, ADrainDoesNotWaitForItsEnd) {

@@ -183,6 +183,19 @@ TEST_F(Tls, AnAnswerToTheEndOfTheConnectionEndsWithACloseNotifyOnlyWhenItIsWhole
   }
 }
 
+TEST_F(Tls, AnEventStreamsServerIsLetGoWhenItsClientHasSaidGoodbye) {
+  start();
+  TlsClient client(port_);
+  client.send("GET /api/conversations/c1/events/stream HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "\r\n");
+  auto nested = server_.next();
+  read_request(nested);
+  nested.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n");
+  EXPECT_NE(client.read_until("data: 1\n\n"), "");
+  client.say_goodbye();
+  client.close();
+  EXPECT_EQ(nested.read_to_end(), "");
+}
+
 TEST_F(Tls, CarriesABigUploadAndABigDownload) {
   start();
   constexpr std::size_t bytes = 8'000'000;
