@@ -361,8 +361,13 @@ void add_limits(std::vector<Key<Settings>>& keys) {
       "Connections of one proxy thread to one nested server; beyond it 503.");
   limit.operator()<&Limits::upstream_idle_connections_per_runtime_max>("limits.upstream_idle_connections_per_runtime_max",
                                                                        Count{0, 10'000}, "Of these, kept open while idle.");
-  limit.operator()<&Limits::upgrades_per_key_per_second_max>("limits.upgrades_per_key_per_second_max", Count{1, 1'000'000},
-                                                             "Websocket upgrades with one session key; beyond it 503.");
+  limit.operator()<&Limits::upgrades_per_key_per_second_max>(
+      "limits.upgrades_per_key_per_second_max", Count{1, 1'000'000},
+      "Websocket upgrades a second and proxy thread with one session key, or by one API key to one conversation; before a "
+      "key is known, by one client address to one conversation. Beyond it 503.");
+  limit.operator()<&Limits::upgrades_per_address_per_second_max>(
+      "limits.upgrades_per_address_per_second_max", Count{1, 1'000'000},
+      "Websocket upgrades a second and proxy thread by one client address that show no key. Beyond it 503.");
   limit.operator()<&Limits::socket_io_sessions_per_core_max>("limits.socket_io_sessions_per_core_max", Count{1, 10'000'000},
                                                              "Socket.IO sessions that one proxy thread remembers.");
   limit.operator()<&Limits::access_log_backlog_bytes_max>(

@@ -37,8 +37,13 @@ class TokenBucket {
   Clock::time_point last_{};
 };
 
-// Whether the peer's forwarding fields are believed (setting `routing.trusted_proxies`).
-bool is_trusted_proxy(Config const& config, std::string const& address);
+// What websocket upgrades are counted by.
+enum class UpgradesOf : std::uint8_t {
+  session_key,
+  api_key,                  // by its name, to one conversation
+  address,                  // of a client that has shown no key yet
+  address_to_conversation,  // the same, to the conversation that its URL names
+};
 
 // What sessions and tunnels of one core share. Nothing here may be kept over an await but the pools.
 struct ProxyCore::Internals final : SidTable {
@@ -50,8 +55,8 @@ struct ProxyCore::Internals final : SidTable {
   static Clock::time_point coarse_now() noexcept;
 
   conversation::EntryPtr find_sid(std::string_view sid) const override;
-  // A websocket upgrade by this key (or of this peer, before a key is known) within its rate.
-  bool admit_upgrade(std::string_view key_or_peer);
+  // Whether another upgrade is within its rate.
+  bool admit_upgrade(UpgradesOf kind, std::string_view who, std::string_view conversation = {});
   void sweep(Clock::time_point now);
 
   ProxyCore& proxy;

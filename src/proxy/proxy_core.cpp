@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#include <boost/asio/ip/address.hpp>
+#include <boost/container_hash/hash.hpp>
 #include <random>
 
 #include "answers.hpp"
@@ -61,23 +61,6 @@ bool TokenBucket::take(Clock::time_point now, std::uint32_t per_second) noexcept
   return true;
 }
 
-bool is_trusted_proxy(Config const& config, std::string const& text) {
-  if (config.trusted_proxies_v4.empty() && config.trusted_proxies_v6.empty()) return false;
-  error_code ec;
-  auto const address = asio::ip::make_address(text, ec);
-  if (ec) return false;
-  if (address.is_v4()) {
-    for (auto const& network : config.trusted_proxies_v4) {
-      if (asio::ip::network_v4(address.to_v4(), network.prefix_length()).network() == network.network()) return true;
-    }
-    return false;
-  }
-  for (auto const& network : config.trusted_proxies_v6) {
-    if (asio::ip::network_v6(address.to_v6(), network.prefix_length()).network() == network.network()) return true;
-  }
-  return false;
-}
-
 ProxyCore::Internals::Internals(ProxyCore& p)
     : proxy(p),
       relay_blocks(p.config().limits.relay_buffer_bytes, 64),
@@ -95,9 +78,14 @@ conversation::EntryPtr ProxyCore::Internals::find_sid(std::string_view sid) cons
   return at == sids.end() ? nullptr : proxy.directory().find(at->second.canonical());
 }
 
-bool ProxyCore::Internals::admit_upgrade(std::string_view key_or_peer) {
-  auto const bucket = std::hash<std::string_view>{}(key_or_peer);
-  return upgrade_buckets[bucket].take(coarse_now(), proxy.config().limits.upgrades_per_key_per_second_max);
+bool ProxyCore::Internals::admit_upgrade(UpgradesOf kind, std::string_view who, std::string_view conversation) {
+  auto bucket = static_cast<std::size_t>(kind);
+  boost::hash_combine(bucket, std::hash<std::string_view>{}(who));
+  boost::hash_combine(bucket, std::hash<std::string_view>{}(conversation));
+  auto const& limits = proxy.config().limits;
+  auto const rate =
+      kind == UpgradesOf::address ? limits.upgrades_per_address_per_second_max : limits.upgrades_per_key_per_second_max;
+  return upgrade_buckets[bucket].take(coarse_now(), rate);
 }
 
 void ProxyCore::Internals::sweep(Clock::time_point now) {

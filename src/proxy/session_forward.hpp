@@ -8,14 +8,7 @@ namespace nestgate::proxy {
 template <class Stream>
 auto Session<Stream>::forward(Decision decision, std::size_t head_bytes) -> Task<Next> {
   auto const& head = shared_.request_head;
-  if (head.websocket_upgrade) {
-    auto const who = decision.presented_key.empty() ? std::string_view(peer_address_) : decision.presented_key;
-    if (!shared_.admit_upgrade(who)) {
-      proxy_.counters().rejected[static_cast<std::size_t>(Reject::upgrade_rate)].add();
-      ExchangeFailure const failure{503, "too_many_upgrades", "too many websocket upgrades with this key; wait a moment", 1};
-      co_return co_await answer_failure(failure, head_bytes);
-    }
-  }
+  if (head.websocket_upgrade && !admit_upgrade(decision, head)) co_return co_await refuse_upgrade(head_bytes);
   if (decision.target->in_use >= limits().upstream_connections_per_runtime_max) {
     proxy_.counters().rejected[static_cast<std::size_t>(Reject::overloaded)].add();
     ExchangeFailure const failure{503, "runtime_overloaded", "too many connections to this conversation's runtime", 1};

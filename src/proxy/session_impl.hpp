@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "answers.hpp"
+#include "client_address.hpp"
 #include "internals.hpp"
 #include "lease.hpp"
 #include "nestgate/codec/wire_messages.hpp"
@@ -222,6 +223,11 @@ class Session final : public Watch {
   void end_request();
   Task<error_code> write_client(std::string_view first, std::string_view second);
   Task<> linger();
+
+  // In session_websocket.hpp: how many upgrades
+  bool admit_upgrade(Decision const& decision, http::RequestHead const& head);
+  std::string_view client_address(http::RequestHead const& head) const;
+  Task<Next> refuse_upgrade(std::size_t head_bytes);
 
   // In session_forward.hpp: forwarding
   Task<Next> forward(Decision decision, std::size_t head_bytes);

@@ -7,6 +7,37 @@
 
 namespace nestgate::proxy {
 
+// Counted by the key that the request shows. One that shows none yet is counted by its address: on its own, and to the
+// conversation that it names; its key is counted once it is known.
+template <class Stream>
+auto Session<Stream>::admit_upgrade(Decision const& decision, http::RequestHead const& head) -> bool {
+  if (!decision.presented_key.empty()) return shared_.admit_upgrade(UpgradesOf::session_key, decision.presented_key);
+  if (decision.principal) {
+    auto const& id = decision.entry->record().id.canonical();
+    return shared_.admit_upgrade(UpgradesOf::api_key, decision.principal->name, id);
+  }
+  auto const address = client_address(head);
+  if (address.empty()) return true;
+  if (!shared_.admit_upgrade(UpgradesOf::address, address)) return false;
+  return decision.wanted_id.empty() ||
+         shared_.admit_upgrade(UpgradesOf::address_to_conversation, address, decision.wanted_id);
+}
+
+// By what we may believe. Empty: everybody comes through one Unix socket, and nobody said for whom.
+template <class Stream>
+auto Session<Stream>::client_address(http::RequestHead const& head) const -> std::string_view {
+  auto const forwarded = trusted_peer_ ? forwarded_client(proxy_.config(), head) : std::string_view{};
+  if (!forwarded.empty() || std::is_same_v<Stream, UnixSocket>) return forwarded;
+  return peer_address_;
+}
+
+template <class Stream>
+auto Session<Stream>::refuse_upgrade(std::size_t head_bytes) -> Task<Next> {
+  proxy_.counters().rejected[static_cast<std::size_t>(Reject::upgrade_rate)].add();
+  ExchangeFailure const failure{503, "too_many_upgrades", "too many websocket upgrades; wait a moment", 1};
+  co_return co_await answer_failure(failure, head_bytes);
+}
+
 template <class Stream>
 auto Session<Stream>::upgrade(std::size_t head_bytes) -> Task<Outcome> {
   out_.clear();
@@ -58,12 +89,7 @@ auto Session<Stream>::refuse_websocket(std::uint16_t code, std::string_view reas
 
 template <class Stream>
 auto Session<Stream>::serve_first_frame(Decision decision, std::size_t head_bytes) -> Task<Next> {
-  if (!shared_.admit_upgrade(peer_address_)) {
-    proxy_.counters().rejected[static_cast<std::size_t>(Reject::upgrade_rate)].add();
-    ExchangeFailure const failure{503, "too_many_upgrades", "too many websocket upgrades from this address; wait a moment",
-                                  1};
-    co_return co_await answer_failure(failure, head_bytes);
-  }
+  if (!admit_upgrade(decision, shared_.request_head)) co_return co_await refuse_upgrade(head_bytes);
   // The head is needed again once the key is known, and other requests use the parsed one meanwhile.
   std::string const head_text(in_.view().substr(0, head_bytes));
   std::string const wanted_id(decision.wanted_id);
@@ -110,7 +136,7 @@ auto Session<Stream>::serve_first_frame(Decision decision, std::size_t head_byte
   if (open.kind == Decision::Kind::refuse_websocket)
     co_return co_await end_first_frame(open.close_code, open.message, open.reject);
   if (open.kind == Decision::Kind::refuse) co_return co_await end_first_frame(1013, open.message, open.reject);
-  if (!shared_.admit_upgrade(key->reveal()))
+  if (!shared_.admit_upgrade(UpgradesOf::session_key, key->reveal()))
     co_return co_await end_first_frame(1013, "too many connections", Reject::upgrade_rate);
   if (open.target->in_use >= limits().upstream_connections_per_runtime_max) {
     co_return co_await end_first_frame(1013, "too many connections", Reject::overloaded);

@@ -23,7 +23,8 @@ struct Limits {
   std::uint32_t first_frame_bytes_max = 64 * 1024;                // agent_server.md 2.2
   std::uint32_t upstream_connections_per_runtime_max = 16'384;    // per core
   std::uint32_t upstream_idle_connections_per_runtime_max = 512;  // per core
-  std::uint32_t upgrades_per_key_per_second_max = 5;              // agent_server_live.md 1.1
+  std::uint32_t upgrades_per_key_per_second_max = 5;              // per core; agent_server_live.md 1.1
+  std::uint32_t upgrades_per_address_per_second_max = 200;        // per core; of clients that have shown no key yet
   std::uint32_t socket_io_sessions_per_core_max = 100'000;
   std::uint32_t access_log_backlog_bytes_max = 16 * 1024 * 1024;
 };

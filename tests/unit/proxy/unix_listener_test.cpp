@@ -44,6 +44,19 @@ TEST_F(UnixListener, ServesRequestsAndWebsocketsOnEveryCore) {
   EXPECT_EQ(nested.read_exactly(up.size()), up);
 }
 
+TEST_F(UnixListener, ItsPeersAreNotCountedAsOneAddress) {
+  auto config = default_config();
+  config.limits.upgrades_per_address_per_second_max = 1;
+  Gateway gateway(std::move(config));
+  ASSERT_TRUE(gateway.cores().listen_unix(path()));
+  gateway.start();
+  for (int i = 0; i < 5; ++i) {
+    auto client = Connection::to_unix(path());
+    client.send(upgrade_request("/sockets/bash-events"));
+    EXPECT_EQ(read_answer(client).status, 101u);
+  }
+}
+
 TEST_F(UnixListener, HoldsBackABigDownloadAsOverTcp) {
   Server server([](Connection& connection) {
     read_request(connection);

@@ -21,6 +21,12 @@ class WebsocketRefusal : public testing::Test {
     if (told.answer.status == 101) told.frame = read_frame(client);
     return told;
   }
+  // A socket that shows no key: its answer, no more.
+  static Answer ask_unnamed(Gateway& gateway, std::string_view target, std::string_view fields = {}) {
+    auto client = gateway.connect();
+    client.send(upgrade_request(target, fields));
+    return read_answer(client);
+  }
   ScriptedServer server_;
 };
 
@@ -162,17 +168,71 @@ TEST_F(WebsocketRefusal, MoreUpgradesWithOneKeyThanItsRateGet503AndNoneReachesTh
   EXPECT_FALSE(read_request(open.emplace_back(server_.next())).head.empty()) << "another key has a rate of its own";
 }
 
+// A bucket refills once a second: of a few in a row one at least comes within it.
+template <class Ask>
+bool soon_too_many(Ask ask) {
+  for (int i = 0; i < 5; ++i) {
+    Answer const answer = ask();
+    if (answer.status == 503 && answer.body.find("too_many_upgrades") != answer.body.npos) return true;
+  }
+  return false;
+}
+
 TEST_F(WebsocketRefusal, SocketsWithoutAKeyShareTheRateOfTheirAddress) {
+  auto config = default_config();
+  config.limits.upgrades_per_address_per_second_max = 1;
+  Gateway gateway(std::move(config));
+  gateway.start();
+  auto const first = open_unnamed(gateway, "/sockets/bash-events");
+  EXPECT_TRUE(soon_too_many([&] { return ask_unnamed(gateway, "/sockets/bash-events"); }));
+}
+
+TEST_F(WebsocketRefusal, SocketsWithoutAKeyAreCountedByTheConversationThatTheyName) {
   auto config = default_config();
   config.limits.upgrades_per_key_per_second_max = 1;
   Gateway gateway(std::move(config));
   gateway.start();
-  auto const first = open_unnamed(gateway, "/sockets/bash-events");
-  unsigned last = 0;
-  // The bucket refills once a second: of a few in a row one at least comes within it.
-  for (int i = 0; i < 5 && last != 503; ++i)
-    last = ask(gateway, "/sockets/bash-events", "Connection: close\r\n").answer.status;
-  EXPECT_EQ(last, 503u);
+  EXPECT_TRUE(soon_too_many([&] { return ask_unnamed(gateway, "/sockets/events/c1"); }));
+  for (auto const* target : {"/sockets/events/c2", "/sockets/events/c3", "/sockets/bash-events", "/sockets/bash-events",
+                             "/sockets/bash-events"}) {
+    EXPECT_EQ(ask_unnamed(gateway, target).status, 101u) << target;
+  }
+}
+
+TEST_F(WebsocketRefusal, SocketsBehindATrustedProxyAreCountedByTheAddressThatItNames) {
+  auto config = default_config();
+  config.limits.upgrades_per_address_per_second_max = 1;
+  config.trusted_proxies_v4.push_back(asio::ip::make_network_v4("127.0.0.0/8"));
+  Gateway gateway(std::move(config));
+  gateway.start();
+  auto const ask_for = [&](std::string const& client) {
+    return ask_unnamed(gateway, "/sockets/bash-events", "X-Forwarded-For: " + client + "\r\n");
+  };
+  EXPECT_TRUE(soon_too_many([&] { return ask_for("203.0.113.1"); }));
+  EXPECT_TRUE(soon_too_many([&] { return ask_for("198.51.100.7, 203.0.113.1, 127.0.0.2"); })) << "made up in front";
+  for (auto const* other : {"203.0.113.2", "203.0.113.3", "203.0.113.1, 203.0.113.4"}) {
+    EXPECT_EQ(ask_for(other).status, 101u) << other;
+  }
+}
+
+TEST_F(WebsocketRefusal, AnApiKeyIsCountedByItsNameAndTheConversation) {
+  auto config = default_config();
+  config.limits.upgrades_per_key_per_second_max = 1;
+  Server refusing([](Connection& connection) {
+    while (!read_request(connection).head.empty()) connection.send("HTTP/1.1 403 \r\ncontent-length: 0\r\n\r\n");
+  });
+  Gateway gateway(std::move(config));
+  gateway.start();
+  for (auto const* id : {"c1", "c2", "c3"}) gateway.add(id, refusing.port());
+  auto const ask_with = [&](std::string_view api_key, std::string const& id) {
+    auto client = gateway.connect();
+    client.send(upgrade_request("/sockets/events/" + id, "Authorization: Bearer " + std::string(api_key) + "\r\n"));
+    return read_answer(client);
+  };
+  EXPECT_TRUE(soon_too_many([&] { return ask_with(admin_api_key, "c1"); }));
+  EXPECT_EQ(ask_with(admin_api_key, "c2").status, 403u);
+  EXPECT_EQ(ask_with(admin_api_key, "c3").status, 403u);
+  EXPECT_EQ(ask_with(alice_api_key, "c1").status, 403u);
 }
 
 }  // namespace
