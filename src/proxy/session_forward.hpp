@@ -374,8 +374,7 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
   rewrite.keep_alive_1_0 = x_.client_keep_alive && x_.version == http::Version::http_1_0;
   rewrite.drop_transfer_encoding = body.take_apart;
   rewrite.location_prefix = x_.prefix;
-  bool const hold_back = x_.learns != Learns::nothing && (head.status == 200 || head.status == 201) && !body.done &&
-                         !body.take_apart && head.body != http::BodyKind::until_close;
+  bool const hold_back = x_.learns != Learns::nothing && (head.status == 200 || head.status == 201) && !body.done;
   out_.clear();
   http::append_response_head(out_, head, rewrite);
   up_.consume(head_bytes);
@@ -451,17 +450,22 @@ auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<
   std::string held, payload;
   ReadBuffer& from = up_;
   bool const chunked = body.kind == http::BodyKind::chunked;
+  bool const pass_payload = body.take_apart;
   while (!body.done && held.size() <= limits().alias_answer_bytes_max) {
     if (from.empty()) {
       char* const space = from.space(0);
       auto [ec, n] = co_await lease_.socket().async_read_some(asio::buffer(space, from.space_bytes()), no_throw);
+      if (ec == asio::error::eof && body.kind == http::BodyKind::until_close) {
+        body.done = true;
+        break;
+      }
       if (ec) co_return fail(502, "runtime_closed", "the conversation's runtime closed the connection in its answer");
       from.filled(n);
       progress();
     }
     body.take_apart = chunked;
     auto const taken = body.take(from.view(), payload);
-    body.take_apart = false;
+    body.take_apart = pass_payload;
     if (body.why != http::Refusal::none) co_return fail(502, "bad_runtime_answer", http::text_for(body.why));
     held.append(from.view().substr(0, taken));
     from.consume(taken);
@@ -470,8 +474,9 @@ auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<
     std::string_view const answer = chunked ? payload : held;
     co_await learn(answer);
   }
-  x_.bytes_out += held.size();
-  out_.append(held);
+  std::string_view const passed = pass_payload ? payload : held;
+  x_.bytes_out += passed.size();
+  out_.append(passed);
   co_return std::nullopt;
 }
 

@@ -221,12 +221,16 @@ TEST(Rotation, ABearerKeyOnOpenAiShapedRoutesCountsLikeAnyOther) {
 
 TEST(Aliases, FromAnAnswerAreKnownOnEveryCoreAtOnce) {
   struct Case {
-    std::string name, target, answer;
+    std::string name, target, answer, version = "1.1";
   };
   std::vector<Case> const cases{
       {"by length", "/api/conversations", "HTTP/1.1 201 Created\r\nContent-Length: 18\r\n\r\n{\"id\":\"alias-one\"}"},
       {"in chunks", "/api/conversations",
        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"id\":\"al\r\n9\r\nias-one\"}\r\n0\r\n\r\n"},
+      {"in chunks for a client that knows none", "/api/conversations",
+       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{\"id\":\"al\r\n9\r\nias-one\"}\r\n0\r\n\r\n", "1.0"},
+      {"to the connection's end", "/api/conversations",
+       "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"id\":\"alias-one\"}"},
       {"by a fork", "/api/conversations/c1/fork",
        "HTTP/1.1 201 Created\r\nContent-Length: 18\r\n\r\n{\"id\":\"alias-one\"}"},
   };
@@ -235,15 +239,17 @@ TEST(Aliases, FromAnAnswerAreKnownOnEveryCoreAtOnce) {
       for (;;) {
         auto const request = read_request(connection);
         if (request.head.empty()) return;
-        if (!connection.send(request.line().starts_with("POST") ? one.answer : ok_answer("known"))) return;
+        bool const asks_for_id = request.line().starts_with("POST");
+        if (!connection.send(asks_for_id ? one.answer : ok_answer("known"))) return;
+        if (asks_for_id && one.answer.find("Connection: close") != one.answer.npos) return;
       }
     });
     Gateway gateway(config_with_more_keys(), 2);
     gateway.start();
     gateway.add("c1", nested.port());
     EXPECT_EQ(gateway.get("/api/conversations/alias-one/events", bearer(alice_api_key)).status, 404u);
-    auto const made =
-        gateway.ask("POST " + one.target + " HTTP/1.1\r\nHost: g\r\n" + key_field("c1") + "Content-Length: 2\r\n\r\n{}");
+    auto const made = gateway.ask("POST " + one.target + " HTTP/" + one.version + "\r\nHost: g\r\n" + key_field("c1") +
+                                  "Content-Length: 2\r\n\r\n{}");
     EXPECT_EQ(made.status / 100, 2u) << one.name;
     EXPECT_EQ(made.body, R"({"id":"alias-one"})");
     for (int i = 0; i < 16; ++i) {
