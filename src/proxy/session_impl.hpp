@@ -62,7 +62,7 @@ class Session final : public Watch {
     while (next == Next::keep_alive && !stopping_) next = co_await serve_request();
     if (next == Next::handed_over || next == Next::cut || stopping_) co_return;
     if constexpr (!PlainStream<Stream>) {
-      set_phase(Phase::linger, linger_time);
+      set_phase(Phase::linger, linger_idle_time);
       auto [ec] = co_await stream_.async_shutdown(no_throw);
       static_cast<void>(ec);  // the peer may be gone already
     }
@@ -72,8 +72,7 @@ class Session final : public Watch {
   void on_sweep(Clock::time_point now) override {
     bool const withdrawn = lease_ && lease_.target().withdrawn();
     if (withdrawn && phase_ != Phase::deciding) lease_.socket().close(ignored_);
-    // Nobody ends only his own side of an event stream: who is gone must not hold it until the next event.
-    if (phase_ == Phase::relay && x_.event_stream && peer_is_gone(socket_of(stream_).native_handle())) end_event_stream();
+    if (lease_ && (phase_ == Phase::first_byte || phase_ == Phase::relay)) look_for_client();
     if (now < deadline_) return;
     deadline_ = Clock::time_point::max();
     timed_out_ = true;

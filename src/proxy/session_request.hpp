@@ -189,18 +189,20 @@ auto Session<Stream>::write_client(std::string_view first, std::string_view seco
   return write_all(stream_, first, second, [this](std::size_t) { progress(); });
 }
 
-// A client that is still sending would lose our last answer to a reset: read on a little, bounded both ways.
+// A client that is still sending would lose our last answer to a reset: read on, bounded in every way.
 template <class Stream>
 auto Session<Stream>::linger() -> Task<> {
-  set_phase(Phase::linger, linger_time);
+  set_phase(Phase::linger, linger_idle_time);
   socket_of(stream_).shutdown(asio::socket_base::shutdown_send, ignored_);
-  std::size_t left = linger_bytes_max;
-  in_.clear();
-  while (left > 0) {
-    char* const space = in_.space(0);
-    auto [ec, n] = co_await socket_of(stream_).async_read_some(asio::buffer(space, in_.space_bytes()), no_throw);
+  auto const end = shared_.coarse_now() + linger_time_max;
+  std::uint64_t left = linger_bytes_max;
+  relay_.clear();
+  while (left > 0 && shared_.coarse_now() < end) {
+    char* const space = relay_.space(0);
+    auto [ec, n] = co_await socket_of(stream_).async_read_some(asio::buffer(space, relay_.space_bytes()), no_throw);
     if (ec) co_return;
-    left -= std::min(left, n);
+    left -= std::min<std::uint64_t>(left, n);
+    progress();
   }
 }
 

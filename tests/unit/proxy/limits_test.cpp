@@ -156,6 +156,23 @@ TEST(BodyTimeout, IsOffForAnEventStream) {
   EXPECT_TRUE(events.read_to_end().ends_with("data: late\n\n"));
 }
 
+// Some clients write their whole body before they read why it is not wanted.
+TEST(RefusedUpload, ThatIsWrittenWholeStillHasItsAnswerRead) {
+  auto config = default_config();
+  config.limits.api_body_bytes_max = 64 * 1024;
+  OneRuntime at(echo_heads, std::move(config));
+  std::string const body(32 * 1024 * 1024, 'x');
+  std::string const length = "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n";
+  for (auto const& [head, status] :
+       {std::pair("POST /api/file/upload/a HTTP/1.1\r\nHost: g\r\nX-Session-API-Key: wrong\r\n" + length, 401u),
+        std::pair("POST /api/automation/v1/runs HTTP/1.1\r\nHost: g\r\n" + bearer(admin_api_key) + length, 413u)}) {
+    auto client = at.gateway.connect();
+    client.send(head);
+    EXPECT_TRUE(client.send(body)) << status;
+    EXPECT_EQ(read_answer(client).status, status);
+  }
+}
+
 TEST(ConnectionLimit, TellsTheOneBeyondItToComeBack) {
   auto config = default_config();
   config.limits.connections_per_core_max = 2;
