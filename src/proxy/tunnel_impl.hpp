@@ -84,7 +84,9 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
 
   void on_drain() override {
     Self const guard(this);
-    if (state_ == State::open) end(TunnelEnd::drain, 1012, "the gateway restarts");
+    if (state_ == State::open) return end(TunnelEnd::drain, 1012, "the gateway restarts");
+    closing_patience_ = closing_time;
+    end_by_ = std::min(end_by_, proxy_.internals().coarse_now() + closing_time);
   }
   void on_stop() override {
     Self const guard(this);
@@ -237,8 +239,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     backlog.sent += n;
     count_backlog(-static_cast<std::int64_t>(n));
     if (n > 0) last_to_client_ = proxy_.internals().coarse_now();
-    // What has to reach the client before its close may be much: only one that takes nothing is cut.
-    if (n > 0 && state_ == State::closing) end_by_ = last_to_client_ + closing_time;
+    if (state_ == State::closing) wait_for_slow_client();
     constexpr std::size_t compact_bytes = 1024 * 1024;
     if (backlog.sent == backlog.bytes.size()) {
       to_client_.reset();
@@ -331,12 +332,20 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     if (state_ != State::open) return;
     state_ = State::closing;
     note_end(why);
-    end_by_ = proxy_.internals().coarse_now() + closing_time;
+    // A drain waits for everybody's end.
+    closing_patience_ =
+        why == TunnelEnd::drain ? closing_time : std::max(closing_time, proxy_.config().timeouts.body_progress);
     nested_.socket().close(ignored_);
     to_nested_.reset();
     if (code != 0 && !down_.closed()) say_goodbye(code, reason);
-    if (state_ == State::closing && !to_client_) start_lingering();
+    if (state_ != State::closing) return;
+    if (!to_client_) return start_lingering();
+    end_by_ = proxy_.internals().coarse_now() + closing_time;
+    wait_for_slow_client();
   }
+
+  // The rest of a frame has to reach the client before its close can: only one that takes nothing for long is cut.
+  void wait_for_slow_client() { end_by_ = std::max(end_by_, last_to_client_ + closing_patience_); }
 
   void say_goodbye(std::uint16_t code, std::string_view reason) {
     std::string frame;
@@ -366,6 +375,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   // Our side is said; the rest is read until the client ends its own, or a reset would take our last words from it.
   void start_lingering() {
     state_ = State::lingering;
+    end_by_ = proxy_.internals().coarse_now() + closing_time;
     socket_of(client_).shutdown(asio::socket_base::shutdown_send, ignored_);
     // A wait that stands already answers here too; a second read at once would be undefined for TLS only.
     if constexpr (plain) wait_for_client();
@@ -415,6 +425,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   std::unique_ptr<std::array<char, 4096>> tls_read_;
   std::string in_flight_;  // TLS: the front of the client's backlog, while it is being written
   Clock::time_point last_from_client_, last_data_, last_to_client_{}, last_to_nested_{}, end_by_{};
+  std::chrono::milliseconds closing_patience_{};
   std::optional<Clock::time_point> pinged_;
   State state_ = State::open;
   bool client_closed_ = false;

@@ -323,6 +323,24 @@ TEST_F(Tunnel, AClientThatReadsNothingNeverStallsTheServerAndIsToldToComeBack) {
   EXPECT_EQ(gateway_->stats().tunnel_backlog_bytes.read(), 0);
 }
 
+TEST_F(Tunnel, AClientThatReadsAgainAfterAWhileIsStillToldToComeBack) {
+  auto config = small_backlog();
+  config.timeouts.tunnel_ping = 500ms;
+  config.timeouts.tunnel_pong = 20s;
+  start(std::move(config));
+  auto stalled = open();
+  auto clock = open();
+  for (std::size_t i = 0; i < flood_frames && stalled.nested.send(flood_frame(i)); ++i) {
+  }
+  EXPECT_TRUE(eventually([&] { return ended(proxy::TunnelEnd::slow_client) == 1; }));
+  // For longer than a close may take otherwise, told by another tunnel's pings.
+  for (int i = 0; i < 6; ++i) {
+    ASSERT_EQ(read_frame(clock.client)->opcode, ping_opcode);
+    clock.client.send(from_client(pong_opcode, ""));
+  }
+  EXPECT_EQ(close_code_at_end(stalled.client), 1013);
+}
+
 TEST_F(Tunnel, AClientThatReadsSlowlyButReadsGetsEverything) {
   auto config = default_config();
   config.limits.tunnel_backlog_bytes_max = 256 * 1024 * 1024;
