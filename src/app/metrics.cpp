@@ -144,14 +144,14 @@ std::vector<MetricFamily> ProxyCollector::Collect() const {
   };
   out.push_back(requests(sum));
   out.push_back(latency(sum, "request_duration_seconds",
-                        "From the first byte of a request's head to the last of its answer, tunnels left out.",
+                        "From the first byte of a request's head to the last of its answer, websockets left out.",
                         &Stats::duration));
   out.push_back(latency(sum, "upstream_wait_seconds", "From a request sent to a nested server to the head of its answer.",
                         &Stats::upstream_wait));
   out.push_back(by_reason<proxy::Reject>(
       sum, "rejects_total", "Requests, connections and upgrades that the gateway turned away.", &Stats::rejected));
   counter("connections_accepted_total", "Client connections accepted.", &Stats::connections_accepted);
-  gauge("connections_open", "Client connections open, tunnels included.", &Stats::connections_open);
+  gauge("connections_open", "Client connections open, websockets included.", &Stats::connections_open);
   counter("tunnels_opened_total", "Websockets opened.", &Stats::tunnels_opened);
   gauge("tunnels_open", "Websockets open.", &Stats::tunnels_open);
   out.push_back(by_reason<proxy::TunnelEnd>(sum, "tunnels_ended_total", "Websockets ended, by who or what ended them.",

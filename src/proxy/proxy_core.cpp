@@ -130,8 +130,7 @@ void ProxyCore::serve_tls(TcpSocket client, std::shared_ptr<TlsServer const> tls
 // One system call for an answer that most of them get: a connection over the limit must cost next to nothing.
 template <class Socket>
 bool ProxyCore::admit(Socket& client) {
-  auto const open = stats_.connections_open.read() + stats_.tunnels_open.read();
-  if (open < config_.limits.connections_per_core_max) return true;
+  if (stats_.connections_open.read() < config_.limits.connections_per_core_max) return true;
   stats_.rejected[static_cast<std::size_t>(Reject::overloaded)].add();
   std::string id, answer;
   internals_->ids.append_request_id(id);

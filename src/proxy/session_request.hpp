@@ -13,6 +13,7 @@ auto Session<Stream>::serve_request() -> Task<Next> {
   http::HeadParse parsed;
   set_phase(Phase::idle, timeouts().keep_alive);
   if (proxy_.draining()) on_drain();
+  if (!in_.empty()) x_.began = Clock::now();
   for (;;) {
     if (!in_.empty()) {
       parsed = http::parse_request_head(in_.view(), head_limits, head, scanned);
@@ -24,11 +25,13 @@ auto Session<Stream>::serve_request() -> Task<Next> {
     if (ec) {
       if (timed_out_ && phase_ == Phase::head && !stopping_) {
         proxy_.counters().rejected[static_cast<std::size_t>(Reject::head_timeout)].add();
+        begin_exchange();
         ExchangeFailure const failure{408, "head_timeout", "the request's head did not arrive in time"};
         co_return co_await refuse_head(failure);
       }
       co_return Next::close;
     }
+    if (in_.empty()) x_.began = Clock::now();
     in_.filled(n);
   }
   set_phase(Phase::deciding, std::chrono::milliseconds(0));
@@ -65,7 +68,6 @@ auto Session<Stream>::begin_exchange() -> void {
   x_.request_refusal = http::Refusal::none;
   x_.status = 0;
   x_.bytes_in = x_.bytes_out = x_.upstream_us = 0;
-  x_.began = Clock::now();
   x_.entry = nullptr;
   x_.prefix.clear();
   x_.failure = {};
@@ -163,7 +165,7 @@ auto Session<Stream>::end_request() -> void {
   auto const route = static_cast<std::size_t>(x_.route);
   auto const status_class = std::min<std::size_t>(std::max(x_.status / 100, 1u) - 1, status_classes - 1);
   counters.requests[route][status_class].add();
-  counters.duration[route].observe_us(us);
+  if (x_.status != 101) counters.duration[route].observe_us(us);
   counters.client_bytes_in.add(x_.bytes_in);
   counters.client_bytes_out.add(x_.bytes_out);
   if (proxy_.config().access_log == AccessLog::off) return;

@@ -35,6 +35,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     proxy_.internals().watches.push_back(*this);
     proxy_.counters().tunnels_opened.add();
     proxy_.counters().tunnels_open.add();
+    proxy_.counters().connections_open.add();
     keep_ = this;
   }
   Tunnel(Tunnel const&) = delete;
@@ -42,6 +43,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   ~Tunnel() {
     drop_backlog();
     proxy_.counters().tunnels_open.sub();
+    proxy_.counters().connections_open.sub();
   }
 
   void begin(std::string_view from_client, std::string_view from_nested) {

@@ -45,11 +45,12 @@ inline constexpr std::size_t tunnel_ends = static_cast<std::size_t>(TunnelEnd::c
 // One a core, written by its thread only, read by the scrape.
 struct Stats {
   std::array<std::array<Counter, status_classes>, route_kinds> requests;
-  std::array<LatencyHistogram, route_kinds> duration;  // from the head's first byte to the answer's last, tunnels left out
+  // From the head's first byte to the answer's last, websockets left out.
+  std::array<LatencyHistogram, route_kinds> duration;
   std::array<LatencyHistogram, route_kinds> upstream_wait;  // from the request sent to the answer's head
   std::array<Counter, reject_reasons> rejected;
   Counter connections_accepted;
-  Gauge connections_open;
+  Gauge connections_open;  // tunnels included
   Counter tunnels_opened;
   Gauge tunnels_open;
   std::array<Counter, tunnel_ends> tunnels_ended;

@@ -35,6 +35,20 @@ TEST(HeadTimeout, EndsAHeadThatComesByteByByte) {
   EXPECT_EQ(at.nested.accepted(), 0u);
 }
 
+TEST(HeadTimeout, IsMeasuredFromTheHeadsFirstByte) {
+  auto config = default_config();
+  config.timeouts.head = milliseconds(60);
+  OneRuntime at(echo_heads, std::move(config));
+  auto const began = Clock::now();
+  auto client = at.gateway.connect();
+  client.send("GET /x HTTP/1.1\r\n");
+  EXPECT_EQ(read_answer(client).status, 408u);
+  auto const& duration = at.gateway.stats().duration[static_cast<std::size_t>(http::RouteKind::none)];
+  auto const most = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began).count();
+  EXPECT_LE(duration.sum_us(), static_cast<std::uint64_t>(most));
+  EXPECT_GE(duration.sum_us(), 30'000u) << "the clock that deadlines are set by is coarse";
+}
+
 TEST(KeepAliveTimeout, ClosesAnIdleConnectionWithoutAWord) {
   auto config = default_config();
   config.timeouts.keep_alive = milliseconds(500);  // long enough to send a request on a busy machine

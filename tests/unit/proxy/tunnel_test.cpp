@@ -117,6 +117,18 @@ TEST_F(Tunnel, BytesBehindThe101ReachTheClientInOnePiece) {
   EXPECT_EQ(read_frame(client)->payload, "ok");
 }
 
+TEST_F(Tunnel, IsAnOpenConnectionAndNoRequestThatTakesTime) {
+  start();
+  auto pair = open();
+  auto const other = open();
+  auto const& stats = gateway_->stats();
+  EXPECT_TRUE(eventually([&] { return stats.tunnels_open.read() == 2 && stats.connections_open.read() == 2; }));
+  auto const& duration = stats.duration[static_cast<std::size_t>(http::RouteKind::path)];
+  for (std::size_t i = 0; i <= LatencyHistogram::bounds_us.size(); ++i) EXPECT_EQ(duration.bucket(i), 0u);
+  pair.client.close();
+  EXPECT_TRUE(eventually([&] { return stats.connections_open.read() == 1; }));
+}
+
 // --- closing
 
 TEST_F(Tunnel, PassesTheServersCloseCodesAndReasonsVerbatim) {
