@@ -103,7 +103,7 @@ format: ## rewrite our C++ files in the house format
 
 install: build ## programs, example settings, systemd unit, man pages and licence, under DESTDIR and PREFIX
 	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin lib/systemd/system lib/sysusers.d share/man/man1 share/nestgate share/doc/nestgate)
-	install -m 755 build/release/bin/nestgate build/release/bin/nestlet $(DESTDIR)$(PREFIX)/bin/
+	install -m 755 $(addprefix build/release/bin/,nestgate nestgate-keeper nestlet) $(DESTDIR)$(PREFIX)/bin/
 	install -m 644 config/nestgate.example.toml $(DESTDIR)$(PREFIX)/share/nestgate/
 	sed 's|/usr/local|$(PREFIX)|g' deploy/nestgate.service | install -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/lib/systemd/system/nestgate.service
 	install -m 644 deploy/nestgate.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/nestgate.conf

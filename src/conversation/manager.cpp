@@ -60,8 +60,9 @@ struct Manager::Conversation {
   FaultKind failure_kind = FaultKind::upstream;  // of state error: what a starter is told
   bool is_busy = false;                          // a task starts, ends or removes it; the only one
   bool is_forgotten = false;
-  Timer idle;  // cancelled when the task is done and what it published is known to every core
-  Timer trip;  // cancelled to end a start
+  std::optional<Failure> removal_failure;  // of the last removal, until the next start
+  Timer idle;                              // cancelled when the task is done and what it published is known to every core
+  Timer trip;                              // cancelled to end a start
 
   bool starts() const noexcept { return is_busy && (state == RuntimeState::starting || state == RuntimeState::running); }
 };
@@ -115,6 +116,7 @@ void Manager::begin(ConversationPtr c, nested::Configuration configuration) {
   c->epoch = Epoch{++epochs_};
   c->session_key = keys_->derive(c->id);
   c->interrupt.reset();
+  c->removal_failure.reset();
   c->is_busy = true;
   c->dialect = nested::Dialect::unknown;
   stats_.starts.add();
@@ -139,7 +141,7 @@ Task<> Manager::drive(ConversationPtr c, nested::Configuration configuration) {
       co_return;
     }
     if (std::holds_alternative<StartMachine::Release>(action)) {
-      co_await provider_->destroy(c->id, runtime::Leftovers::keep);
+      [[maybe_unused]] auto ended = co_await provider_->destroy(c->id, runtime::Leftovers::keep);
       event = StartMachine::Released{};
       continue;
     }
@@ -175,7 +177,7 @@ Task<StartMachine::Event> Manager::perform(StartStep step, ConversationPtr c, ne
 }
 
 Task<Outcome<>> Manager::create(ConversationPtr c) {
-  runtime::Spec spec{c->id, c->epoch, c->session_key.clone()};
+  runtime::Spec spec{c->id, c->epoch, c->session_key.clone(), c->owner};
   NESTGATE_CO_TRY(instance, co_await provider_->create(std::move(spec), Deadline::in(settings_.ready_time_max)));
   c->endpoint = instance.endpoint;
   c->ports.clear();
@@ -266,7 +268,7 @@ Task<> Manager::end_running(ConversationPtr c) {
     // The SIGTERM that follows stops it too; this only lets the server say so to its clients first.
     [[maybe_unused]] auto told = co_await client.stop_conversation(c->id.text(), Deadline::in(settings_.stop_call_time_max));
   }
-  co_await provider_->destroy(c->id, runtime::Leftovers::keep);
+  [[maybe_unused]] auto ended = co_await provider_->destroy(c->id, runtime::Leftovers::keep);
   change(*c, RuntimeState::stopped);
   co_await publish(c);
   done(*c);
@@ -283,12 +285,21 @@ Task<Outcome<>> Manager::remove(ConversationId id) {
       tasks_.spawn("conversation.remove", bury(c));
     }
     NESTGATE_CO_TRY_VOID(co_await until_idle(c));
-    if (c->is_forgotten) co_return Outcome<>{};  // else it was started again before we came
+    if (c->is_forgotten) co_return Outcome<>{};
+    if (c->removal_failure) co_return *c->removal_failure;  // else it was started again before we came
   }
 }
 
 Task<> Manager::bury(ConversationPtr c) {
-  co_await provider_->destroy(c->id, runtime::Leftovers::remove);
+  auto removed = co_await provider_->destroy(c->id, runtime::Leftovers::remove);
+  if (!removed) {
+    c->failure_kind = removed.error().fault.kind;
+    c->removal_failure = removed.error();
+    change(*c, RuntimeState::error, removed.error().reason);
+    co_await publish(c);
+    done(*c);
+    co_return;
+  }
   co_await publisher_.withdraw(c->id, c->epoch);
   conversations_.erase(c->id.canonical());
   c->is_forgotten = true;

@@ -3,18 +3,17 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/read.hpp>
 #include <boost/system/system_category.hpp>
 #include <cerrno>
-#include <charconv>
-#include <fstream>
 #include <utility>
 
+#include "keeper_line.hpp"
 #include "nestgate/base/invariant.hpp"
 
 namespace nestgate::runtime {
@@ -35,56 +34,59 @@ class Fd {
   int value_;
 };
 
-struct Pipe {
-  Fd read;
-  Fd write;
+struct Pair {
+  Fd ours;
+  Fd theirs;
 };
 
 Fault fault_of(int error, std::string_view where) {
   return Fault{FaultKind::unavailable, {error, boost::system::system_category()}, where};
 }
 
-Result<Pipe> make_pipe() {
+Result<Pair> make_pipe() {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fault_of(errno, "runtime.pipe");
-  return Pipe{Fd(ends[0]), Fd(ends[1])};
+  return Pair{Fd(ends[0]), Fd(ends[1])};
+}
+
+Result<Pair> make_line() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return fault_of(errno, "runtime.line");
+  return Pair{Fd(ends[0]), Fd(ends[1])};
 }
 
 // All that the child needs, made before the fork: between fork and exec only async-signal-safe calls are allowed.
 struct ChildPlan {
-  char const* program;
+  char const* keeper;
   char const* directory;
   std::vector<char*> arguments;
   std::vector<char*> environment;
   std::vector<std::pair<int, rlimit>> limits;
-  pid_t parent;
   int output;
-  int trouble;  // gets errno; closed by exec
+  int line;
 };
 
-[[noreturn]] void give_up(int trouble) {
+[[noreturn]] void give_up(int line) {
   int const error = errno;
-  [[maybe_unused]] auto const told = ::write(trouble, &error, sizeof error);
+  [[maybe_unused]] auto const told = ::write(line, &error, sizeof error);
   ::_exit(127);
 }
 
-[[noreturn]] void run_child(ChildPlan const& plan) {
-  if (::setsid() < 0) give_up(plan.trouble);
-  if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) give_up(plan.trouble);
-  if (::getppid() != plan.parent) ::_exit(127);  // it died before the line above
+// What the keeper inherits is what the server gets, but for the line and the session: a terminal's signals reach neither.
+[[noreturn]] void become_keeper(ChildPlan const& plan) {
+  if (::setsid() < 0) give_up(plan.line);
   for (int signal = 1; signal < NSIG; ++signal) ::signal(signal, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
   int const null = ::open("/dev/null", O_RDONLY);
-  if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(plan.output, 1) < 0 || ::dup2(plan.output, 2) < 0) give_up(plan.trouble);
-  if (::close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0) give_up(plan.trouble);
-  if (::chdir(plan.directory) != 0) give_up(plan.trouble);
+  if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(plan.output, 1) < 0 || ::dup2(plan.output, 2) < 0) give_up(plan.line);
+  if (::dup2(plan.line, keeper_line) < 0) give_up(plan.line);
+  if (::close_range(keeper_line + 1, ~0U, CLOSE_RANGE_CLOEXEC) != 0) give_up(keeper_line);
+  if (::fcntl(keeper_line, F_SETFD, 0) != 0) give_up(keeper_line);
+  if (::chdir(plan.directory) != 0) give_up(keeper_line);
   for (auto const& [resource, limit] : plan.limits)
-    if (::setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) give_up(plan.trouble);
+    if (::setrlimit(static_cast<__rlimit_resource>(resource), &limit) != 0) give_up(keeper_line);
   ::umask(077);
-  ::execve(plan.program, plan.arguments.data(), plan.environment.data());
-  give_up(plan.trouble);
+  ::execve(plan.keeper, plan.arguments.data(), plan.environment.data());
+  give_up(keeper_line);
 }
 
 std::vector<std::pair<int, rlimit>> plan_limits(ResourceLimits const& limits) {
@@ -103,94 +105,74 @@ std::vector<std::pair<int, rlimit>> plan_limits(ResourceLimits const& limits) {
 // execve takes its strings as not const, and does not write to them.
 char* as_argument(char const* text) { return const_cast<char*>(text); }
 
-// The session of a process; 0 when it is gone.
-pid_t session_of(pid_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string stat;
-  std::getline(file, stat);
-  auto const name_end = stat.rfind(')');  // the name may hold anything
-  if (name_end == stat.npos) return 0;
-  std::string_view rest = std::string_view(stat).substr(name_end + 2);
-  for (int skipped = 0; skipped < 3; ++skipped)
-    rest.remove_prefix(std::min(rest.find(' ') + 1, rest.size()));  // state ppid pgrp
-  pid_t session = 0;
-  std::from_chars(rest.data(), rest.data() + rest.size(), session);
-  return session;
+// What a keeper tells first; its end without a word is one of its own.
+int read_start(int line) {
+  int error = 0;
+  ssize_t told = 0;
+  do told = ::read(line, &error, sizeof error);
+  while (told < 0 && errno == EINTR);
+  return told == static_cast<ssize_t>(sizeof error) ? error : ECHILD;
+}
+
+void reap(pid_t pid) {
+  while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+  }
 }
 
 }  // namespace
 
 Result<ChildProcess> ChildProcess::start(Executor executor, Launch const& launch) {
   NESTGATE_TRY(output, make_pipe());
-  NESTGATE_TRY(trouble, make_pipe());
+  NESTGATE_TRY(line, make_line());
 
   ChildPlan plan{};
   std::string const directory = launch.directory.string();
-  plan.program = launch.program.c_str();
+  plan.keeper = launch.keeper.c_str();
   plan.directory = directory.c_str();
+  plan.arguments = {as_argument(keeper_program), as_argument(launch.program.c_str())};
   for (auto const& argument : launch.arguments) plan.arguments.push_back(as_argument(argument.c_str()));
   plan.arguments.push_back(nullptr);
   for (auto const& variable : launch.environment) plan.environment.push_back(as_argument(variable.c_str()));
   if (!launch.secret_variable.empty()) plan.environment.push_back(as_argument(launch.secret_variable.reveal().data()));
   plan.environment.push_back(nullptr);
   plan.limits = plan_limits(launch.limits);
-  plan.parent = ::getpid();
-  plan.output = output.write.get();
-  plan.trouble = trouble.write.get();
+  plan.output = output.theirs.get();
+  plan.line = line.theirs.get();
 
-  pid_t const pid = ::fork();
-  if (pid < 0) return fault_of(errno, "runtime.fork");
-  if (pid == 0) run_child(plan);
+  pid_t const keeper = ::fork();
+  if (keeper < 0) return fault_of(errno, "runtime.fork");
+  if (keeper == 0) become_keeper(plan);
 
-  ::close(trouble.write.release());
-  ::close(output.write.release());
-  // Blocks until the child's exec closed the pipe: well under a millisecond, and vfork would block as long.
-  int error = 0;
-  auto told = ::read(trouble.read.get(), &error, sizeof error);
-  while (told < 0 && errno == EINTR) told = ::read(trouble.read.get(), &error, sizeof error);
-  Fd watch(error == 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1);
-  if (watch.get() < 0) {
-    if (error == 0) error = errno;
-    ::kill(pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
+  ::close(line.theirs.release());
+  ::close(output.theirs.release());
+  // Blocks for the two execs, about a millisecond.
+  if (int const error = read_start(line.ours.get()); error != 0) {
+    reap(keeper);
     return fault_of(error, "runtime.exec");
   }
-  return ChildProcess(pid, Descriptor(executor, watch.release()), Descriptor(executor, output.read.release()));
+  return ChildProcess(keeper, Descriptor(executor, line.ours.release()), Descriptor(executor, output.ours.release()));
 }
 
 ChildProcess::~ChildProcess() {
   // A moved-from child has given its descriptors away.
-  NESTGATE_INVARIANT(!watch_.is_open(), "a child that is not reaped stays a zombie");
+  NESTGATE_INVARIANT(!line_.is_open(), "a keeper that is not reaped stays a zombie");
 }
 
-Task<Result<>> ChildProcess::ended() {
-  auto [ec] = co_await watch_.async_wait(asio::posix::descriptor_base::wait_read, no_throw);
-  if (ec) co_return Fault{FaultKind::cancelled, ec, "runtime.watch"};
-  co_return Result<>{};
+void ChildProcess::signal(int signal) noexcept {
+  char const byte = static_cast<char>(signal);
+  [[maybe_unused]] auto const told = ::send(line_.native_handle(), &byte, 1, MSG_NOSIGNAL);  // it may have just ended
 }
 
-void ChildProcess::signal_group(int signal) const noexcept { ::kill(-pid_, signal); }
-
-void ChildProcess::signal_session(int signal) const noexcept {
-  ::kill(-pid_, signal);
-  std::error_code ignored;
-  for (auto const& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-    std::string const name = entry.path().filename();
-    pid_t pid = 0;
-    auto const [end, bad] = std::from_chars(name.data(), name.data() + name.size(), pid);
-    if (bad == std::errc{} && *end == '\0' && session_of(pid) == pid_) ::kill(pid, signal);
-  }
-}
-
-std::string ChildProcess::reap() {
-  signal_session(SIGKILL);  // before the reaping: afterwards the session's id may be somebody else's
+Task<std::string> ChildProcess::ended() {
   int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-  }
+  auto [ec, size] = co_await asio::async_read(line_, asio::buffer(&status, sizeof status), no_throw);
+  NESTGATE_INVARIANT(ec != asio::error::operation_aborted, "who wants an end sooner sends SIGKILL");
+  reap(keeper_);  // it told, or is dead: there is nothing to wait for
   error_code ignored;
-  watch_.close(ignored);
-  if (WIFSIGNALED(status)) return "killed by signal " + std::to_string(WTERMSIG(status));
-  return "exited with status " + std::to_string(WEXITSTATUS(status));
+  line_.close(ignored);
+  if (ec) co_return "lost its keeper";
+  if (WIFSIGNALED(status)) co_return "killed by signal " + std::to_string(WTERMSIG(status));
+  co_return "exited with status " + std::to_string(WEXITSTATUS(status));
 }
 
 }  // namespace nestgate::runtime

@@ -16,6 +16,7 @@ namespace nestgate::runtime {
 using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
 
 struct Launch {
+  std::string keeper;                    // nestgate-keeper, absolute
   std::string program;                   // absolute
   std::vector<std::string> arguments;    // argv, the program's name first
   std::vector<std::string> environment;  // NAME=value
@@ -24,30 +25,28 @@ struct Launch {
   ResourceLimits limits;
 };
 
-// One child in a session and process group of its own, which dies with the thread that started it. Lives on the control
-// core. Must be reaped before it is destroyed: its pid is its own until then, so no signal can hit a stranger.
+// One server in a session and process group of its own, under a keeper (keeper/main.cpp) that ends it and all that it ever
+// started: when told to, when the server ends, and when the gateway is gone. Lives on the control core. Must have ended
+// before it is destroyed.
 class ChildProcess {
  public:
-  // Forks and executes; what fails on the way to exec, in the child too, is a fault (unavailable) with its errno.
+  // Forks and executes; what fails on the way to the server's exec is a fault (unavailable) with its errno.
   static Result<ChildProcess> start(Executor executor, Launch const& launch);
   ChildProcess(ChildProcess&&) = default;
   ~ChildProcess();
 
-  pid_t pid() const noexcept { return pid_; }
   // Its standard output and error; ends when every holder is gone.
   Descriptor& output() noexcept { return output_; }
-  // Returns when the child has ended, or with a fault when cancelled.
-  Task<Result<>> ended();
-  void signal_group(int signal) const noexcept;
-  void signal_session(int signal) const noexcept;
-  // After it ended: kills what is left of its session, reaps it, and says how it ended: "exited with status 3".
-  std::string reap();
+  // To the server's group; SIGKILL: to all that it ever started.
+  void signal(int signal) noexcept;
+  // Once, and not to be cancelled: returns when nothing of it is left, with how the server ended: "exited with status 3".
+  Task<std::string> ended();
 
  private:
-  ChildProcess(pid_t pid, Descriptor watch, Descriptor output)
-      : pid_(pid), watch_(std::move(watch)), output_(std::move(output)) {}
-  pid_t pid_;
-  Descriptor watch_;  // pidfd
+  ChildProcess(pid_t keeper, Descriptor line, Descriptor output)
+      : keeper_(keeper), line_(std::move(line)), output_(std::move(output)) {}
+  pid_t keeper_;
+  Descriptor line_;
   Descriptor output_;
 };
 

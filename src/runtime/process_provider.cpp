@@ -4,13 +4,21 @@
 #include <unistd.h>
 
 #include <array>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/system/system_category.hpp>
+#include <cerrno>
 #include <cstdlib>
+#include <fstream>
+#include <functional>
+#include <iterator>
 
 #include "child_process.hpp"
 #include "command_template.hpp"
+#include "keeper_line.hpp"
 #include "nestgate/runtime/factory.hpp"
 #include "output_log.hpp"
 #include "port_lease.hpp"
+#include "remove_tree.hpp"
 
 namespace nestgate::runtime {
 namespace {
@@ -19,6 +27,7 @@ namespace fs = std::filesystem;
 
 constexpr Clock::duration after_kill_max = std::chrono::seconds(5);  // then it hangs in the kernel
 constexpr std::string_view default_search_path = "/usr/local/bin:/usr/bin:/bin";
+constexpr char trash_mark = '~';  // in no id
 
 Failure fail(FaultKind kind, std::string_view where, std::string reason) {
   return Failure{Fault{kind, {}, where}, std::move(reason)};
@@ -34,12 +43,60 @@ std::string search_path_of_this_process() {
   return path && *path ? std::string(path) : std::string(default_search_path);
 }
 
+Outcome<std::string> find_or_fail(std::string_view key, std::string const& program) {
+  auto found = find_program(program, directory_of_this_program(), search_path_of_this_process());
+  if (found) return std::move(*found);
+  return fail(FaultKind::bad_input, "runtime.command",
+              std::string(key) + ": no executable '" + program + "' beside the gateway or in PATH");
+}
+
 Result<> make_private_directory(fs::path const& path) {
   std::error_code ec;
   fs::create_directories(path, ec);
   if (!ec) fs::permissions(path, fs::perms::owner_all, ec);
   if (ec) return Fault{FaultKind::unavailable, ec, "runtime.workspace"};
   return Result<>{};
+}
+
+// Made when it is not there; one that is there keeps its rights.
+Result<> make_usable_directory(fs::path const& path) {
+  std::error_code ignored;
+  if (!fs::exists(path, ignored)) return make_private_directory(path);
+  int const error = !fs::is_directory(path, ignored) ? ENOTDIR : ::access(path.c_str(), R_OK | W_OK | X_OK) == 0 ? 0 : errno;
+  if (error == 0) return Result<>{};
+  return Fault{FaultKind::unavailable, {error, boost::system::system_category()}, "runtime.workspace"};
+}
+
+std::optional<std::string> read_file(fs::path const& path) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) return std::nullopt;
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
+// The files are nobody's first, so that what cannot be removed is given to nobody; then out of the id's way, at once; then
+// gone. Blocks.
+Result<> discard(fs::path const& folder, fs::path const& trash, std::atomic<bool> const& stop) {
+  std::error_code ec;
+  fs::remove(folder / "owner", ec);
+  if (auto earlier = remove_tree(trash, stop); !earlier) return earlier;
+  fs::rename(folder, trash, ec);
+  if (ec && ec != std::errc::no_such_file_or_directory) return Fault{FaultKind::internal, ec, "runtime.remove"};
+  return remove_tree(trash, stop);
+}
+
+// Runs what blocks on the pool's thread and resumes the caller on its loop, which it keeps running. Not to be cancelled.
+Task<Result<>> run_on(asio::thread_pool& pool, std::function<Result<>()> work) {
+  auto const initiate = [&pool](auto handler, Executor home, std::function<Result<>()> job) {
+    auto busy = asio::make_work_guard(home);
+    asio::post(pool, [busy = std::move(busy), job = std::move(job), handler = std::move(handler)]() mutable {
+      auto resume = [result = job(), handler = std::move(handler)]() mutable { std::move(handler)(std::move(result)); };
+      asio::post(busy.get_executor(), std::move(resume));
+    });
+  };
+  Executor const home = co_await asio::this_coro::executor;
+  auto operation =
+      asio::async_initiate<asio::deferred_t const, void(Result<>)>(initiate, asio::deferred, home, std::move(work));
+  co_return co_await std::move(operation);
 }
 
 }  // namespace
@@ -63,24 +120,35 @@ struct ProcessProvider::Runtime {
   bool end_was_asked = false;
 };
 
-Outcome<std::unique_ptr<RuntimeProvider>> ProcessProvider::make(ProcessSettings settings, Executor control) {
-  if (settings.command.empty() || settings.command.front().empty())
-    return fail(FaultKind::bad_input, "runtime.command", "runtime.process.command: must name a program");
+std::optional<std::string> problem_with(ProcessSettings const& settings) {
+  if (settings.command.empty() || settings.command.front().empty()) return "runtime.process.command: must name a program";
   if (auto const name = unknown_placeholder(settings.command))
-    return fail(FaultKind::bad_input, "runtime.command",
-                "runtime.process.command: {" + *name + "} is none of {port}, {id}, {workspace}");
-  std::error_code ec;
-  settings.workspace_dir = fs::absolute(settings.workspace_dir, ec);
-  return std::unique_ptr<RuntimeProvider>(new ProcessProvider(std::move(settings), control));
+    return "runtime.process.command: {" + *name + "} is none of {port}, {id}, {workspace}";
+  if (auto const server = find_or_fail("runtime.process.command", settings.command.front()); !server)
+    return server.error().reason;
+  if (auto const keeper = find_or_fail("runtime.process", keeper_program); !keeper) return keeper.error().reason;
+  return std::nullopt;
 }
 
-ProcessProvider::ProcessProvider(ProcessSettings settings, Executor control)
-    : settings_(std::move(settings)),
-      own_directory_(directory_of_this_program()),
-      search_path_(search_path_of_this_process()),
-      tasks_(control) {}
+Outcome<std::unique_ptr<RuntimeProvider>> ProcessProvider::make(ProcessSettings settings, Executor control) {
+  if (auto problem = problem_with(settings)) return fail(FaultKind::bad_input, "runtime.process", std::move(*problem));
+  NESTGATE_TRY(server, find_or_fail("runtime.process.command", settings.command.front()));
+  NESTGATE_TRY(keeper, find_or_fail("runtime.process", keeper_program));
+  std::error_code ec;
+  settings.workspace_dir = fs::absolute(settings.workspace_dir, ec);
+  if (auto const made = make_usable_directory(settings.workspace_dir); !made)
+    return fail(FaultKind::bad_input, "runtime.workspace",
+                "runtime.process.workspace_dir: " + settings.workspace_dir.string() + ": " + made.error().cause.message());
+  return std::unique_ptr<RuntimeProvider>(
+      new ProcessProvider(std::move(settings), {std::move(keeper), std::move(server)}, control));
+}
 
-ProcessProvider::~ProcessProvider() = default;
+ProcessProvider::ProcessProvider(ProcessSettings settings, Programs programs, Executor control)
+    : settings_(std::move(settings)), programs_(std::move(programs)), tasks_(control) {
+  remove_old_trash();
+}
+
+ProcessProvider::~ProcessProvider() { stop_removing_ = true; }
 
 Task<Outcome<Instance>> ProcessProvider::create(Spec spec, Deadline) {
   auto launched = launch(std::move(spec));
@@ -100,28 +168,24 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
     return fail(
         FaultKind::overloaded, "runtime.create",
         "create: all " + std::to_string(settings_.runtimes_max) + " runtimes are in use (runtime.process.runtimes_max)");
-  auto const program = find_program(settings_.command.front(), own_directory_, search_path_);
-  if (!program)
-    return fail(
-        FaultKind::unavailable, "runtime.command",
-        "create: no executable '" + settings_.command.front() + "' beside the gateway or in PATH (runtime.process.command)");
-
   fs::path const folder = folder_of(spec.id);
   fs::path const workspace = folder / "workspace";
-  if (auto made = make_private_directory(folder); !made) return upstream::failed("create: working directory", made.error());
+  if (auto claimed = claim(folder, spec); !claimed) return claimed.error();
   if (auto made = make_private_directory(workspace); !made)
     return upstream::failed("create: working directory", made.error());
   auto port = PortLease::take();
   if (!port) return upstream::failed("create: port", port.error());
 
   Launch launch;
-  launch.program = *program;
+  launch.keeper = programs_.keeper;
+  launch.program = programs_.server;
   Placeholders values;
   values.port = std::to_string(port->port());
   values.id = spec.id.text();
   values.workspace = workspace.string();
   launch.arguments = expand(settings_.command, values);
-  std::map<std::string, std::string> variables = {{"PATH", search_path_}, {"HOME", workspace.string()}, {"LANG", "C.UTF-8"}};
+  std::map<std::string, std::string> variables = {
+      {"PATH", search_path_of_this_process()}, {"HOME", workspace.string()}, {"LANG", "C.UTF-8"}};
   for (auto const& [name, value] : settings_.environment) variables.insert_or_assign(name, value);
   for (auto const& [name, value] : variables) launch.environment.push_back(name + "=" + value);
   if (!spec.session_key.empty())
@@ -129,9 +193,26 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
   launch.directory = workspace;
   launch.limits = settings_.limits;
   auto child = ChildProcess::start(tasks_.executor(), launch);
-  if (!child) return upstream::failed("create: start of " + *program, child.error());
+  if (!child) return upstream::failed("create: start of " + programs_.server, child.error());
   return std::make_shared<Runtime>(tasks_.executor(), std::move(spec.id), spec.epoch, std::move(*port), std::move(*child),
                                    OutputLog(folder / "output.log", settings_.output_bytes_max));
+}
+
+// Files that were kept go to their owner alone: a gateway that was started anew knows conversations by nothing else.
+Outcome<> ProcessProvider::claim(fs::path const& folder, Spec const& spec) {
+  if (auto made = make_private_directory(folder); !made) return upstream::failed("create: working directory", made.error());
+  auto const owner = read_file(folder / "owner");
+  if (owner && *owner != spec.owner)
+    return fail(FaultKind::conflict, "runtime.create", "create: this id has files that belong to someone else");
+  claimed_.insert(spec.id.canonical());
+  if (owner) return Outcome<>{};
+  std::error_code ec;
+  if (fs::exists(folder / "workspace", ec))
+    return fail(FaultKind::conflict, "runtime.create",
+                "create: this id has files of a removed conversation; delete it once more");
+  if (!(std::ofstream(folder / "owner", std::ios::binary) << spec.owner).flush())
+    return fail(FaultKind::unavailable, "runtime.create", "create: cannot write to the runtime's folder");
+  return Outcome<>{};
 }
 
 // Ends with the output, or once the child is reaped with what is in the pipe by then: a command that outlived its server
@@ -156,9 +237,7 @@ Task<> ProcessProvider::pump(RuntimePtr runtime) {
 Task<> ProcessProvider::watch(RuntimePtr runtime) {
   TaskGroup pumps(tasks_.executor());
   pumps.spawn("runtime.pump", pump(runtime));
-  auto ended = co_await runtime->child.ended();
-  NESTGATE_INVARIANT(ended, "the provider is closed by ending its children, not by cancelling their watchers");
-  std::string reason = runtime->child.reap();
+  std::string reason = co_await runtime->child.ended();
   error_code ignored;
   runtime->output_is_final = true;
   runtime->child.output().cancel(ignored);
@@ -181,31 +260,41 @@ Task<Result<>> ProcessProvider::reaped(RuntimePtr runtime) {
 
 Task<> ProcessProvider::end(RuntimePtr runtime) {
   bool const first = !std::exchange(runtime->end_was_asked, true);
-  if (first) runtime->child.signal_group(SIGTERM);
+  if (first) runtime->child.signal(SIGTERM);
   auto const in_time = co_await with_deadline(Deadline::in(settings_.stop_grace), reaped(runtime));
   if (in_time || runtime->is_reaped) co_return;
-  runtime->child.signal_session(SIGKILL);
+  runtime->child.signal(SIGKILL);
   [[maybe_unused]] auto const killed = co_await with_deadline(Deadline::in(after_kill_max), reaped(runtime));
 }
 
-Task<> ProcessProvider::destroy(ConversationId id, Leftovers leftovers) {
+Task<Outcome<>> ProcessProvider::destroy(ConversationId id, Leftovers leftovers) {
   auto const found = runtimes_.find(id.canonical());
   if (found != runtimes_.end()) co_await end(found->second);
-  if (leftovers == Leftovers::remove) co_await remove_files(folder_of(id));
+  if (leftovers == Leftovers::remove && claimed_.contains(id.canonical())) co_return co_await remove_files(std::move(id));
+  co_return Outcome<>{};
 }
 
-// By a child of its own: a workspace may hold a million files, and the control core serves others meanwhile.
-Task<> ProcessProvider::remove_files(fs::path folder) {
-  Launch launch;
-  launch.program = "/bin/rm";
-  launch.arguments = {"rm", "-rf", "--", folder.string()};
-  launch.environment = {"LANG=C.UTF-8"};
-  launch.directory = "/";
-  auto child = ChildProcess::start(tasks_.executor(), launch);
-  if (!child) co_return;
-  auto ended = co_await child->ended();
-  if (!ended) child->signal_group(SIGKILL);
-  child->reap();
+Task<Outcome<>> ProcessProvider::remove_files(ConversationId id) {
+  auto const trash = trash_of(id);
+  auto work = [folder = folder_of(id), trash, &stop = stop_removing_] { return discard(folder, trash, stop); };
+  auto const removed = co_await run_on(remover_, std::move(work));
+  if (!removed) co_return upstream::failed("remove: files", removed.error());
+  claimed_.erase(id.canonical());
+  co_return Outcome<>{};
+}
+
+fs::path ProcessProvider::trash_of(ConversationId const& id) const {
+  return settings_.workspace_dir / (trash_mark + id.canonical());
+}
+
+// What a gateway that ended too early was removing. What cannot be removed now is tried again at the next start.
+void ProcessProvider::remove_old_trash() {
+  asio::post(remover_, [dir = settings_.workspace_dir, &stop = stop_removing_] {
+    std::error_code ec;
+    for (fs::directory_iterator entry(dir, ec), end; !ec && entry != end; entry.increment(ec))
+      if (entry->path().filename().string().front() == trash_mark) [[maybe_unused]]
+        auto const removed = remove_tree(entry->path(), stop);
+  });
 }
 
 Task<> ProcessProvider::close() {
@@ -217,6 +306,7 @@ Task<> ProcessProvider::close() {
     all = co_await ends.join();
   }
   all = co_await tasks_.join();
+  stop_removing_ = true;
 }
 
 Outcome<std::unique_ptr<RuntimeProvider>> make_provider(std::string_view name, ProviderSettings settings, Executor control) {

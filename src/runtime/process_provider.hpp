@@ -1,7 +1,10 @@
 #pragma once
 
+#include <atomic>
+#include <boost/asio/thread_pool.hpp>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "nestgate/net/task_group.hpp"
@@ -10,36 +13,46 @@
 
 namespace nestgate::runtime {
 
-// Runtimes as children of the gateway, one process group each (README.md).
+// Runtimes as processes of this machine, each under a keeper (README.md).
 class ProcessProvider final : public RuntimeProvider {
  public:
-  // A failure (bad_input) when the command is empty or has an unknown placeholder.
+  // Makes the folder of workspaces. A failure (bad_input) for what problem_with finds, or a folder that cannot be used.
   static Outcome<std::unique_ptr<RuntimeProvider>> make(ProcessSettings settings, Executor control);
   ~ProcessProvider() override;
 
   std::string_view name() const noexcept override { return "process"; }
   Task<Outcome<Instance>> create(Spec spec, Deadline by) override;
-  Task<> destroy(ConversationId id, Leftovers leftovers) override;
+  Task<Outcome<>> destroy(ConversationId id, Leftovers leftovers) override;
   Task<> close() override;
 
  private:
   struct Runtime;
   using RuntimePtr = std::shared_ptr<Runtime>;
 
-  ProcessProvider(ProcessSettings settings, Executor control);
+  struct Programs {
+    std::string keeper;
+    std::string server;
+  };
+
+  ProcessProvider(ProcessSettings settings, Programs programs, Executor control);
   Outcome<RuntimePtr> launch(Spec spec);
+  Outcome<> claim(std::filesystem::path const& folder, Spec const& spec);
   Task<> pump(RuntimePtr runtime);
   Task<> watch(RuntimePtr runtime);
   Task<Result<>> reaped(RuntimePtr runtime);
   Task<> end(RuntimePtr runtime);
-  Task<> remove_files(std::filesystem::path folder);
+  Task<Outcome<>> remove_files(ConversationId id);
+  void remove_old_trash();
   std::filesystem::path folder_of(ConversationId const& id) const { return settings_.workspace_dir / id.canonical(); }
+  std::filesystem::path trash_of(ConversationId const& id) const;
 
   ProcessSettings settings_;
-  std::string own_directory_;
-  std::string search_path_;
+  Programs programs_;
   std::map<std::string, RuntimePtr> runtimes_;  // by canonical id
+  std::set<std::string> claimed_;               // canonical ids whose files are a conversation's of now, to remove
   TaskGroup tasks_;
+  std::atomic<bool> stop_removing_ = false;
+  asio::thread_pool remover_{1};  // a workspace may hold a million files, and the control core serves others meanwhile
 };
 
 }  // namespace nestgate::runtime

@@ -27,10 +27,11 @@ class FakeProvider final : public runtime::RuntimeProvider {
     instance.endpoint = server_;
     co_return instance;
   }
-  Task<> destroy(ConversationId id, runtime::Leftovers leftovers) override {
+  Task<upstream::Outcome<>> destroy(ConversationId id, runtime::Leftovers leftovers) override {
     calls.push_back((leftovers == runtime::Leftovers::remove ? "remove " : "destroy ") + id.text());
     alive.erase(id.canonical());
-    co_return;
+    if (leftovers == runtime::Leftovers::remove && removal_failure) co_return *removal_failure;
+    co_return upstream::Outcome<>{};
   }
   Task<> close() override {
     calls.push_back("close");
@@ -44,6 +45,7 @@ class FakeProvider final : public runtime::RuntimeProvider {
   }
 
   std::optional<upstream::Failure> refusal;
+  std::optional<upstream::Failure> removal_failure;
   std::vector<std::string> calls;
   std::vector<std::string> keys;
   std::map<std::string, Epoch> alive;

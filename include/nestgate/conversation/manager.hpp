@@ -94,7 +94,7 @@ class Manager {
   Task<> remove_static(ConversationId id);
   // Returns when it is stopped; at once when it is already. Faults: not_found, conflict (a static runtime).
   Task<Outcome<View>> stop(ConversationId id);
-  // Stops, removes its files and forgets it. Faults as stop.
+  // Stops, removes its files and forgets it. Faults as stop, and internal: files remain, and the conversation with them.
   Task<Outcome<>> remove(ConversationId id);
   // New secrets: what clients may present changes at once, runtimes keep the key that they were started with.
   Task<> replace_keys(std::shared_ptr<identity::KeyRing const> keys);

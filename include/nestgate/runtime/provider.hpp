@@ -23,6 +23,7 @@ struct Spec {
   ConversationId id;
   Epoch epoch;
   Secret session_key;  // what the nested server shall demand
+  std::string owner;   // whose files they are: another's are not given to it
 };
 
 // A further port that the runtime offers (editor, app previews).
@@ -51,12 +52,13 @@ class RuntimeProvider {
 
   virtual ~RuntimeProvider() = default;
   virtual std::string_view name() const noexcept = 0;
-  // Faults: overloaded (at its limit), conflict (the id has a runtime), unavailable and internal (cannot be started).
-  // Cancelled or failed: nothing is left of it.
+  // Faults: overloaded (at its limit), conflict (the id has a runtime, or files that are another's or of a removed
+  // conversation), unavailable and internal (cannot be started). Cancelled or failed: nothing is left of it.
   virtual Task<Outcome<Instance>> create(Spec spec, Deadline by) = 0;
   // Asks the runtime to end, waits the configured grace, kills; returns when nothing of it runs. Idempotent; never fails
-  // for a runtime that is gone already. A cancel skips the waiting, not the kill.
-  virtual Task<> destroy(ConversationId id, Leftovers leftovers) = 0;
+  // for a runtime that is gone already. A cancel skips the waiting, not the kill. Faults, with Leftovers::remove only:
+  // internal (files remain; the same call tries again).
+  virtual Task<Outcome<>> destroy(ConversationId id, Leftovers leftovers) = 0;
   // Destroys all that is left and joins the provider's tasks. Nothing may be created afterwards.
   virtual Task<> close() = 0;
 

@@ -244,6 +244,23 @@ TEST_F(ConversationManager, ForgetsWhatIsRemovedAndItsFiles) {
   EXPECT_EQ(known, 0);
 }
 
+TEST_F(ConversationManager, KeepsAConversationInErrorWhoseFilesCannotBeRemoved) {
+  ASSERT_TRUE(start("c1"));
+  provider->removal_failure = Failure{Fault{FaultKind::internal}, "remove: files: Read-only file system"};
+  auto const removed = control.run(manager().remove(id_of("c1")));
+  ASSERT_FALSE(removed);
+  EXPECT_EQ(removed.error().fault.kind, FaultKind::internal);
+  auto const view = manager().find(id_of("c1"));
+  ASSERT_TRUE(view);
+  EXPECT_EQ(view->state, RuntimeState::error);
+  EXPECT_EQ(view->reason, "remove: files: Read-only file system");
+  EXPECT_EQ(publisher.events.back(), "c1 error");
+  EXPECT_EQ(start("c1", "bob").error().fault.kind, FaultKind::conflict) << "the id is not free";
+  provider->removal_failure.reset();
+  EXPECT_TRUE(control.run(manager().remove(id_of("c1"))));
+  EXPECT_FALSE(manager().find(id_of("c1")));
+}
+
 TEST_F(ConversationManager, PublishesStaticRuntimesWithTheirPortsAndNeverEndsThem) {
   StaticRuntime fixed{id_of("s1"), "http://localhost:9001", std::nullopt, {{"vscode", std::uint16_t{8001}}}};
   ASSERT_TRUE(control.run(manager().put_static(std::move(fixed))));

@@ -1,7 +1,9 @@
 #include "runtime/process_provider.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -15,6 +17,7 @@
 #include "runtime/command_template.hpp"
 #include "runtime/output_log.hpp"
 #include "runtime/port_lease.hpp"
+#include "runtime/remove_tree.hpp"
 #include "support/control.hpp"
 
 namespace nestgate::runtime {
@@ -51,6 +54,10 @@ class TemporaryFolder {
 
 bool is_gone(pid_t pid) { return ::kill(pid, 0) != 0; }
 
+std::ptrdiff_t open_descriptors() {
+  return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+}
+
 // Runtimes that are small shell scripts.
 class ProcessRuntimes : public testing::Test {
  protected:
@@ -73,12 +80,17 @@ class ProcessRuntimes : public testing::Test {
   void script(std::string text) {
     settings.command = {"/bin/sh", "-c", std::move(text), "sh", "{port}", "{id}", "{workspace}"};
   }
-  Outcome<Instance> create(std::string_view id, std::string key = "the-key") {
-    Spec spec{id_of(id), Epoch{7}, Secret(std::move(key))};
+  Outcome<Instance> create(std::string_view id, std::string owner = "alice") {
+    Spec spec{id_of(id), Epoch{7}, Secret("the-key"), std::move(owner)};
     return control.run(provider().create(std::move(spec), Deadline::in(20s)));
   }
-  void destroy(std::string_view id, Leftovers leftovers = Leftovers::keep) {
-    control.run(provider().destroy(id_of(id), leftovers));
+  Outcome<> destroy(std::string_view id, Leftovers leftovers = Leftovers::keep) {
+    return control.run(provider().destroy(id_of(id), leftovers));
+  }
+  // As when the gateway is started anew.
+  void restart() {
+    control.run(provider().close());
+    provider_.reset();
   }
   fs::path folder_of(std::string_view id) const { return folder.path() / id; }
   // Waits until the runtime has written a whole line to a file in its workspace.
@@ -89,6 +101,7 @@ class ProcessRuntimes : public testing::Test {
     text.pop_back();
     return text;
   }
+  pid_t pid_in(std::string_view id, std::string_view name) { return static_cast<pid_t>(std::stol(line_in(id, name))); }
   void wait_for_end() {
     control.run_until([this] { return !ends.empty(); });
   }
@@ -103,6 +116,12 @@ class ProcessRuntimes : public testing::Test {
 };
 
 constexpr auto stay = "echo $$ > pid; while :; do /bin/sleep 60 & wait $!; done";
+// What leaves the server's process group and session: by itself, deaf to hangups, and by a parent that is gone.
+constexpr auto run_away =
+    "/usr/bin/setsid /bin/sh -c 'echo $$ > far; exec /bin/sleep 600' & "
+    "/usr/bin/nohup /usr/bin/setsid /bin/bash -c 'echo $$ > deaf; sleep 600' >/dev/null 2>&1 & "
+    "(/usr/bin/setsid /bin/sh -c 'trap \"\" TERM HUP; echo $$ > orphan; /bin/sleep 600; :' & ) & "
+    "while ! [ -s far ] || ! [ -s deaf ] || ! [ -s orphan ]; do /bin/sleep 0.01; done; ";
 
 TEST_F(ProcessRuntimes, RunInAPrivateFolderWithASmallEnvironmentAndTheirKey) {
   ::setenv("NESTGATE_SECRET", "must-not-be-seen", 1);
@@ -146,10 +165,10 @@ TEST_F(ProcessRuntimes, EndOnSigtermWithTheirChildren) {
   auto const pid = static_cast<pid_t>(std::stol(line_in("c1", "pid")));
   EXPECT_EQ(::getsid(pid), pid);
   EXPECT_EQ(::getpgid(pid), pid);
-  destroy("c1");
+  EXPECT_TRUE(destroy("c1"));
   EXPECT_TRUE(is_gone(pid));
   EXPECT_TRUE(ends.empty()) << "who destroys needs no telling";
-  destroy("c1");
+  EXPECT_TRUE(destroy("c1"));
 }
 
 TEST_F(ProcessRuntimes, AreKilledWhenTheyIgnoreSigtermBeyondTheGrace) {
@@ -161,14 +180,52 @@ TEST_F(ProcessRuntimes, AreKilledWhenTheyIgnoreSigtermBeyondTheGrace) {
   EXPECT_TRUE(is_gone(pid));
 }
 
-TEST_F(ProcessRuntimes, TakeWhatTheyLeftInTheirSessionWithThem) {
-  script("set -m; /bin/sleep 600 & echo $! > pid; exit 0");  // set -m: a process group of its own
+TEST_F(ProcessRuntimes, TakeWithThemAllThatTheyEverStartedWhenTheyEndByThemselves) {
+  script(std::string(run_away) + "exit 0");
   ASSERT_TRUE(create("c1"));
   wait_for_end();
-  auto const pid = static_cast<pid_t>(std::stol(line_in("c1", "pid")));
-  control.run_until([pid] {
-    return is_gone(pid) || read_file("/proc/" + std::to_string(pid) + "/stat").find(") Z ") != std::string::npos;
-  });
+  for (auto const* name : {"far", "deaf", "orphan"}) EXPECT_TRUE(is_gone(pid_in("c1", name))) << name;
+}
+
+TEST_F(ProcessRuntimes, TakeWithThemAllThatTheyEverStartedWhenTheyAreDestroyed) {
+  script(std::string(run_away) + stay);
+  ASSERT_TRUE(create("c1"));
+  line_in("c1", "pid");
+  destroy("c1");
+  for (auto const* name : {"far", "deaf", "orphan"}) EXPECT_TRUE(is_gone(pid_in("c1", name))) << name;
+}
+
+TEST_F(ProcessRuntimes, HaveTheirDaemonsReapedWhileTheyRun) {
+  script(std::string("(/usr/bin/setsid /bin/sh -c 'echo $$ > short' & ) & ") + stay);
+  ASSERT_TRUE(create("c1"));
+  auto const pid = pid_in("c1", "short");
+  control.run_until([pid] { return is_gone(pid); });
+  EXPECT_TRUE(ends.empty());
+}
+
+TEST_F(ProcessRuntimes, EndWithTheirKeeper) {
+  script("echo $PPID > keeper; exec /bin/sleep 600");
+  ASSERT_TRUE(create("c1"));
+  auto const keeper = pid_in("c1", "keeper");
+  EXPECT_EQ(read_file("/proc/" + std::to_string(keeper) + "/comm"), "nestgate-keeper\n");
+  EXPECT_EQ(read_file("/proc/" + std::to_string(keeper) + "/environ").find("the-key"), std::string::npos);
+  ::kill(keeper, SIGTERM);  // not by a signal that a whole group may get
+  ::kill(keeper, SIGKILL);
+  wait_for_end();
+  EXPECT_EQ(ends.at(0), "c1 7 lost its keeper");
+}
+
+TEST_F(ProcessRuntimes, LeaveNeitherDescriptorsNorZombies) {
+  script("/bin/sleep 600");
+  ASSERT_TRUE(create("c1"));
+  destroy("c1");
+  auto const before = open_descriptors();
+  for (int cycle = 0; cycle < 200; ++cycle) {
+    ASSERT_TRUE(create("c1"));
+    ASSERT_TRUE(destroy("c1"));
+  }
+  EXPECT_EQ(open_descriptors(), before);
+  EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a child is left";
 }
 
 TEST_F(ProcessRuntimes, TellThatASignalEndedThem) {
@@ -185,8 +242,58 @@ TEST_F(ProcessRuntimes, KeepTheirFilesUnlessToldOtherwise) {
   destroy("c1");
   EXPECT_TRUE(fs::exists(folder_of("c1") / "workspace" / "pid"));
   ASSERT_TRUE(create("c1"));
-  destroy("c1", Leftovers::remove);
-  EXPECT_FALSE(fs::exists(folder_of("c1")));
+  EXPECT_TRUE(destroy("c1", Leftovers::remove));
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST_F(ProcessRuntimes, SayThatTheirFilesRemain) {
+  script(stay);
+  ASSERT_TRUE(create("c1"));
+  auto const aside = folder.path().string() + ".aside";
+  fs::rename(folder.path(), aside);
+  std::ofstream(folder.path()) << "in the way";
+  auto const removed = destroy("c1", Leftovers::remove);
+  fs::remove(folder.path());
+  fs::rename(aside, folder.path());
+  ASSERT_FALSE(removed);
+  EXPECT_EQ(removed.error().fault.kind, FaultKind::internal);
+  EXPECT_EQ(removed.error().reason, "remove: files: Not a directory");
+  EXPECT_TRUE(destroy("c1", Leftovers::remove));
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST_F(ProcessRuntimes, GetNoFilesThatARemovalLeft) {
+  script(stay);
+  fs::create_directories(folder_of("c1") / "workspace");  // and no owner: a removal takes that first
+  auto const created = create("c1");
+  ASSERT_FALSE(created);
+  EXPECT_EQ(created.error().fault.kind, FaultKind::conflict);
+  EXPECT_EQ(created.error().reason, "create: this id has files of a removed conversation; delete it once more");
+  EXPECT_TRUE(destroy("c1", Leftovers::remove));
+  EXPECT_TRUE(create("c1"));
+}
+
+TEST_F(ProcessRuntimes, GetNoFilesOfAnotherOwnerAndCannotRemoveThem) {
+  script(stay);
+  ASSERT_TRUE(create("c1", "alice"));
+  line_in("c1", "pid");
+  restart();
+  auto const created = create("c1", "bob");
+  ASSERT_FALSE(created);
+  EXPECT_EQ(created.error().fault.kind, FaultKind::conflict);
+  EXPECT_EQ(created.error().reason, "create: this id has files that belong to someone else");
+  EXPECT_TRUE(destroy("c1", Leftovers::remove));
+  EXPECT_TRUE(fs::exists(folder_of("c1") / "workspace" / "pid"));
+  EXPECT_TRUE(create("c1", "alice"));
+}
+
+TEST_F(ProcessRuntimes, FindTheTrashOfAnEarlierGatewayRemoved) {
+  fs::create_directories(folder.path() / "~c1" / "workspace");
+  fs::create_directories(folder_of("c2") / "workspace");
+  script(stay);
+  provider();
+  control.run_until([this] { return !fs::exists(folder.path() / "~c1"); });
+  EXPECT_TRUE(fs::exists(folder_of("c2")));
 }
 
 TEST_F(ProcessRuntimes, KeepTheEndOfTheirOutputAndNoMoreThanTheLimit) {
@@ -223,14 +330,6 @@ TEST_F(ProcessRuntimes, KeepToTheirResourceLimits) {
   EXPECT_EQ(read_file(folder_of("c1") / "workspace" / "limit"), "77\n");
 }
 
-TEST_F(ProcessRuntimes, SayWhichProgramIsMissing) {
-  settings.command = {"no-such-program-anywhere"};
-  auto const created = create("c1");
-  ASSERT_FALSE(created);
-  EXPECT_EQ(created.error().reason,
-            "create: no executable 'no-such-program-anywhere' beside the gateway or in PATH (runtime.process.command)");
-}
-
 TEST_F(ProcessRuntimes, SayWhatTheSystemSaidWhenTheProgramCannotRun) {
   auto const program = folder.path() / "not-a-program";
   std::ofstream(program) << "\x7f"
@@ -242,46 +341,65 @@ TEST_F(ProcessRuntimes, SayWhatTheSystemSaidWhenTheProgramCannotRun) {
   EXPECT_EQ(created.error().reason, "create: start of " + program.string() + ": Exec format error");
 }
 
-TEST_F(ProcessRuntimes, DieWithTheThreadThatStartedThem) {
-  // A gateway that is killed: a child of ours plays it, and its runtime must not outlive it.
-  int report[2];
-  ASSERT_EQ(::pipe(report), 0);
+TEST_F(ProcessRuntimes, EndWithAllThatTheyStartedWhenTheGatewayIsKilled) {
+  // A child of ours plays the gateway.
+  Launch launch;
+  launch.keeper = (fs::read_symlink("/proc/self/exe").parent_path() / "nestgate-keeper").string();
+  launch.program = "/bin/sh";
+  launch.arguments = {"sh", "-c", std::string(run_away) + stay};
+  launch.directory = folder.path();
   pid_t const gateway = ::fork();
   ASSERT_GE(gateway, 0);
   if (gateway == 0) {
     asio::io_context loop;
-    Launch launch;
-    launch.program = "/bin/sleep";
-    launch.arguments = {"sleep", "600"};
-    launch.directory = "/";
-    auto child = ChildProcess::start(loop.get_executor(), launch);
-    pid_t const pid = child ? child->pid() : -1;
-    [[maybe_unused]] auto const told = ::write(report[1], &pid, sizeof pid);
-    ::raise(SIGKILL);
+    auto const child = ChildProcess::start(loop.get_executor(), launch);
+    for (;;) ::pause();
   }
-  pid_t runtime = -1;
-  ASSERT_EQ(::read(report[0], &runtime, sizeof runtime), static_cast<ssize_t>(sizeof runtime));
-  ASSERT_GT(runtime, 0);
+  auto const pid_of = [this](std::string_view name) {
+    auto const path = folder.path() / name;
+    control.run_until([&path] { return read_file(path).ends_with('\n'); });
+    return static_cast<pid_t>(std::stol(read_file(path)));
+  };
+  pid_t const all[] = {pid_of("pid"), pid_of("far"), pid_of("deaf"), pid_of("orphan")};
+  for (auto const pid : all) EXPECT_FALSE(is_gone(pid));
+  ::kill(gateway, SIGKILL);
   ::waitpid(gateway, nullptr, 0);
-  ::close(report[0]);
-  ::close(report[1]);
-  // Whoever is init here may be slow to reap it.
-  control.run_until([runtime] {
-    return is_gone(runtime) || read_file("/proc/" + std::to_string(runtime) + "/stat").find(") Z ") != std::string::npos;
-  });
+  for (auto const pid : all) control.run_until([pid] { return is_gone(pid); });
 }
 
 TEST(MakeProvider, NamesWhatIsWrongWithTheSettings) {
   Control control;
+  TemporaryFolder folder;
   ProviderSettings settings;
+  auto const problem = [&] { return make_provider("process", settings, control.executor()).error().reason; };
   EXPECT_EQ(make_provider("doker", settings, control.executor()).error().reason,
             "runtime.provider: 'doker' is none of: process");
   settings.process.command = {"x", "--port={prt}"};
-  EXPECT_EQ(make_provider("process", settings, control.executor()).error().reason,
-            "runtime.process.command: {prt} is none of {port}, {id}, {workspace}");
+  EXPECT_EQ(problem(), "runtime.process.command: {prt} is none of {port}, {id}, {workspace}");
+  EXPECT_EQ(problem_with(settings.process), problem());
   settings.process.command = {};
-  EXPECT_EQ(make_provider("process", settings, control.executor()).error().reason,
-            "runtime.process.command: must name a program");
+  EXPECT_EQ(problem(), "runtime.process.command: must name a program");
+  settings.process.command = {"no-such-program-anywhere"};
+  EXPECT_EQ(problem(), "runtime.process.command: no executable 'no-such-program-anywhere' beside the gateway or in PATH");
+  settings.process.command = {"sh"};
+  EXPECT_EQ(problem_with(settings.process), std::nullopt);
+  settings.process.workspace_dir = folder.path() / "file";
+  std::ofstream(folder.path() / "file") << "x";
+  EXPECT_EQ(problem(), "runtime.process.workspace_dir: " + (folder.path() / "file").string() + ": Not a directory");
+  settings.process.workspace_dir = folder.path() / "file" / "runtimes";
+  EXPECT_EQ(problem(),
+            "runtime.process.workspace_dir: " + (folder.path() / "file" / "runtimes").string() + ": Not a directory");
+}
+
+TEST(MakeProvider, MakesTheFolderOfWorkspacesForItsUserAlone) {
+  Control control;
+  TemporaryFolder folder;
+  ProviderSettings settings;
+  settings.process.command = {"sh"};
+  settings.process.workspace_dir = folder.path() / "a" / "runtimes";
+  auto const provider = make_provider("process", settings, control.executor());
+  ASSERT_TRUE(provider) << provider.error().reason;
+  EXPECT_EQ(fs::status(settings.process.workspace_dir).permissions(), fs::perms::owner_all);
 }
 
 TEST(CommandTemplate, ReplacesPlaceholdersOnceAndLeavesOtherBracesAlone) {
@@ -322,6 +440,71 @@ TEST(PortLease, IsTakenByNobodyElseAndYetCanBeListenedOn) {
   error_code ec;
   client.connect(at, ec);
   EXPECT_FALSE(ec) << ec.message();
+}
+
+class RemoveTree : public testing::Test {
+ protected:
+  Result<> remove() { return remove_tree(root, stop); }
+  void put(fs::path const& name) {
+    fs::create_directories((root / name).parent_path());
+    std::ofstream(root / name) << "x";
+  }
+
+  TemporaryFolder folder;
+  fs::path const root = folder.path() / "root";
+  std::atomic<bool> stop = false;
+};
+
+TEST_F(RemoveTree, TakesFilesFoldersAndLinksButNotWhatLinksLeadTo) {
+  std::ofstream(folder.path() / "kept") << "x";
+  fs::create_directories(folder.path() / "other");
+  std::ofstream(folder.path() / "other" / "kept") << "x";
+  put("a/b/c/file");
+  put("1/2/3");  // names that the removal itself might use
+  put("2");
+  fs::create_directory_symlink(folder.path() / "other", root / "a" / "link");
+  fs::create_symlink(folder.path() / "kept", root / "link");
+  ASSERT_TRUE(remove());
+  EXPECT_FALSE(fs::exists(root));
+  EXPECT_TRUE(fs::exists(folder.path() / "kept"));
+  EXPECT_TRUE(fs::exists(folder.path() / "other" / "kept"));
+  EXPECT_TRUE(remove()) << "nothing there is success";
+}
+
+TEST_F(RemoveTree, GivesItselfTheRightsThatAFolderDenies) {
+  put("cache/module/file");
+  fs::permissions(root / "cache" / "module", fs::perms::owner_read | fs::perms::owner_exec);
+  fs::permissions(root / "cache", fs::perms::none);
+  ASSERT_TRUE(remove());
+  EXPECT_FALSE(fs::exists(root));
+}
+
+TEST_F(RemoveTree, HoldsFewDescriptorsHoweverDeepTheFoldersAre) {
+  constexpr int depth = 3000;  // beyond what a path can name
+  fs::create_directory(root);
+  int at = ::open(root.c_str(), O_RDONLY | O_DIRECTORY);
+  for (int level = 0; level < depth; ++level) {
+    ASSERT_EQ(::mkdirat(at, "deep", 0700), 0);
+    int const next = ::openat(at, "deep", O_RDONLY | O_DIRECTORY);
+    ::close(at);
+    at = next;
+  }
+  ::close(at);
+  rlimit usual{};
+  ::getrlimit(RLIMIT_NOFILE, &usual);
+  rlimit const few{static_cast<rlim_t>(open_descriptors()) + 8, usual.rlim_max};
+  ::setrlimit(RLIMIT_NOFILE, &few);
+  auto const removed = remove();
+  ::setrlimit(RLIMIT_NOFILE, &usual);
+  EXPECT_TRUE(removed);
+  EXPECT_FALSE(fs::exists(root));
+}
+
+TEST_F(RemoveTree, StopsWhenToldTo) {
+  put("file");
+  stop = true;
+  EXPECT_EQ(remove().error().kind, FaultKind::cancelled);
+  EXPECT_TRUE(fs::exists(root / "file"));
 }
 
 TEST(OutputLog, GoesOnWhereItWasLeft) {
