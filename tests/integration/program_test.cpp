@@ -160,6 +160,42 @@ TEST(Program, NoRuntimeOutlivesAGatewayThatIsKilled) {
   EXPECT_TRUE(eventually([&] { return !accepts_connections(port); }));
 }
 
+// By the pid that the process wrote to a file of its conversation's workspace.
+pid_t pid_in(std::filesystem::path const& file) {
+  if (!eventually([&] { return read_file(file).ends_with('\n'); })) throw TimedOut("pid file " + file.string());
+  return static_cast<pid_t>(std::stol(read_file(file)));
+}
+
+TEST(Program, NothingThatACommandStartedOutlivesAGatewayThatIsKilled) {
+  Program nestgate;
+  auto const made = nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})");
+  ASSERT_EQ(made.status, 201U) << made.body << nestgate.log();
+  auto const start = [&](std::string_view command) {
+    return nestgate.ask("POST", "/api/bash/execute_bash_command",
+                        "X-Session-API-Key: " + member(made.body, "session_api_key") + "\r\n",
+                        R"({"command":")" + std::string(command) + R"("})");
+  };
+  ASSERT_EQ(start("setsid sh -c 'echo $$ > ~/own-session; exec sleep 1000' >/dev/null 2>&1 &").status, 200U);
+  ASSERT_EQ(start("nohup setsid bash -c 'echo $$ > ~/deaf; sleep 1000' >/dev/null 2>&1 &").status, 200U);
+  ASSERT_EQ(start("( setsid sh -c 'echo $$ > ~/orphan; exec sleep 1000' >/dev/null 2>&1 & ) &").status, 200U);
+  auto const home = nestgate.folder() / "runtimes" / "c1" / "workspace";
+  pid_t const all[] = {pid_in(home / "own-session"), pid_in(home / "deaf"), pid_in(home / "orphan")};
+  for (auto const pid : all) EXPECT_EQ(::kill(pid, 0), 0);
+  nestgate.signal(SIGKILL);
+  for (auto const pid : all) EXPECT_TRUE(eventually([pid] { return ::kill(pid, 0) != 0; })) << pid;
+}
+
+TEST(Program, DeletedFilesAreNotThereForTheNextOfThatId) {
+  Program nestgate;
+  ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})").status, 201U);
+  auto const folder = nestgate.folder() / "runtimes" / "c1";
+  write_file(folder / "workspace" / "private", "x");
+  EXPECT_EQ(nestgate.call("DELETE", "/api/conversations/c1").status, 204U);
+  EXPECT_TRUE(std::filesystem::is_empty(folder.parent_path()));
+  ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})").status, 201U);
+  EXPECT_FALSE(std::filesystem::exists(folder / "workspace" / "private"));
+}
+
 TEST(Program, DrainsOnSigtermWithExitCodeZeroAndWithoutItsReadyFile) {
   Program nestgate;
   ASSERT_EQ(nestgate.call("POST", "/api/conversations", "{}").status, 201U);
