@@ -20,9 +20,11 @@ struct CloseFolder {
 };
 using Folder = std::unique_ptr<DIR, CloseFolder>;
 
-// Opens it with the rights to empty it and to move it: moving a folder writes to it.
+// The rights to empty a folder and to move it, which writes to it. Without them what follows fails and says why.
+void unlock(int parent, char const* name) { [[maybe_unused]] auto const done = ::fchmodat(parent, name, 0700, 0); }
+
 Folder open_folder(int parent, char const* name) {
-  ::fchmodat(parent, name, 0700, 0);
+  unlock(parent, name);
   int const fd = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   Folder folder(fd < 0 ? nullptr : ::fdopendir(fd));
   if (fd >= 0 && !folder) ::close(fd);
@@ -69,7 +71,7 @@ class Removal {
       if (!is_folder(at, entry->d_name)) {
         took(::unlinkat(at, entry->d_name, 0));
       } else if (level == Level::below) {
-        ::fchmodat(at, entry->d_name, 0700, 0);
+        unlock(at, entry->d_name);
         if (::unlinkat(at, entry->d_name, AT_REMOVEDIR) == 0 || move_up(at, entry->d_name)) ++removed_;
       } else if (!clear(at, entry->d_name)) {
         return false;
