@@ -1,13 +1,13 @@
 #include "nestgate/conversation/directory.hpp"
 
 #include <openssl/rand.h>
-#include <openssl/sha.h>
 
 #include <algorithm>
 #include <array>
 #include <cstring>
 
 #include "nestgate/base/invariant.hpp"
+#include "nestgate/identity/digest.hpp"
 
 namespace nestgate::conversation {
 namespace {
@@ -44,10 +44,10 @@ upstream::TargetPtr Entry::port_target(std::uint16_t number) const noexcept {
   return nullptr;
 }
 
-bool Entry::accepts(std::string_view key) const noexcept {
-  bool accepted = false;
-  for (auto const& known : record_->accepted_keys) accepted |= known.equals(key);
-  return accepted && !key.empty();
+Secret const* Entry::accepted(std::string_view key) const noexcept {
+  Secret const* found = nullptr;
+  for (auto const& known : record_->accepted_keys) found = known.equals(key) ? &known : found;
+  return key.empty() ? nullptr : found;
 }
 
 std::size_t Directory::Hash::operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
@@ -55,16 +55,12 @@ std::size_t Directory::Hash::operator()(std::string_view text) const noexcept { 
 // A hash that nobody outside can compute, so that neither chains nor their lengths can be steered or observed.
 std::uint64_t Directory::keyed_hash(std::string_view key) noexcept {
   static auto const salt = [] {
-    std::array<unsigned char, 32> bytes{};
+    identity::Sha256 bytes;
     NESTGATE_INVARIANT(RAND_bytes(bytes.data(), bytes.size()) == 1, "the system's random source works");
     return bytes;
   }();
-  std::array<unsigned char, 32 + 256> message;
-  auto const length = std::min<std::size_t>(key.size(), 256);
-  std::memcpy(message.data(), salt.data(), salt.size());
-  std::memcpy(message.data() + salt.size(), key.data(), length);
-  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
-  SHA256(message.data(), salt.size() + length, digest.data());
+  constexpr std::size_t hashed_bytes_max = 256;  // no key that was derived is longer; others are told apart all the same
+  auto const digest = identity::sha256({identity::as_text(salt), key.substr(0, hashed_bytes_max)});
   std::uint64_t out;
   std::memcpy(&out, digest.data(), sizeof out);
   return out;
@@ -117,14 +113,14 @@ void Directory::publish(RuntimeRecordPtr record) {
   index(entry);
 }
 
-void Directory::withdraw(ConversationId const& id, Epoch epoch) {
+bool Directory::withdraw(ConversationId const& id, Epoch epoch) {
   auto const at = by_id_.find(id.canonical());
-  if (at == by_id_.end() || at->second->record().epoch > epoch) return;
+  if (at == by_id_.end() || at->second->record().epoch > epoch) return false;
   EntryPtr const entry = at->second;
   unindex(*entry);
-  entry->target_->withdraw();
-  for (auto& [number, target] : entry->ports_) target->withdraw();
+  entry->for_each_target([](upstream::Target& target) { target.withdraw(); });
   by_id_.erase(at);
+  return true;
 }
 
 void Directory::add_alias(ConversationId const& alias, ConversationId const& runtime, std::size_t aliases_max) {

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "identity/digest.hpp"
-
 namespace nestgate::identity {
 namespace {
 
@@ -14,6 +12,27 @@ constexpr std::string_view hash_prefix = "sha256:";
 constexpr std::size_t hash_length = hash_prefix.size() + 64;
 
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+Sha256 digest_of(std::string_view key) { return sha256({api_key_label, key}); }
+
+constexpr int digit_value(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+// The bytes that a hash was printed from.
+std::optional<Sha256> parse_hash(std::string_view hash) {
+  if (hash.size() != hash_length || !hash.starts_with(hash_prefix)) return std::nullopt;
+  hash.remove_prefix(hash_prefix.size());
+  Sha256 digest;
+  for (std::size_t i = 0; i < digest.size(); ++i) {
+    int const high = digit_value(hash[2 * i]);
+    int const low = digit_value(hash[2 * i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    digest[i] = static_cast<unsigned char>(high << 4 | low);
+  }
+  return digest;
+}
 
 }  // namespace
 
@@ -38,7 +57,7 @@ bool Principal::may_use(std::string_view resource_owner) const noexcept {
 }
 
 std::string hash_api_key(std::string_view key) {
-  auto const digest = sha256({api_key_label, key});
+  auto const digest = digest_of(key);
   std::string out;
   out.reserve(hash_length);
   out.append(hash_prefix);
@@ -46,22 +65,22 @@ std::string hash_api_key(std::string_view key) {
   return out;
 }
 
-bool is_api_key_hash(std::string_view hash) {
-  auto const is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
-  return hash.size() == hash_length && hash.starts_with(hash_prefix) &&
-         std::all_of(hash.begin() + hash_prefix.size(), hash.end(), is_digit);
+bool is_api_key_hash(std::string_view hash) { return parse_hash(hash).has_value(); }
+
+ApiKeys::ApiKeys(std::vector<ApiKeyEntry> entries) {
+  keys_.reserve(entries.size());
+  for (auto& entry : entries) {
+    if (auto const digest = parse_hash(entry.hash)) keys_.push_back({*digest, std::move(entry.principal)});
+  }
+  std::sort(keys_.begin(), keys_.end(), [](Key const& a, Key const& b) { return a.digest < b.digest; });
 }
 
-ApiKeys::ApiKeys(std::vector<ApiKeyEntry> entries) : entries_(std::move(entries)) {}
-
 Principal const* ApiKeys::find(std::string_view presented) const {
-  auto const hash = hash_api_key(presented);
-  Principal const* found = nullptr;
-  for (auto const& entry : entries_) {  // no early end: the time must not tell which entry it was
-    bool const same = entry.hash.size() == hash.size() && CRYPTO_memcmp(entry.hash.data(), hash.data(), hash.size()) == 0;
-    found = same ? &entry.principal : found;
-  }
-  return found;
+  auto const digest = digest_of(presented);
+  auto const at = std::lower_bound(keys_.begin(), keys_.end(), digest,
+                                   [](Key const& key, Sha256 const& wanted) { return key.digest < wanted; });
+  if (at == keys_.end() || CRYPTO_memcmp(at->digest.data(), digest.data(), digest.size()) != 0) return nullptr;
+  return &at->principal;
 }
 
 std::string_view bearer_token(std::string_view authorization) noexcept {

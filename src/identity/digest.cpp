@@ -1,6 +1,7 @@
-#include "identity/digest.hpp"
+#include "nestgate/identity/digest.hpp"
 
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
 
 #include <algorithm>
 #include <memory>

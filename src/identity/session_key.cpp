@@ -3,8 +3,8 @@
 #include <openssl/crypto.h>
 #include <openssl/hmac.h>
 
-#include "identity/digest.hpp"
 #include "nestgate/base/invariant.hpp"
+#include "nestgate/identity/digest.hpp"
 
 namespace nestgate::identity {
 namespace {
@@ -66,13 +66,6 @@ KeyRing::KeyRing(Derivation derivation, std::vector<Secret> secrets)
 }
 
 Secret KeyRing::derive(ConversationId const& id) const { return derive_at(0, id); }
-
-Secret KeyRing::derive_with(std::string_view secret_id, ConversationId const& id) const {
-  for (std::size_t i = 0; i < secret_ids_.size(); ++i) {
-    if (secret_ids_[i] == secret_id) return derive_at(i, id);
-  }
-  return {};
-}
 
 std::vector<Secret> KeyRing::accepted(ConversationId const& id) const {
   std::vector<Secret> keys;

@@ -45,12 +45,18 @@ class Entry : public boost::intrusive_ref_counter<Entry, boost::thread_unsafe_co
   explicit Entry(RuntimeRecordPtr r);
 
   RuntimeRecord const& record() const noexcept { return *record_; }
-  RuntimeRecordPtr const& share() const noexcept { return record_; }
   upstream::TargetPtr const& target() const noexcept { return target_; }
   // The declared port of that number, or nullptr.
   upstream::TargetPtr port_target(std::uint16_t number) const noexcept;
-  // Whether `key` is one of the accepted keys; every one is compared, in constant time.
-  bool accepts(std::string_view key) const noexcept;
+  // The nested server's and those of the declared ports.
+  template <class Visit>
+  void for_each_target(Visit&& visit) const {
+    visit(*target_);
+    for (auto const& [number, target] : ports_) visit(*target);
+  }
+  // The accepted key that `key` is, or nullptr; every one is compared, in constant time.
+  Secret const* accepted(std::string_view key) const noexcept;
+  bool accepts(std::string_view key) const noexcept { return accepted(key) != nullptr; }
   bool running() const noexcept { return record_->state == RuntimeState::running; }
 
  private:
@@ -69,8 +75,8 @@ class Directory {
   // Adds a runtime or replaces its record. A new epoch or endpoint gets new connections and withdraws the old ones;
   // aliases stay. An older epoch than the known one is ignored: messages may be late.
   void publish(RuntimeRecordPtr record);
-  // Forgets it, unless a newer epoch was published since. Its live streams end.
-  void withdraw(ConversationId const& id, Epoch epoch);
+  // Forgets it, unless a newer epoch was published since: false then. Its live streams end.
+  bool withdraw(ConversationId const& id, Epoch epoch);
   // Another id that the runtime's server handed out. Ignored for an unknown runtime, one at `aliases_max`, or an id
   // that is a runtime's own.
   void add_alias(ConversationId const& alias, ConversationId const& runtime, std::size_t aliases_max);

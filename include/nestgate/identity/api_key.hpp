@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nestgate/base/secret.hpp"
+#include "nestgate/identity/digest.hpp"
 
 namespace nestgate::identity {
 
@@ -37,16 +37,21 @@ std::string hash_api_key(std::string_view key);
 // Whether `hash` has that form.
 bool is_api_key_hash(std::string_view hash);
 
-// The gateway's API keys. Look-up takes the same time for every key: hash, then compare with each in constant time.
+// The gateway's API keys, found by their hashes: how long it takes to look for one tells of a hash, which leads nobody to a
+// key. What is found is compared in constant time.
 class ApiKeys {
  public:
+  // Who has no well-formed hash is never found.
   explicit ApiKeys(std::vector<ApiKeyEntry> entries);
   // Nothing for an unknown key. The pointer lives as long as this object.
   Principal const* find(std::string_view presented) const;
-  std::size_t size() const noexcept { return entries_.size(); }
 
  private:
-  std::vector<ApiKeyEntry> entries_;
+  struct Key {
+    Sha256 digest;
+    Principal principal;
+  };
+  std::vector<Key> keys_;  // by digest
 };
 
 // The token of `Authorization: Bearer TOKEN` (scheme case-insensitive), or empty.

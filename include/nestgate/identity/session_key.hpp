@@ -25,15 +25,8 @@ class KeyRing {
  public:
   KeyRing(Derivation derivation, std::vector<Secret> secrets);
 
-  Derivation derivation() const noexcept { return derivation_; }
-  std::size_t size() const noexcept { return secrets_.size(); }
-  // Names a secret without telling it: 8 hex digits of a domain-separated hash. A runtime remembers the one that it was
-  // started with.
-  std::string const& secret_id(std::size_t index) const { return secret_ids_.at(index); }
   // The key a new runtime gets.
   Secret derive(ConversationId const& id) const;
-  // The key by the secret that a running runtime was started with; empty when that secret is gone.
-  Secret derive_with(std::string_view secret_id, ConversationId const& id) const;
   // Every key that is accepted for `id`: by each secret, newest first.
   std::vector<Secret> accepted(ConversationId const& id) const;
 
@@ -42,7 +35,7 @@ class KeyRing {
 
   Derivation derivation_;
   std::vector<Secret> secrets_;
-  std::vector<std::string> secret_ids_;
+  std::vector<std::string> secret_ids_;  // 8 hex digits of a domain-separated hash name a secret without telling it
 };
 
 }  // namespace nestgate::identity

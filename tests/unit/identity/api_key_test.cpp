@@ -41,6 +41,24 @@ TEST(ApiKeys, DoesNotTakeTheHashForTheKey) {
   EXPECT_EQ(keys.find(hash_api_key("key one")), nullptr);
 }
 
+TEST(ApiKeys, FindsEachOfMany) {
+  std::vector<ApiKeyEntry> entries;
+  for (int i = 0; i < 1000; ++i) entries.push_back(entry(std::to_string(i), "key " + std::to_string(i)));
+  ApiKeys const keys(std::move(entries));
+  for (int i = 0; i < 1000; ++i) {
+    auto const* const principal = keys.find("key " + std::to_string(i));
+    ASSERT_NE(principal, nullptr) << i;
+    EXPECT_EQ(principal->name, std::to_string(i));
+  }
+  EXPECT_EQ(keys.find("key 1000"), nullptr);
+}
+
+TEST(ApiKeys, NeverFindsWhoseHashIsNoHash) {
+  ApiKeys const keys({{{"broken", Role::admin, ""}, "sha256:"}, {{"empty", Role::admin, ""}, ""}, entry("good", "key one")});
+  EXPECT_EQ(keys.find(""), nullptr);
+  EXPECT_EQ(keys.find("key one")->name, "good");
+}
+
 TEST(ApiKeys, FindsNobodyWhenThereAreNone) { EXPECT_EQ(ApiKeys({}).find("key"), nullptr); }
 
 TEST(Principal, MayUseWhatItsOwnerOwnsAndAnAdminEverything) {

@@ -95,24 +95,5 @@ TEST(KeyRing, AcceptsTheKeysOfEverySecretNewestFirst) {
   }
 }
 
-TEST(KeyRing, StillHasTheKeyOfARuntimeThatWasStartedBeforeTheRotation) {
-  auto const before = ring_of(Derivation::sha256, {old_secret});
-  auto const remembered = before.secret_id(0);
-  auto const after = ring_of(Derivation::sha256, {new_secret, old_secret});
-  EXPECT_EQ(after.derive_with(remembered, id_of(id_text)), before.derive(id_of(id_text)));
-}
-
-TEST(KeyRing, HasNoKeyOnceTheSecretIsGone) {
-  auto const remembered = ring_of(Derivation::sha256, {old_secret}).secret_id(0);
-  EXPECT_TRUE(ring_of(Derivation::sha256, {new_secret}).derive_with(remembered, id_of(id_text)).empty());
-}
-
-TEST(KeyRing, NamesSecretsByEightHexDigitsThatDiffer) {
-  auto const ring = ring_of(Derivation::sha256, {new_secret, old_secret});
-  EXPECT_EQ(ring.secret_id(0).size(), 8u);
-  EXPECT_EQ(ring.secret_id(0).find_first_not_of("0123456789abcdef"), std::string::npos);
-  EXPECT_NE(ring.secret_id(0), ring.secret_id(1));
-}
-
 }  // namespace
 }  // namespace nestgate::identity

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <openssl/evp.h>
+#include <openssl/types.h>
 
 #include <array>
 #include <initializer_list>
