@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "nestgate/codec/json_writer.hpp"
+#include "nestgate/net/accept.hpp"
 #include "nestgate/upstream/random.hpp"
 
 namespace nestgate::app {
@@ -127,7 +128,12 @@ Result<asio::ip::tcp::endpoint> AdminServer::listen(asio::ip::tcp::endpoint cons
   return acceptor_.local_endpoint();
 }
 
-void AdminServer::start() { tasks_.spawn("admin", accept_forever()); }
+void AdminServer::start() {
+  auto const admit = [this](TcpSocket client) {
+    if (connections_ < limits_.connections_max) tasks_.spawn("admin.connection", serve(std::move(client)));
+  };
+  tasks_.spawn("admin", accept_forever(acceptor_, admit));
+}
 
 Task<> AdminServer::stop() {
   error_code ignored;
@@ -135,20 +141,6 @@ Task<> AdminServer::stop() {
   tasks_.stop();
   auto joined = co_await tasks_.join();
   NESTGATE_INVARIANT(joined.has_value(), "nobody cancels the stop of the admin server");
-}
-
-Task<> AdminServer::accept_forever() {
-  constexpr auto pause_after_failure = std::chrono::milliseconds{100};  // out of descriptors: let some end
-  for (;;) {
-    auto [ec, socket] = co_await acceptor_.async_accept(no_throw);
-    if (ec == asio::error::operation_aborted || ec == asio::error::bad_descriptor) co_return;
-    if (ec) {
-      auto paused = co_await pause_for(pause_after_failure);
-      if (!paused) co_return;
-    } else if (connections_ < limits_.connections_max) {
-      tasks_.spawn("admin.connection", serve(std::move(socket)));
-    }
-  }
 }
 
 Task<> AdminServer::serve(TcpSocket socket) {

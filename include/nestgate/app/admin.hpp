@@ -45,7 +45,6 @@ class AdminServer {
   Task<> stop();
 
  private:
-  Task<> accept_forever();
   Task<> serve(TcpSocket socket);
 
   AdminSources sources_;
