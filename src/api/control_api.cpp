@@ -85,8 +85,7 @@ class ControlApi final : public proxy::OwnRoutes {
 
   Task<ApiResponse> handle(ApiRequest request) override {
     if (request.route == http::OwnRoute::automation) co_return co_await automation(std::move(request));
-    if (request.route == http::OwnRoute::conversations) co_return co_await conversations(std::move(request));
-    co_return error(request, 404, "not_found", "there is no such route");
+    co_return co_await conversations(std::move(request));
   }
 
  private:

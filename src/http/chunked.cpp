@@ -175,7 +175,6 @@ ChunkScanner::Step ChunkScanner::advance(std::string_view piece, std::string_vie
       payload = piece.substr(at, static_cast<std::size_t>(std::min<std::uint64_t>(left_, piece.size() - at)));
       at += payload.size();
       left_ -= payload.size();
-      payload_bytes_ += payload.size();
       if (left_ == 0) state_ = State::data_cr;
       break;
     }

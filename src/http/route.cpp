@@ -78,7 +78,7 @@ bool is_at_or_below(std::string_view root, std::string_view path) noexcept {
 
 OwnRoute own_conversation_route(Method method, std::string_view path) noexcept {
   auto const when = [](bool matches) { return matches ? OwnRoute::conversations : OwnRoute::none; };
-  if (equals_decoded(path, "/api/conversations")) return when(method == Method::get || method == Method::post);
+  if (equals_decoded(path, "/api/conversations")) return OwnRoute::conversations;
   auto const found = id_behind("/api/conversations/", path);
   if (!found) return OwnRoute::none;
   if (found->below.empty()) return when(method == Method::get || method == Method::delete_);
@@ -163,7 +163,6 @@ std::optional<Route> match_socket_io(RouteRules const& rules, std::string_view p
 OwnRoute match_own(Method method, std::string_view path) {
   if (is_health_probe(method, path)) return OwnRoute::health;
   if (is_at_or_below("/api/automation", path)) return OwnRoute::automation;
-  if (is_at_or_below("/api/v1", path)) return OwnRoute::sandboxes;
   return own_conversation_route(method, path);
 }
 

@@ -78,7 +78,6 @@ void append_frame_head(std::string& out, Opcode opcode, std::size_t length, Mask
 
 bool FrameScanner::begin_payload() noexcept {
   if (!is_frame_head(head_, expected_)) return false;
-  ++frames_;
   if (!is_control(head_)) ++data_frames_;
   if (opcode_of(head_) == static_cast<unsigned>(Opcode::close)) close_seen_ = true;
   payload_left_ = payload_length(head_);

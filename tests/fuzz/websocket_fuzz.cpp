@@ -16,15 +16,14 @@ struct Seen {
   bool valid = true;
   bool boundary = false;
   bool closed = false;
-  std::uint64_t frames = 0;
   std::uint64_t data_frames = 0;
   friend bool operator==(Seen const&, Seen const&) = default;
 };
 
 Seen result_of(FrameScanner const& scanner, bool valid) {
   // Where exactly a broken direction stands depends on how much of it was there.
-  if (!valid) return {false, false, scanner.closed(), scanner.frames(), scanner.data_frames()};
-  return {true, scanner.at_boundary(), scanner.closed(), scanner.frames(), scanner.data_frames()};
+  if (!valid) return {false, false, scanner.closed(), scanner.data_frames()};
+  return {true, scanner.at_boundary(), scanner.closed(), scanner.data_frames()};
 }
 
 Seen scan(std::string_view bytes, Masked side, std::size_t piece) {
@@ -41,10 +40,10 @@ Seen scan_by_boundaries(std::string_view bytes, Masked side) {
   while (!bytes.empty() && valid) {
     auto const step = scanner.to_boundary(bytes);
     NESTGATE_INVARIANT(step > 0 && step <= bytes.size(), "there is progress");
-    auto const before = scanner.frames();
+    auto const before = scanner.data_frames();
     valid = scanner.feed(bytes.substr(0, step));
     NESTGATE_INVARIANT(!valid || scanner.at_boundary() || step == bytes.size(), "it stops at a boundary or at the end");
-    NESTGATE_INVARIANT(!valid || scanner.frames() <= before + 1, "no boundary is passed over");
+    NESTGATE_INVARIANT(!valid || scanner.data_frames() <= before + 1, "no boundary is passed over");
     bytes.remove_prefix(step);
   }
   return result_of(scanner, valid);
@@ -83,7 +82,7 @@ void check_round_trip(std::string_view text) {
   NESTGATE_INVARIANT(out.state == FirstMessage::State::text && out.text == text.substr(0, 256), "as it went in");
   NESTGATE_INVARIANT(out.consumed == frame.size(), "the whole frame");
   auto const seen = scan(frame, Masked::yes, 3);
-  NESTGATE_INVARIANT(seen.valid && seen.boundary && seen.frames == 1, "one frame");
+  NESTGATE_INVARIANT(seen.valid && seen.boundary && seen.data_frames == 1, "one frame");
 }
 
 }  // namespace

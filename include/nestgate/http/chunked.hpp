@@ -32,7 +32,6 @@ class ChunkScanner {
   Step feed(std::string_view piece, Append&& append_payload);
 
   bool done() const noexcept { return state_ == State::done; }
-  std::uint64_t payload_bytes() const noexcept { return payload_bytes_; }
 
  private:
   enum class State : std::uint8_t {
@@ -75,7 +74,6 @@ class ChunkScanner {
   std::uint32_t extension_bytes_ = 0;
   std::uint32_t trailer_bytes_ = 0;
   std::uint64_t left_ = 0;
-  std::uint64_t payload_bytes_ = 0;
   std::array<char, 40> name_{};  // its beginning, enough to tell the names that are refused
 };
 

@@ -64,7 +64,7 @@ std::optional<Route> match_path(RouteRules const& rules, std::string_view path);
 std::optional<Route> match_socket_io(RouteRules const& rules, std::string_view path, std::string_view query);
 
 // Whether `path` is one of the gateway's own routes: the control API. Not matched by a session key.
-enum class OwnRoute : std::uint8_t { none, health, conversations, automation, sandboxes };
+enum class OwnRoute : std::uint8_t { none, health, conversations, automation };
 OwnRoute match_own(Method method, std::string_view path);
 
 // POST /api/conversations, and POST …/{id}/fork and …/{id}/children: an answer that may hand out a conversation id.

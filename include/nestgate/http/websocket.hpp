@@ -29,7 +29,6 @@ class FrameScanner {
   std::size_t to_boundary(std::string_view bytes) const noexcept;
   // A close frame's head went by: nothing of ours may follow.
   bool closed() const noexcept { return close_seen_; }
-  std::uint64_t frames() const noexcept { return frames_; }
   std::uint64_t data_frames() const noexcept { return data_frames_; }
 
  private:
@@ -42,7 +41,6 @@ class FrameScanner {
   std::uint8_t head_have_ = 0;
   std::array<unsigned char, 14> head_{};
   std::uint64_t payload_left_ = 0;
-  std::uint64_t frames_ = 0;
   std::uint64_t data_frames_ = 0;
 };
 

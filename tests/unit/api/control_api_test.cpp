@@ -154,6 +154,20 @@ TEST_F(ConversationRoutes, HideWhatBelongsToSomeoneElse) {
   EXPECT_EQ(ask(Method::get, "/api/conversations/c1", ops).status, 200U);
 }
 
+TEST_F(ConversationRoutes, SayWhichMethodsTheyHave) {
+  ASSERT_EQ(start("c1").status, 201U);
+  struct Case {
+    std::string path, allow;
+  };
+  for (auto const& [path, allow] :
+       {Case{"/api/conversations", "GET, POST"}, Case{"/api/automation/v1/runs", "GET, POST"},
+        Case{"/api/conversations/c1", "GET, DELETE"}, Case{"/api/conversations/c1/stop", "POST"}}) {
+    auto const answer = ask(Method::put, path);
+    EXPECT_EQ(answer.status, 405U) << path;
+    EXPECT_EQ(answer.headers, (std::vector<std::pair<std::string, std::string>>{{"Allow", allow}})) << path;
+  }
+}
+
 TEST_F(ConversationRoutes, NeedAKeyThatIsNotForAutomationsOnly) {
   EXPECT_EQ(ask(Method::get, "/api/conversations", std::nullopt).status, 401U);
   EXPECT_EQ(ask(Method::get, "/api/conversations", robot).status, 403U);

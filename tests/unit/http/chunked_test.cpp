@@ -26,7 +26,6 @@ Outcome scan_by(std::size_t piece, std::string_view body, ChunkLimits with = lim
     out.why = step.why;
   }
   out.done = chunks.done();
-  EXPECT_EQ(chunks.payload_bytes(), out.payload.size());
   return out;
 }
 
@@ -57,7 +56,6 @@ TEST(ChunkScanner, PassesALargeChunkThroughInOneStep) {
   }
   EXPECT_EQ(chunks.feed("\r\n0\r\n\r\n").why, Refusal::none);
   EXPECT_TRUE(chunks.done());
-  EXPECT_EQ(chunks.payload_bytes(), 0x100000u);
 }
 
 TEST(ChunkScanner, CountsTheLargestSizeAndNotOneDigitMore) {

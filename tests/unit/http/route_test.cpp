@@ -188,14 +188,13 @@ TEST(OwnRoute, IsTheControlApiAndNothingDeeper) {
   EXPECT_EQ(match_own(Method::post, "/api/conversations/c1/stop/x"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::get, "/api/conversations/c1/events"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::get, "/api/conversations/search"), OwnRoute::none);
-  EXPECT_EQ(match_own(Method::put, "/api/conversations"), OwnRoute::none);
+  EXPECT_EQ(match_own(Method::put, "/api/conversations"), OwnRoute::conversations);
   EXPECT_EQ(match_own(Method::get, "/api/conversations/"), OwnRoute::none);
 
   EXPECT_EQ(match_own(Method::post, "/api/automation/v1/runs"), OwnRoute::automation);
   EXPECT_EQ(match_own(Method::get, "/api/automation"), OwnRoute::automation);
   EXPECT_EQ(match_own(Method::get, "/api/automations"), OwnRoute::none);
-  EXPECT_EQ(match_own(Method::get, "/api/v1/sandboxes"), OwnRoute::sandboxes);
-  EXPECT_EQ(match_own(Method::get, "/api/v1x"), OwnRoute::none);
+  EXPECT_EQ(match_own(Method::get, "/api/v1/sandboxes"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::get, "/api/bash/x"), OwnRoute::none);
 }
 

