@@ -347,6 +347,9 @@ void add_limits(std::vector<Key<Settings>>& keys) {
   limit.operator()<&Limits::api_body_bytes_max>(
       "limits.api_body_bytes_max", Bytes{64_KiB, 1_GiB},
       "Body of a request to the gateway's own routes (tarballs are the largest); beyond it 413.");
+  limit.operator()<&Limits::callback_body_bytes_max>(
+      "limits.callback_body_bytes_max", Bytes{1_KiB, 1_MiB},
+      "Body of a request that carries a run's token instead of an API key; beyond it 413.");
   limit.operator()<&Limits::alias_answer_bytes_max>(
       "limits.alias_answer_bytes_max", Bytes{1_KiB, 16_MiB},
       "How much of an answer is read for the conversation id that it hands out.");

@@ -296,7 +296,11 @@ class Session final : public Watch {
   // In session_own.hpp: the gateway's own routes
   Task<Next> serve_own(Decision decision, std::size_t head_bytes);
   std::size_t take_own_body(std::string& body);
-  Task<Next> refuse_own_body(std::size_t head_bytes);
+  struct OwnBodyLimit {
+    std::uint64_t bytes_max;
+    std::string_view message;  // beyond it
+  };
+  Task<Next> refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes);
 
   ProxyCore& proxy_;
   ProxyCore::Internals& shared_;

@@ -22,9 +22,10 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   request.request_id = request_id_;
   bool const expects_continue = head.expect_continue;
   // Without an API key nobody gets to fill our memory.
-  std::uint64_t const body_max = decision.principal ? limits().api_body_bytes_max : limits().alias_answer_bytes_max;
-  if (head.body == http::BodyKind::length && head.content_length > body_max) {
-    co_return co_await refuse_own_body(head_bytes);
+  OwnBodyLimit limit{limits().callback_body_bytes_max, "the body is over the limit limits.callback_body_bytes_max"};
+  if (decision.principal) limit = {limits().api_body_bytes_max, "the body is over the limit limits.api_body_bytes_max"};
+  if (head.body == http::BodyKind::length && head.content_length > limit.bytes_max) {
+    co_return co_await refuse_own_body(limit, head_bytes);
   }
   std::string_view ready = in_.view().substr(head_bytes);
   x_.request_chunks.reset();
@@ -46,7 +47,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
     auto const taken = take_own_body(request.body);
     if (x_.request_refusal != http::Refusal::none) co_return co_await refuse_head(x_.request_refusal);
     in_.consume(taken);
-    if (request.body.size() > body_max) co_return co_await refuse_own_body(0);
+    if (request.body.size() > limit.bytes_max) co_return co_await refuse_own_body(limit, 0);
   }
   set_phase(Phase::own, std::chrono::milliseconds(0));
   auto handled = proxy_.surroundings().own_routes.handle(std::move(request));
@@ -79,9 +80,9 @@ auto Session<Stream>::take_own_body(std::string& body) -> std::size_t {
 }
 
 template <class Stream>
-auto Session<Stream>::refuse_own_body(std::size_t head_bytes) -> Task<Next> {
+auto Session<Stream>::refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes) -> Task<Next> {
   proxy_.counters().rejected[static_cast<std::size_t>(Reject::body_too_large)].add();
-  ExchangeFailure const failure{413, "body_too_large", "the body is over the limit limits.api_body_bytes_max", 0};
+  ExchangeFailure const failure{413, "body_too_large", limit.message, 0};
   co_return co_await answer_failure(failure, head_bytes);
 }
 

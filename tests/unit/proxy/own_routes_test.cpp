@@ -62,12 +62,27 @@ TEST(OwnRoutes, RefuseABodyBeyondTheLimit) {
 
 TEST(OwnRoutes, TakeLittleFromThoseWithoutAnApiKey) {
   auto config = default_config();
-  config.limits.alias_answer_bytes_max = 100;
+  config.limits.callback_body_bytes_max = 100;
   Alone at(std::move(config));
   auto const path = "/api/automation/v1/runs/r1/complete";
   EXPECT_EQ(at.gateway.ask(post(path, bearer("run-token"), "Content-Length: 2\r\n\r\n{}")).body,
             R"({"own":"/api/automation/v1/runs/r1/complete","by":"nobody","bytes":2})");
-  EXPECT_EQ(at.gateway.ask(post(path, bearer("run-token"), "Content-Length: 101\r\n\r\n")).status, 413u);
+  for (auto const& rest : {"Content-Length: 101\r\n\r\n" + std::string(),
+                           "Transfer-Encoding: chunked\r\n\r\n65\r\n" + std::string(101, 'x') + "\r\n"}) {
+    auto const refused = at.gateway.ask(post(path, bearer("run-token"), rest));
+    EXPECT_EQ(refused.status, 413u);
+    EXPECT_NE(refused.body.find("limits.callback_body_bytes_max"), std::string::npos);
+  }
+}
+
+TEST(OwnRoutes, OfTheCollectionsAreAskedWhateverTheMethod) {
+  Alone at;
+  for (std::string const method : {"PUT", "PATCH", "DELETE"}) {
+    for (std::string const path : {"/api/conversations", "/api/automation/v1/runs"}) {
+      auto const answer = at.gateway.ask(method + " " + path + " HTTP/1.1\r\nHost: g\r\n" + bearer(admin_api_key) + "\r\n");
+      EXPECT_EQ(answer.body, R"({"own":")" + path + R"(","by":"ops","bytes":0})") << method;
+    }
+  }
 }
 
 TEST(OwnRoutes, RefuseAMalformedChunk) {
