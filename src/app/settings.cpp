@@ -275,13 +275,19 @@ class Loader {
     if (!listen.client_tls.empty() && settings_.tls.certificates.empty()) {
       fault("listen.client_tls", "there is no certificate; at least one [[tls.certificate]] is needed");
     }
+    std::set<std::string> known;
     for (auto const* list : {&listen.client, &listen.client_tls}) {
+      std::string_view const key = list == &listen.client ? "listen.client" : "listen.client_tls";
       for (auto const& address : *list) {
         constexpr std::size_t path_length_max = sizeof(sockaddr_un::sun_path) - 1;
         auto const* path = std::get_if<std::filesystem::path>(&address);
+        bool const any_port = path == nullptr && std::get<boost::asio::ip::tcp::endpoint>(address).port() == 0;
+        if (!any_port && !known.insert(to_string(address)).second) {
+          fault(key,
+                to_string(address) + " is there twice; each address is allowed once in listen.client and listen.client_tls");
+        }
         if (path != nullptr && path->native().size() > path_length_max) {
-          fault(list == &listen.client ? "listen.client" : "listen.client_tls",
-                path->string() + " is too long for a socket; allowed: " + std::to_string(path_length_max) + " bytes");
+          fault(key, path->string() + " is too long for a socket; allowed: " + std::to_string(path_length_max) + " bytes");
         }
       }
     }

@@ -7,6 +7,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 
 #include "nestgate/codec/json_writer.hpp"
+#include "nestgate/net/accept.hpp"
 
 namespace nestgate::proxy {
 namespace {
@@ -14,22 +15,33 @@ namespace {
 using ReusePort = asio::detail::socket_option::boolean<SOL_SOCKET, SO_REUSEPORT>;
 
 constexpr int accept_backlog = 4096;
-constexpr std::chrono::milliseconds accept_pause{50};  // out of descriptors: let some close
 
 Fault cannot_listen(error_code ec) { return {FaultKind::bad_input, ec, "listen"}; }
 
-// Until the acceptor is closed. `serve` takes each connection.
-template <class Acceptor, class Serve>
-Task<> accept_forever(Acceptor& door, Serve serve) {
-  for (;;) {
-    auto [ec, client] = co_await door.async_accept(no_throw);
-    if (!ec) serve(std::move(client));  // also one that was accepted just before the door closed
-    if (!door.is_open() || ec == asio::error::operation_aborted) co_return;
-    if (ec == asio::error::no_descriptors || ec == asio::error::no_buffer_space || ec == asio::error::no_memory) {
-      auto waited = co_await pause_for(accept_pause);
-      if (!waited) co_return;
-    }
-  }
+// Whether nobody listens at `at`. The cores' own listeners share their port (SO_REUSEPORT), so they would share it with
+// another gateway's too.
+error_code look_for_others(asio::ip::tcp::endpoint const& at, Executor executor) {
+  error_code ec;
+  TcpAcceptor probe(executor);
+  probe.open(at.protocol(), ec);
+  if (!ec) probe.set_option(asio::socket_base::reuse_address(true), ec);
+  if (!ec) probe.bind(at, ec);
+  return ec;
+}
+
+// Removes the file of a gateway that ended without removing it. Whatever else is there stays.
+error_code remove_left_over(std::filesystem::path const& path, UnixSocket probe) {
+  std::error_code fault;
+  auto const status = std::filesystem::symlink_status(path, fault);
+  if (status.type() == std::filesystem::file_type::not_found) return {};
+  if (status.type() == std::filesystem::file_type::none) return error_code(fault.value(), boost::system::system_category());
+  if (status.type() != std::filesystem::file_type::socket) return make_error_code(boost::system::errc::file_exists);
+  error_code ec;
+  probe.connect(path.string(), ec);
+  if (!ec) return asio::error::address_in_use;
+  if (ec != asio::error::connection_refused) return ec;
+  std::filesystem::remove(path, fault);
+  return error_code(fault.value(), boost::system::system_category());
 }
 
 // Connections that the kernel took for us already are served before the door closes, or they would be reset.
@@ -113,13 +125,16 @@ Result<asio::ip::tcp::endpoint> CoreSet::listen(asio::ip::tcp::endpoint at) { re
 Result<asio::ip::tcp::endpoint> CoreSet::listen_tls(asio::ip::tcp::endpoint at) { return listen_on_all(at, Security::tls); }
 
 Result<asio::ip::tcp::endpoint> CoreSet::listen_on_all(asio::ip::tcp::endpoint at, Security security) {
+  bool const shared = workers_.size() > 1;
+  error_code const taken = shared ? look_for_others(at, control_.loop.get_executor()) : error_code{};
+  if (taken) return cannot_listen(taken);
   for (auto& worker : workers_) {
     auto door = std::make_unique<Worker::TcpDoor>(TcpAcceptor(worker->core.loop.get_executor()), security);
     auto& acceptor = door->acceptor;
     error_code ec;
     acceptor.open(at.protocol(), ec);
     if (!ec) acceptor.set_option(asio::socket_base::reuse_address(true), ec);
-    if (!ec && workers_.size() > 1) acceptor.set_option(ReusePort(true), ec);
+    if (!ec && shared) acceptor.set_option(ReusePort(true), ec);
     if (!ec) acceptor.bind(at, ec);
     if (!ec) acceptor.listen(accept_backlog, ec);
     if (ec) return cannot_listen(ec);
@@ -131,13 +146,8 @@ Result<asio::ip::tcp::endpoint> CoreSet::listen_on_all(asio::ip::tcp::endpoint a
 
 Result<> CoreSet::listen_unix(std::filesystem::path const& path) {
   asio::local::stream_protocol::endpoint const at(path.string());
-  error_code ec;
-  {
-    UnixSocket probe(control_.loop.get_executor());
-    probe.connect(at, ec);
-    if (!ec) return cannot_listen(asio::error::address_in_use);
-  }
-  std::filesystem::remove(path, ec);
+  error_code ec = remove_left_over(path, UnixSocket(control_.loop.get_executor()));
+  if (ec) return cannot_listen(ec);
   UnixAcceptor first(workers_.front()->core.loop.get_executor());
   first.open(at.protocol(), ec);
   if (!ec) first.bind(at, ec);
@@ -183,6 +193,9 @@ void CoreSet::replace_config(Config const& config) {
 
 Task<> CoreSet::drain(Clock::duration grace) {
   if (!std::exchange(started_, false)) co_return;
+  // While a door is open nobody else takes its file over, so it is still ours to remove.
+  std::error_code ec;
+  for (auto const& path : unix_paths_) std::filesystem::remove(path, ec);
   // First every door, then the word to go: who comes again because one core said so must not meet another's open door
   // that is about to close.
   for (auto& worker : workers_) co_await call_on(worker->core, worker->close_doors());
@@ -195,32 +208,29 @@ Task<> CoreSet::drain(Clock::duration grace) {
     worker->thread.join();
   }
   ended_ = true;
-  std::error_code ec;
-  for (auto const& path : unix_paths_) std::filesystem::remove(path, ec);
 }
 
 namespace {
 
 // What is done on each core, as a coroutine: its parameters are its own.
-Task<> publish_on(conversation::Directory& directory, conversation::RuntimeRecordPtr record) {
-  directory.publish(std::move(record));
+Task<> publish_on(ProxyCore& proxy, conversation::RuntimeRecordPtr record) {
+  proxy.publish(std::move(record));
   co_return;
 }
-Task<> withdraw_on(conversation::Directory& directory, ConversationId id, Epoch epoch) {
-  directory.withdraw(id, epoch);
+Task<> withdraw_on(ProxyCore& proxy, ConversationId id, Epoch epoch) {
+  proxy.withdraw(id, epoch);
   co_return;
 }
 Task<> add_alias_on(ProxyCore& proxy, ConversationId alias, ConversationId runtime) {
-  proxy.directory().add_alias(alias, runtime, proxy.config().limits.aliases_per_runtime_max);
+  proxy.add_alias(alias, runtime);
   co_return;
 }
-
 Task<> learn_sid_on(ProxyCore& proxy, std::string sid, ConversationId runtime) {
   proxy.learn_sid(std::move(sid), runtime);
   co_return;
 }
 
-Task<std::string> describe(conversation::Directory& directory) {
+Task<std::string> describe(conversation::Directory const& directory) {
   std::string out;
   codec::JsonWriter json(out);
   json.begin_object().key("routes").begin_array();
@@ -244,12 +254,12 @@ Task<std::string> describe(conversation::Directory& directory) {
 
 Task<> CoreSet::publish(conversation::RuntimeRecordPtr record) {
   if (ended_) co_return;
-  for (auto& worker : workers_) co_await call_on(worker->core, publish_on(worker->proxy.directory(), record));
+  for (auto& worker : workers_) co_await call_on(worker->core, publish_on(worker->proxy, record));
 }
 
 Task<> CoreSet::withdraw(ConversationId id, Epoch epoch) {
   if (ended_) co_return;
-  for (auto& worker : workers_) co_await call_on(worker->core, withdraw_on(worker->proxy.directory(), id, epoch));
+  for (auto& worker : workers_) co_await call_on(worker->core, withdraw_on(worker->proxy, id, epoch));
 }
 
 Task<> CoreSet::add_alias(ConversationId alias, ConversationId runtime) {

@@ -9,6 +9,7 @@
 
 #include "decide.hpp"
 #include "nestgate/proxy/proxy_core.hpp"
+#include "socket_io_sessions.hpp"
 
 namespace nestgate::proxy {
 
@@ -69,8 +70,9 @@ struct ProxyCore::Internals final : SidTable {
   std::string log_line;
   LineBuffer access_log;
   Watches watches;
-  std::unordered_map<std::string, ConversationId> sids;
+  SocketIoSessions sids;
   std::unordered_map<std::uint64_t, TokenBucket> upgrade_buckets;
+  std::size_t turned_away = 0;  // connections over the limit that were told so and are about to go
 };
 
 }  // namespace nestgate::proxy

@@ -2,6 +2,7 @@
 
 #include <time.h>
 
+#include <array>
 #include <boost/container_hash/hash.hpp>
 #include <random>
 
@@ -74,8 +75,8 @@ Clock::time_point ProxyCore::Internals::coarse_now() noexcept {
 }
 
 conversation::EntryPtr ProxyCore::Internals::find_sid(std::string_view sid) const {
-  auto const at = sids.find(std::string(sid));
-  return at == sids.end() ? nullptr : proxy.directory().find(at->second.canonical());
+  auto const runtime = sids.find(sid);
+  return runtime.empty() ? nullptr : proxy.directory().find(runtime);
 }
 
 bool ProxyCore::Internals::admit_upgrade(UpgradesOf kind, std::string_view who, std::string_view conversation) {
@@ -94,7 +95,9 @@ void ProxyCore::Internals::sweep(Clock::time_point now) {
     watch.on_sweep(now);
   }
   auto const idle_since = now - proxy.config().timeouts.upstream_idle;
-  proxy.directory().for_each([&](conversation::Entry& entry) { entry.target()->close_idle_before(idle_since); });
+  proxy.directory().for_each([&](conversation::Entry& entry) {
+    entry.for_each_target([&](upstream::Target& target) { target.close_idle_before(idle_since); });
+  });
   std::erase_if(upgrade_buckets, [now](auto const& bucket) { return bucket.second.full_again(now); });
   access_log.flush();
 }
@@ -115,23 +118,59 @@ Task<> ProxyCore::sweep_forever() {
   internals_->access_log.flush();
 }
 
-void ProxyCore::serve(TcpSocket client) {
-  if (admit(client)) core_.tasks.spawn("client", serve_client(*this, std::move(client)));
-}
-
-void ProxyCore::serve(UnixSocket client) {
-  if (admit(client)) core_.tasks.spawn("client", serve_client(*this, std::move(client)));
-}
+void ProxyCore::serve(TcpSocket client) { serve_plain(std::move(client)); }
+void ProxyCore::serve(UnixSocket client) { serve_plain(std::move(client)); }
 
 void ProxyCore::serve_tls(TcpSocket client, std::shared_ptr<TlsServer const> tls) {
-  if (admit(client)) core_.tasks.spawn("client", serve_client(*this, std::move(client), std::move(tls)));
+  // Without a handshake there is nothing to say: over the limit the connection is just closed.
+  if (has_room()) core_.tasks.spawn("client", serve_client(*this, std::move(client), std::move(tls)));
 }
 
-// One system call for an answer that most of them get: a connection over the limit must cost next to nothing.
 template <class Socket>
-bool ProxyCore::admit(Socket& client) {
+void ProxyCore::serve_plain(Socket client) {
+  if (has_room()) {
+    core_.tasks.spawn("client", serve_client(*this, std::move(client)));
+  } else {
+    turn_away(std::move(client));
+  }
+}
+
+bool ProxyCore::has_room() {
   if (stats_.connections_open.read() < config_.limits.connections_per_core_max) return true;
   stats_.rejected[static_cast<std::size_t>(Reject::overloaded)].add();
+  return false;
+}
+
+namespace {
+
+template <class Socket>
+Task<Result<>> read_to_end(Socket& from, std::size_t bytes_max) {
+  std::array<char, 4096> dropped;
+  while (bytes_max > 0) {
+    auto [ec, n] = co_await from.async_read_some(asio::buffer(dropped), no_throw);
+    if (ec) break;
+    bytes_max -= std::min(bytes_max, n);
+  }
+  co_return Result<>{};
+}
+
+// A client that is still sending would lose the answer to a reset.
+template <class Socket>
+Task<> wait_for_end(Socket client, std::size_t& waiting) {
+  constexpr std::chrono::milliseconds time_max{1'000};
+  constexpr std::size_t bytes_max = 256 * 1024;
+  auto const deadline = Deadline::in(time_max);
+  auto ended = co_await with_deadline(deadline, read_to_end(client, bytes_max));
+  static_cast<void>(ended);  // it is closed in any case
+  --waiting;
+}
+
+}  // namespace
+
+// One system call and a short wait, for so many at a time: a connection over the limit must cost next to nothing.
+template <class Socket>
+void ProxyCore::turn_away(Socket client) {
+  constexpr std::size_t turned_away_max = 256;
   std::string id, answer;
   internals_->ids.append_request_id(id);
   std::string const body = error_body(503, "overloaded", "the gateway has no room for another connection", id);
@@ -140,16 +179,32 @@ bool ProxyCore::admit(Socket& client) {
   local.retry_after_s = 1;
   append_local_answer(answer, local, http::Version::http_1_1, AfterAnswer::close, SendBody::yes, id);
   write_now(client.native_handle(), answer);
-  return false;
+  error_code ignored;  // a client that is gone needs no end
+  client.shutdown(asio::socket_base::shutdown_send, ignored);
+  if (internals_->turned_away >= turned_away_max) return;
+  ++internals_->turned_away;
+  core_.tasks.spawn("turned away", wait_for_end(std::move(client), internals_->turned_away));
 }
 
 void ProxyCore::replace_config(Config config) { config_ = std::move(config); }
 
+void ProxyCore::publish(conversation::RuntimeRecordPtr record) {
+  auto const known = directory_.find(record->id.canonical());
+  if (known && known->record().epoch < record->epoch) internals_->sids.forget(record->id);
+  directory_.publish(std::move(record));
+}
+
+void ProxyCore::withdraw(ConversationId const& id, Epoch epoch) {
+  if (directory_.withdraw(id, epoch)) internals_->sids.forget(id);
+}
+
+void ProxyCore::add_alias(ConversationId const& alias, ConversationId const& runtime) {
+  directory_.add_alias(alias, runtime, config_.limits.aliases_per_runtime_max);
+}
+
 void ProxyCore::learn_sid(std::string sid, ConversationId const& runtime) {
-  auto& sids = internals_->sids;
-  // Bounded by forgetting any: a session whose id is gone reconnects with its conversation_id.
-  if (sids.size() >= config_.limits.socket_io_sessions_per_core_max) sids.erase(sids.begin());
-  sids.insert_or_assign(std::move(sid), runtime);
+  if (!directory_.find(runtime.canonical())) return;  // withdrawn since
+  internals_->sids.learn(std::move(sid), runtime, config_.limits.socket_io_sessions_per_core_max);
 }
 
 Task<> ProxyCore::drain(Clock::duration grace) {

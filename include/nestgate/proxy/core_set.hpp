@@ -25,7 +25,7 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   // fault (bad_input, with the system's code) when it cannot be had. Before start().
   Result<asio::ip::tcp::endpoint> listen(asio::ip::tcp::endpoint at);
   Result<asio::ip::tcp::endpoint> listen_tls(asio::ip::tcp::endpoint at);
-  // A socket file that is left over is replaced; one that answers is a fault.
+  // A socket file that is left over is replaced; one that answers, or a file that is no socket, is a fault.
   Result<> listen_unix(std::filesystem::path const& path);
   // For connections accepted from now on.
   void use_tls(std::shared_ptr<TlsServer const> tls);

@@ -56,7 +56,7 @@ class ProxyCore {
   ProxyCore(Core& core, Config config, Surroundings surroundings);
   ~ProxyCore();
 
-  // Start a session for an accepted connection. Over the connection limit the client is told 503 and closed.
+  // Start a session for an accepted connection. Over the connection limit it is closed; without TLS the client is told 503.
   void serve(TcpSocket client);
   void serve(UnixSocket client);
   void serve_tls(TcpSocket client, std::shared_ptr<TlsServer const> tls);
@@ -68,7 +68,11 @@ class ProxyCore {
   Task<> drain(Clock::duration grace);
   void replace_config(Config config);
 
-  conversation::Directory& directory() noexcept { return directory_; }
+  // What the control side says of the runtimes, and what sessions learn.
+  void publish(conversation::RuntimeRecordPtr record);
+  void withdraw(ConversationId const& id, Epoch epoch);
+  void add_alias(ConversationId const& alias, ConversationId const& runtime);
+  conversation::Directory const& directory() const noexcept { return directory_; }
   Stats const& stats() const noexcept { return stats_; }
   void learn_sid(std::string sid, ConversationId const& runtime);
 
@@ -82,8 +86,11 @@ class ProxyCore {
   bool draining() const noexcept { return draining_; }
 
  private:
+  bool has_room();
   template <class Socket>
-  bool admit(Socket& client);
+  void serve_plain(Socket client);
+  template <class Socket>
+  void turn_away(Socket client);
   Task<> sweep_forever();
 
   Core& core_;

@@ -442,5 +442,17 @@ TEST(ProcessEnvironment, IsTakenWithoutLeavingTheSecretToChildren) {
   ::unsetenv("OTHER");
 }
 
+TEST_F(SettingsFile, AnAddressIsListenedOnOnce) {
+  auto const with = [](std::string_view addresses) {
+    return std::string(with_secret) + "[listen]\nclient = " + std::string(addresses);
+  };
+  for (std::string const address : {"127.0.0.1:8080", "[::1]:8080", "unix:gateway.sock"}) {
+    auto const twice = "[\"" + address + "\", \"" + address + "\"]\n";
+    EXPECT_THAT(fault_of(with(twice)), HasSubstr("is there twice")) << address;
+  }
+  EXPECT_TRUE(load(with("[\"127.0.0.1:0\", \"127.0.0.1:0\"]\n")).faults.empty()) << "any two free ports";
+  EXPECT_TRUE(load(with("[\"127.0.0.1:8080\", \"127.0.0.2:8080\"]\n")).faults.empty());
+}
+
 }  // namespace
 }  // namespace nestgate::app

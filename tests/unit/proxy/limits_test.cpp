@@ -207,6 +207,36 @@ TEST(ConnectionLimit, TellsTheOneBeyondItToComeBack) {
   EXPECT_EQ(read_answer(one).status, 200u);
 }
 
+TEST(ConnectionLimit, IsToldToAClientThatIsStillSending) {
+  auto config = default_config();
+  config.limits.connections_per_core_max = 1;
+  OneRuntime at(echo_heads, std::move(config));
+  auto one = at.gateway.connect();
+  one.send(get_by_key());
+  EXPECT_EQ(read_answer(one).status, 200u);
+  auto beyond = at.gateway.connect();
+  EXPECT_TRUE(beyond.send("POST /x HTTP/1.1\r\nHost: g\r\nContent-Length: 100000\r\n\r\n" + std::string(100'000, 'x')));
+  EXPECT_EQ(read_answer(beyond).status, 503u);
+  EXPECT_EQ(beyond.read_to_end(), "");
+  EXPECT_FALSE(beyond.reset_by_peer());
+}
+
+TEST(IdleConnection, ToADeclaredPortIsClosedInTime) {
+  auto config = default_config();
+  config.rules.domain = "sandboxes.test";
+  config.timeouts.upstream_idle = milliseconds(60);
+  Mailbox<int> left;
+  Server editor([&](Connection& connection) {
+    while (!read_request(connection).head.empty()) connection.send(ok_answer("editor"));
+    left.put(1);
+  });
+  OneRuntime at(echo_heads, std::move(config));
+  at.gateway.add("c1", at.nested.port(), "alice", conversation::RuntimeState::running, 1, {editor.port()});
+  auto const host = std::to_string(editor.port()) + "-c1.sandboxes.test";
+  EXPECT_EQ(at.gateway.get("/", key_field("c1"), host).body, "editor");
+  left.take();
+}
+
 TEST(RuntimeConnectionLimit, RefusesTheNextRequestAndQueuesNone) {
   auto config = default_config();
   config.limits.upstream_connections_per_runtime_max = 2;

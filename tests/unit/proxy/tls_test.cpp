@@ -327,5 +327,16 @@ TEST_F(Tls, ADrainEndsWebsocketsAndLetsRequestsFinish) {
   asking.close();
 }
 
+TEST_F(Tls, BeyondTheConnectionLimitIsClosedWithoutAWordInTheClear) {
+  auto config = default_config();
+  config.limits.connections_per_core_max = 1;
+  start(std::move(config));
+  TlsClient one(port_);
+  EXPECT_EQ(ask(one), 200u);
+  auto beyond = Connection::to(port_);
+  EXPECT_EQ(beyond.read_to_end(), "");
+  EXPECT_EQ(ask(one), 200u);
+}
+
 }  // namespace
 }  // namespace nestgate::test

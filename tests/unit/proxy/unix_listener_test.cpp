@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "support/scripted.hpp"
 #include "support/websocket.hpp"
 
 namespace nestgate::test {
@@ -17,6 +18,11 @@ class UnixListener : public testing::Test {
   }
   ~UnixListener() override { std::filesystem::remove_all(folder_); }
   std::filesystem::path path() const { return folder_ / "gateway.sock"; }
+  // As a gateway that was killed leaves it.
+  void leave_a_socket() const {
+    asio::io_context loop;
+    UnixAcceptor(loop.get_executor(), asio::local::stream_protocol::endpoint(path().string()));
+  }
 
   std::filesystem::path folder_;
 };
@@ -71,10 +77,8 @@ TEST_F(UnixListener, HoldsBackABigDownloadAsOverTcp) {
   EXPECT_EQ(read_answer(client).body, std::string(20'000'000, 'x'));
 }
 
-TEST_F(UnixListener, TakesOverAFileThatIsLeftOverAndRemovesItsOwnAtTheEnd) {
-  {
-    std::ofstream(path()) << "left over";
-  }
+TEST_F(UnixListener, TakesOverASocketThatIsLeftOverAndRemovesItsOwnAtTheEnd) {
+  leave_a_socket();
   Gateway gateway;
   ASSERT_TRUE(gateway.cores().listen_unix(path()));
   gateway.start();
@@ -83,6 +87,55 @@ TEST_F(UnixListener, TakesOverAFileThatIsLeftOverAndRemovesItsOwnAtTheEnd) {
   EXPECT_EQ(read_answer(client).status, 200u);
   gateway.stop(std::chrono::seconds(0));
   EXPECT_FALSE(std::filesystem::exists(path()));
+}
+
+TEST_F(UnixListener, LeavesEveryFileThatIsNoSocketAlone) {
+  auto const target = folder_ / "target";
+  std::ofstream(target) << "precious";
+  auto const link = folder_ / "link", folder = folder_ / "folder";
+  std::filesystem::create_symlink(target, link);
+  std::filesystem::create_directory(folder);
+  Gateway gateway;
+  gateway.start();
+  for (auto const& taken : {target, link, folder}) {
+    auto const listening = gateway.cores().listen_unix(taken);
+    ASSERT_FALSE(listening) << taken;
+    EXPECT_EQ(listening.error().cause, boost::system::errc::file_exists) << taken;
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::symlink_status(taken))) << taken;
+  }
+  std::string content;
+  std::getline(std::ifstream(target), content);
+  EXPECT_EQ(content, "precious");
+}
+
+TEST_F(UnixListener, OfOneThatEndsIsLeftToItsSuccessor) {
+  Gateway first, second;
+  ASSERT_TRUE(first.cores().listen_unix(path()));
+  first.start();
+  Mailbox<int> asked, go;
+  Server nested([&](Connection& connection) {
+    read_request(connection);
+    asked.put(1);
+    go.take();
+    connection.send(ok_answer("done"));
+  });
+  first.add("c1", nested.port());
+  auto client = Connection::to_unix(path());
+  client.send(get_by_key());
+  asked.take();
+  auto idle = Connection::to_unix(path());
+  idle.send("GET /health HTTP/1.1\r\nHost: g\r\n\r\n");
+  EXPECT_EQ(read_answer(idle).status, 200u);
+  std::jthread stopping([&] { first.stop(std::chrono::seconds(60)); });
+  EXPECT_EQ(idle.read_to_end(), "") << "it drains";
+  ASSERT_TRUE(second.cores().listen_unix(path()));
+  second.start();
+  go.put(1);
+  EXPECT_EQ(read_answer(client).body, "done");
+  stopping.join();
+  auto next = Connection::to_unix(path());
+  next.send("GET /health HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n");
+  EXPECT_EQ(read_answer(next).status, 200u);
 }
 
 TEST_F(UnixListener, ASocketThatAnswersBelongsToSomebodyElse) {
