@@ -16,6 +16,17 @@ class DecodedCursor {
   constexpr std::size_t at() const noexcept { return at_; }
   constexpr std::string_view rest() const noexcept { return raw_.substr(at_); }
 
+  // The next decoded byte; not at the end.
+  constexpr char next() noexcept {
+    char const c = raw_[at_++];
+    if (c != '%' || raw_.size() - at_ < 2) return c;
+    int const high = scan::hex_value(raw_[at_]);
+    int const low = scan::hex_value(raw_[at_ + 1]);
+    if (high < 0 || low < 0) return c;
+    at_ += 2;
+    return static_cast<char>(high * 16 + low);
+  }
+
   // Steps over `literal` (which has no `%`), or stays and returns false.
   constexpr bool take(std::string_view literal) noexcept {
     if (plain_) {
@@ -47,16 +58,6 @@ class DecodedCursor {
   }
 
  private:
-  constexpr char next() noexcept {
-    char const c = raw_[at_++];
-    if (c != '%' || raw_.size() - at_ < 2) return c;
-    int const high = scan::hex_value(raw_[at_]);
-    int const low = scan::hex_value(raw_[at_ + 1]);
-    if (high < 0 || low < 0) return c;
-    at_ += 2;
-    return static_cast<char>(high * 16 + low);
-  }
-
   std::string_view raw_;
   std::size_t at_ = 0;
   bool plain_;

@@ -1,8 +1,9 @@
 #include <algorithm>
-#include <array>
+#include <cstdint>
 
 #include "http/lists.hpp"
 #include "http/percent.hpp"
+#include "http/scan.hpp"
 #include "nestgate/http/head.hpp"
 #include "nestgate/http/rewrite.hpp"
 
@@ -32,9 +33,103 @@ void for_each_parameter(std::string_view query, Take&& take) {
   }
 }
 
-bool is_secret_name(std::string_view name) noexcept {
-  constexpr std::array<std::string_view, 5> secrets = {"session_api_key", "tkn", "token", "api_key", "access_token"};
-  return std::any_of(secrets.begin(), secrets.end(), [name](auto secret) { return equals_decoded(name, secret); });
+// RFC 3986 section 2.3.
+constexpr bool is_unreserved(char c) noexcept {
+  return scan::is_digit(c) || (scan::to_lower(c) >= 'a' && scan::to_lower(c) <= 'z') || c == '-' || c == '.' || c == '_' ||
+         c == '~';
+}
+
+void append_percent_encoded(std::string& out, std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  for (char const c : text) {
+    if (is_unreserved(c)) {
+      out += c;
+      continue;
+    }
+    auto const byte = static_cast<unsigned char>(c);
+    out += '%';
+    out += digits[byte >> 4];
+    out += digits[byte & 15];
+  }
+}
+
+// Looks for names of secrets in a text that is given byte by byte, in any case. All of them fit into the eight bytes that
+// it remembers.
+class SecretNames {
+ public:
+  constexpr void take(char c) noexcept {
+    last_ = last_ << 8 | static_cast<unsigned char>(scan::to_lower(c));
+    if (c == '=' || ends_with("%3d")) assigned_ = assigned_ || named_;
+    key_ = key_ || ends_with("api_key");
+    named_ = named_ || ends_with("key") || ends_with("token") || ends_with("tkn") || ends_with("secret") ||
+             ends_with("passw") || ends_with("auth") || ends_with("jwt") || ends_with("sig") || ends_with("code") ||
+             ends_with("cred");
+  }
+  constexpr bool named() const noexcept { return named_; }
+  constexpr bool assigned() const noexcept { return assigned_; }
+  // A name with a value behind it, or the session key's own name.
+  constexpr bool likely_with_value() const noexcept { return assigned_ || key_; }
+
+ private:
+  constexpr bool ends_with(std::string_view word) const noexcept {
+    std::uint64_t packed = 0;
+    for (char const c : word) packed = packed << 8 | static_cast<unsigned char>(c);
+    return ((last_ ^ packed) & ((std::uint64_t{1} << 8 * word.size()) - 1)) == 0;
+  }
+
+  std::uint64_t last_ = 0;
+  bool named_ = false, assigned_ = false, key_ = false;
+};
+
+constexpr SecretNames secret_names_in(std::string_view raw) noexcept {
+  SecretNames names;
+  for (DecodedCursor cursor(raw); !cursor.at_end();) names.take(cursor.next());
+  return names;
+}
+static_assert(secret_names_in("X-Session-API%2dKey").named() && secret_names_in("session_api_KE%59=").likely_with_value());
+static_assert(!secret_names_in("conversation_id").named() && !secret_names_in("tokens for a key").likely_with_value());
+
+using Credentials = std::span<std::string_view const>;
+
+bool is_one_of(Credentials credentials, std::string_view raw) noexcept {
+  return std::any_of(credentials.begin(), credentials.end(), [raw](auto one) { return equals_decoded(raw, one); });
+}
+
+bool must_be_masked(std::string_view raw, Credentials credentials) noexcept {
+  return is_one_of(credentials, raw) || secret_names_in(raw).likely_with_value();
+}
+
+constexpr std::string_view mask = "***";
+
+void append_redacted_path(std::string& out, std::string_view path, Credentials credentials) {
+  bool const shows_one =
+      std::any_of(credentials.begin(), credentials.end(), [path](auto one) { return path.find(one) != path.npos; });
+  if (!shows_one && path.find('%') == path.npos && path.find('=') == path.npos) {
+    out += path;
+    return;
+  }
+  for (;;) {
+    auto const cut = path.find('/');
+    auto const segment = path.substr(0, cut);
+    out += must_be_masked(segment, credentials) ? mask : segment;
+    if (cut == path.npos) return;
+    out += '/';
+    path.remove_prefix(cut + 1);
+  }
+}
+
+void append_redacted(std::string& out, Parameter const& parameter, Credentials credentials) {
+  auto const names = secret_names_in(parameter.name);
+  bool const is_value = names.assigned() || (!parameter.has_value && names.likely_with_value());
+  if (is_value || is_one_of(credentials, parameter.name)) {
+    out += mask;
+  } else if (parameter.has_value && (names.named() || must_be_masked(parameter.value, credentials))) {
+    out += parameter.name;
+    out += '=';
+    out += mask;
+  } else {
+    out += parameter.text;
+  }
 }
 
 }  // namespace
@@ -48,6 +143,18 @@ QueryValue query_value(std::string_view query, std::string_view name) noexcept {
     return false;
   });
   return out;
+}
+
+std::string_view decode_query_value(std::string_view raw, std::span<char> out) noexcept {
+  if (raw.find_first_of("%+") == raw.npos) return raw;
+  std::size_t size = 0;
+  for (DecodedCursor cursor(raw); !cursor.at_end(); ++size) {
+    if (size == out.size()) return raw;
+    bool const space = cursor.rest().front() == '+';
+    char const c = cursor.next();
+    out[size] = space ? ' ' : c;
+  }
+  return {out.data(), size};
 }
 
 std::string_view cookie_value(std::string_view cookie_field, std::string_view name) noexcept {
@@ -87,7 +194,7 @@ void append_target_with(std::string& out, std::string_view path, std::string_vie
     out += separator;
     out += parameter_name;
     out += '=';
-    out += value;
+    append_percent_encoded(out, value);
     separator = '&';
     written = true;
   };
@@ -106,20 +213,15 @@ void append_target_with(std::string& out, std::string_view path, std::string_vie
   if (!written) write(name);
 }
 
-void append_redacted_target(std::string& out, std::string_view target) {
+void append_redacted_target(std::string& out, std::string_view target, std::span<std::string_view const> credentials) {
   auto const question = target.find('?');
-  out += target.substr(0, question);
+  append_redacted_path(out, target.substr(0, question), credentials);
   if (question == target.npos) return;
   char separator = '?';
   for_each_parameter(target.substr(question + 1), [&](Parameter const& parameter) {
     out += separator;
     separator = '&';
-    if (parameter.has_value && is_secret_name(parameter.name)) {
-      out += parameter.name;
-      out += "=***";
-    } else {
-      out += parameter.text;
-    }
+    append_redacted(out, parameter, credentials);
     return true;
   });
 }

@@ -122,7 +122,6 @@ FieldSet dropped_fields(RequestHead const& head, RequestRewrite const& rewrite) 
   FieldSet dropped = dropped_from_requests;
   if (head.body != BodyKind::chunked) dropped.add(FieldId::trailer);
   if (rewrite.drop_authorization) dropped.add(FieldId::authorization);
-  if (rewrite.replace_cookie) dropped.add(FieldId::cookie);
   if (rewrite.drop_websocket_extensions) dropped.add(FieldId::sec_websocket_extensions);
   if (!rewrite.traceparent.empty()) dropped.add(FieldId::traceparent);
   if (!rewrite.peer_address.empty()) dropped.add(FieldId::x_forwarded_for);
@@ -203,7 +202,6 @@ void append_request_head(std::string& out, RequestHead const& head, RequestRewri
   if (head.body == BodyKind::chunked) out += "Transfer-Encoding: chunked\r\n";
   if (head.body == BodyKind::length) append_content_length(out, head.content_length);
   if (rewrite.keep_upgrade) append_line(out, "Connection: Upgrade\r\nUpgrade: ", head.value(FieldId::upgrade));
-  if (rewrite.replace_cookie && !rewrite.cookie.empty()) append_line(out, "Cookie: ", rewrite.cookie);
   append_forwarding(out, head, rewrite);
   append_line(out, "X-Request-Id: ", rewrite.request_id);
   if (!rewrite.traceparent.empty()) append_line(out, "traceparent: ", rewrite.traceparent);

@@ -16,15 +16,6 @@ using http::RouteKind;
 constexpr std::string_view workspace_cookie = "oh_workspace_session_key";  // agent_server.md 1.3
 constexpr std::string_view editor_cookie = "vscode-tkn";
 
-// What the request shows for itself.
-struct Credentials {
-  std::string_view key;  // the session key: query of a websocket first, then header, then cookie
-  bool key_in_query = false;
-  identity::Principal const* principal = nullptr;
-  bool bearer_is_api_key = false;
-  bool none() const { return key.empty() && principal == nullptr; }
-};
-
 bool is_workspace_path(std::string_view path) {
   constexpr std::string_view start = "/api/conversations/";
   if (!path.starts_with(start)) return false;
@@ -50,37 +41,44 @@ std::string_view cookie_key(RequestHead const& head, std::string_view path, bool
   return {};
 }
 
-Credentials credentials_of(RequestHead const& head, Config const& config, std::string_view path, bool further_port) {
-  Credentials out;
+// What the request shows for itself. `path` is without a routing prefix.
+struct Credentials {
+  Credentials(RequestHead const& head, Config const& config, std::string_view path, bool further_port);
+  explicit Credentials(std::string_view session_key) : key(session_key) {}
+  Credentials(Credentials const&) = delete;  // the key may stand in `decoded_`
+  bool none() const { return key.empty() && principal == nullptr; }
+
+  std::string_view key;  // the session key: query of a websocket first, then header, then cookie
+  identity::Principal const* principal = nullptr;
+  bool bearer_is_api_key = false;
+
+ private:
+  std::string_view key_in(std::string_view query, std::string_view name) {
+    return http::decode_query_value(http::query_value(query, name).value, decoded_);
+  }
+  std::array<char, shown_key_bytes_max> decoded_;
+};
+
+Credentials::Credentials(RequestHead const& head, Config const& config, std::string_view path, bool further_port) {
   std::string_view const bearer = identity::bearer_token(head.value(FieldId::authorization));
   if (!bearer.empty() && config.api_keys) {
-    out.principal = config.api_keys->find(bearer);
-    out.bearer_is_api_key = out.principal != nullptr;
+    principal = config.api_keys->find(bearer);
+    bearer_is_api_key = principal != nullptr;
   }
   bool const query_counts = head.websocket_upgrade || further_port || path.starts_with("/socket.io/");
   if (query_counts && head.has_query) {
-    if (auto found = http::query_value(head.query, "session_api_key"); !found.value.empty()) {
-      out.key = found.value;
-      out.key_in_query = true;
-      return out;
-    }
-    if (further_port) {
-      if (auto found = http::query_value(head.query, "tkn"); !found.value.empty()) {
-        out.key = found.value;
-        return out;
-      }
-    }
+    key = key_in(head.query, "session_api_key");
+    if (key.empty() && further_port) key = key_in(head.query, "tkn");
   }
-  out.key = head.value(FieldId::x_session_api_key);
-  if (out.key.empty()) out.key = cookie_key(head, path, further_port);
+  if (key.empty()) key = head.value(FieldId::x_session_api_key);
+  if (key.empty()) key = cookie_key(head, path, further_port);
   // The OpenAI-shaped routes take the key as a bearer token too (agent_server.md 1.2).
-  if (out.key.empty() && !bearer.empty() && !out.principal && path.starts_with("/v1/")) out.key = bearer;
-  return out;
+  if (key.empty() && !bearer.empty() && !principal && path.starts_with("/v1/")) key = bearer;
 }
 
 // Who may use a runtime: the holder of its session key, or an API key whose owner owns it.
 bool opens(Entry const& entry, Credentials const& credentials) {
-  if (!credentials.key.empty() && entry.accepts(credentials.key)) return true;
+  if (entry.accepts(credentials.key)) return true;
   return credentials.principal && credentials.principal->role != identity::Role::automation &&
          credentials.principal->may_use(entry.record().owner);
 }
@@ -150,10 +148,8 @@ Decision forward(RouteKind route, EntryPtr entry, Credentials const& credentials
   out.kind = Decision::Kind::forward;
   out.route = route;
   out.target = entry->target();
-  bool const by_key = !credentials.key.empty() && entry->accepts(credentials.key);
-  if (by_key) {
-    out.presented_key = credentials.key;
-    out.key_in_query = credentials.key_in_query;
+  if (auto const* const key = entry->accepted(credentials.key)) {
+    out.presented_key = key->reveal();
   } else {
     out.principal = credentials.principal;
   }
@@ -174,7 +170,7 @@ std::string_view path_of(Route const& route) { return route.rest.substr(0, route
 // Nothing opened what a host or a prefix named. What was shown is read as for a further port wherever there could be one,
 // so that the answer does not tell which ids and ports there are.
 Decision deny_named(Route const& route, RequestHead const& head, Config const& config) {
-  auto const credentials = credentials_of(head, config, path_of(route), route.port != 0);
+  Credentials const credentials(head, config, path_of(route), route.port != 0);
   if (credentials.none() && http::is_health_probe(head.method, path_of(route))) {
     Decision out;
     out.kind = Decision::Kind::probe;
@@ -187,7 +183,7 @@ Decision deny_named(Route const& route, RequestHead const& head, Config const& c
 // Host and prefix name a runtime outright: what they name is served or denied, no later rule is asked.
 Decision serve_named(Route const& route, EntryPtr entry, RequestHead const& head, Config const& config) {
   bool const further_port = route.kind == RouteKind::host && route.port != 0;
-  auto const credentials = credentials_of(head, config, path_of(route), further_port);
+  Credentials const credentials(head, config, path_of(route), further_port);
   if (entry && opens(*entry, credentials)) {
     auto out = forward(route.kind, entry, credentials, route.rest);
     out.prefix = route.prefix;
@@ -207,7 +203,7 @@ Decision serve_port(Route const& route, RequestHead const& head, Config const& c
   auto const entry = directory.find_by_port(route.port);
   bool const nested_server = entry && entry->running() && entry->record().endpoint.port() == route.port;
   bool const declared = entry && !nested_server;
-  auto const credentials = credentials_of(head, config, path_of(route), declared);
+  Credentials const credentials(head, config, path_of(route), declared);
   if (!entry || !opens(*entry, credentials)) {
     // The platform's own health check comes without a key through this very path (nested_server.md 4.10).
     if (nested_server && credentials.none() && http::is_health_probe(head.method, path_of(route))) {
@@ -227,13 +223,50 @@ Decision serve_port(Route const& route, RequestHead const& head, Config const& c
   return out;
 }
 
-// The gateway's own API; `path_needs_key`: an API key is needed before rule 3 is asked.
-std::optional<Decision> serve_own(RequestHead const& head, Credentials const& credentials, OwnRoutes const& own_routes) {
+// A request that is being decided on.
+struct Asked {
+  RequestHead const& head;
+  Config const& config;
+  Directory const& directory;
+  SidTable const& sids;
+  OwnRoutes const& own_routes;
+};
+
+std::optional<Decision> by_host(Asked const& asked) {
+  auto const& rules = asked.config.rules;
+  auto const route = http::match_host(rules, asked.head.authority, asked.head.target);
+  if (!route) return std::nullopt;
+  auto entry = find_id(asked.directory, route->id);
+  if (!entry && route->port != 0) {
+    auto const whole = http::match_host_whole_label(rules, asked.head.authority, asked.head.target);
+    auto other = whole ? find_id(asked.directory, whole->id) : nullptr;
+    if (other && opens(*other, Credentials(asked.head, asked.config, asked.head.path, false))) {
+      return serve_named(*whole, std::move(other), asked.head, asked.config);
+    }
+  }
+  return serve_named(*route, std::move(entry), asked.head, asked.config);
+}
+
+std::optional<Decision> by_prefix(Asked const& asked) {
+  auto const& rules = asked.config.rules;
+  if (!rules.prefix && !rules.port) return std::nullopt;
+  auto const route = http::match_prefix(rules, asked.head.target);
+  if (!route) return std::nullopt;
+  if (route->kind == RouteKind::port && asked.directory.find_by_port(route->port)) {
+    return serve_port(*route, asked.head, asked.config, asked.directory);
+  }
+  auto entry = rules.prefix ? find_id(asked.directory, route->id) : nullptr;
+  return serve_named(*route, std::move(entry), asked.head, asked.config);
+}
+
+// The gateway's own API: with an API key it comes before the path rule.
+std::optional<Decision> by_own_route(Asked const& asked, Credentials const& credentials) {
+  auto const& head = asked.head;
   auto const own = http::match_own(head.method, head.path);
   if (own == http::OwnRoute::none || own == http::OwnRoute::health) return std::nullopt;
   // A session key talks to the nested server, which has routes of these names too.
   if (own == http::OwnRoute::conversations && !credentials.key.empty()) return std::nullopt;
-  if (!credentials.principal && !own_routes.admits_without_api_key(head.method, head.path)) return std::nullopt;
+  if (!credentials.principal && !asked.own_routes.admits_without_api_key(head.method, head.path)) return std::nullopt;
   Decision out;
   out.kind = Decision::Kind::own;
   out.route = RouteKind::own;
@@ -242,106 +275,115 @@ std::optional<Decision> serve_own(RequestHead const& head, Credentials const& cr
   return out;
 }
 
-}  // namespace
+// Also where an id names nothing that the credential opens: its server may have handed it out before anybody could learn
+// it, and the key knows the server.
+std::optional<Decision> by_session_key(Asked const& asked, Credentials const& credentials) {
+  auto entry = asked.config.rules.session_key ? asked.directory.find_by_key(credentials.key) : nullptr;
+  if (!entry) return std::nullopt;
+  return forward(RouteKind::session_key, std::move(entry), credentials, asked.head.target);
+}
 
-Decision decide(RequestHead const& head, Config const& config, Directory const& directory, SidTable const& sids,
-                OwnRoutes const& own_routes) {
-  auto const& rules = config.rules;
-  if (head.method == http::Method::trace) {
-    auto out = refuse(RouteKind::none, 405, Reject::bad_request, "method_not_allowed",
-                      "TRACE is refused: its answer would show the session key that is put in");
-    out.fields = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
-    return out;
+std::optional<Decision> by_path(Asked const& asked, Credentials const& credentials) {
+  auto const route = http::match_path(asked.config.rules, asked.head.path);
+  if (!route) return std::nullopt;
+  auto entry = find_id(asked.directory, route->id);
+  if (entry && opens(*entry, credentials)) {
+    return forward(RouteKind::path, std::move(entry), credentials, asked.head.target);
   }
-  if (rules.host && !rules.domain.empty()) {
-    if (auto route = http::match_host(rules, head.authority, head.target)) {
-      auto entry = find_id(directory, route->id);
-      if (!entry && route->port != 0) {
-        auto const whole = http::match_host_whole_label(rules, head.authority, head.target);
-        auto other = whole ? find_id(directory, whole->id) : nullptr;
-        if (other && opens(*other, credentials_of(head, config, head.path, false))) {
-          return serve_named(*whole, std::move(other), head, config);
-        }
-      }
-      return serve_named(*route, std::move(entry), head, config);
+  if (auto found = by_session_key(asked, credentials)) return found;
+  return deny(RouteKind::path, asked.head, credentials, route->id, asked.config);
+}
+
+std::optional<Decision> by_socket_io(Asked const& asked, Credentials const& credentials) {
+  constexpr std::size_t sid_bytes_max = 256;  // engine.io's have 20
+  auto const route = http::match_socket_io(asked.config.rules, asked.head.path, asked.head.query);
+  if (!route) return std::nullopt;
+  std::array<char, sid_bytes_max> sid;
+  auto entry = route->id.empty() ? asked.sids.find_sid(http::decode_query_value(route->sid, sid))
+                                 : find_id(asked.directory, route->id);
+  if (entry && opens(*entry, credentials)) {
+    return forward(RouteKind::socket_io, std::move(entry), credentials, asked.head.target);
+  }
+  if (auto found = by_session_key(asked, credentials)) return found;
+  // Socket.IO has no first-frame authentication: the client is told by status.
+  return refuse(RouteKind::socket_io, 401, Reject::unauthorized, "unauthorized", "a session key or an API key is needed");
+}
+
+std::optional<Decision> by_health_probe(Asked const& asked, Credentials const&) {
+  if (asked.config.fallback || !http::is_health_probe(asked.head.method, asked.head.path)) return std::nullopt;
+  Decision out;
+  out.kind = Decision::Kind::probe;
+  out.route = RouteKind::own;
+  return out;
+}
+
+std::optional<Decision> by_first_frame(Asked const& asked, Credentials const& credentials) {
+  if (!asked.config.rules.first_frame || !asked.head.websocket_upgrade || !credentials.none()) return std::nullopt;
+  return deny(RouteKind::first_frame, asked.head, credentials, {}, asked.config);
+}
+
+std::optional<Decision> by_default(Asked const& asked, Credentials const& credentials) {
+  if (!asked.config.fallback) return std::nullopt;
+  auto const& head = asked.head;
+  if (auto entry = asked.directory.find(asked.config.fallback->canonical())) {
+    if (opens(*entry, credentials)) return forward(RouteKind::fallback, std::move(entry), credentials, head.target);
+    // What the nested server itself shows to everybody; without a credential of ours it gets no key of ours either.
+    bool const guarded =
+        head.path.starts_with("/api/") || head.path.starts_with("/sockets/") || head.path.starts_with("/v1/");
+    if (!guarded && reads_only(head) && !head.websocket_upgrade && credentials.none()) {
+      auto out = forward(RouteKind::fallback, std::move(entry), credentials, head.target);
+      out.inject_key = false;
+      return out;
     }
   }
-  if (rules.prefix || rules.port) {
-    if (auto route = http::match_prefix(rules, head.target)) {
-      if (route->kind == RouteKind::port && directory.find_by_port(route->port)) {
-        return serve_port(*route, head, config, directory);
-      }
-      auto entry = rules.prefix ? find_id(directory, route->id) : nullptr;
-      return serve_named(*route, std::move(entry), head, config);
-    }
-  }
+  return deny(RouteKind::fallback, head, credentials, {}, asked.config);
+}
 
-  auto const credentials = credentials_of(head, config, head.path, false);
-  if (auto own = serve_own(head, credentials, own_routes)) return *own;
-
-  // Asked only where no id answered: the look-up hashes the key.
-  auto const by_session_key = [&]() -> std::optional<Decision> {
-    auto entry = rules.session_key ? directory.find_by_key(credentials.key) : nullptr;
-    if (!entry) return std::nullopt;
-    return forward(RouteKind::session_key, std::move(entry), credentials, head.target);
-  };
-
-  if (rules.path) {
-    if (auto route = http::match_path(rules, head.path)) {
-      auto entry = find_id(directory, route->id);
-      if (entry && opens(*entry, credentials)) return forward(RouteKind::path, std::move(entry), credentials, head.target);
-      // An id that its server handed out before anybody could learn it: the key knows the server.
-      if (auto found = by_session_key()) return *std::move(found);
-      return deny(RouteKind::path, head, credentials, route->id, config);
-    }
-  }
-  if (rules.socket_io) {
-    if (auto route = http::match_socket_io(rules, head.path, head.query)) {
-      auto entry = route->id.empty() ? sids.find_sid(route->sid) : find_id(directory, route->id);
-      if (entry && opens(*entry, credentials))
-        return forward(RouteKind::socket_io, std::move(entry), credentials, head.target);
-      if (auto found = by_session_key()) return *std::move(found);
-      // Socket.IO has no first-frame authentication: the client is told by status.
-      return refuse(RouteKind::socket_io, 401, Reject::unauthorized, "unauthorized",
-                    "a session key or an API key is needed");
-    }
-  }
-  if (auto found = by_session_key()) return *std::move(found);
-
-  if (http::match_own(head.method, head.path) == http::OwnRoute::health && !config.fallback) {
-    Decision out;
-    out.kind = Decision::Kind::probe;
-    out.route = RouteKind::own;
-    return out;
-  }
-  if (head.websocket_upgrade && credentials.none() && rules.first_frame) {
-    return deny(RouteKind::first_frame, head, credentials, {}, config);
-  }
-  if (config.fallback) {
-    if (auto entry = directory.find(config.fallback->canonical())) {
-      if (opens(*entry, credentials)) return forward(RouteKind::fallback, std::move(entry), credentials, head.target);
-      // What the nested server itself shows to everybody; without a credential of ours it gets no key of ours either.
-      bool const guarded =
-          head.path.starts_with("/api/") || head.path.starts_with("/sockets/") || head.path.starts_with("/v1/");
-      if (!guarded && reads_only(head) && !head.websocket_upgrade && credentials.none()) {
-        auto out = forward(RouteKind::fallback, std::move(entry), credentials, head.target);
-        out.inject_key = false;
-        return out;
-      }
-    }
-    return deny(RouteKind::fallback, head, credentials, {}, config);
-  }
+Decision nothing_here(Asked const& asked, Credentials const& credentials) {
+  auto const& head = asked.head;
   bool const shows_wrong_key = !credentials.key.empty();
   bool const needs_credential = http::match_own(head.method, head.path) != http::OwnRoute::none;
   if (!credentials.principal && (shows_wrong_key || needs_credential))
-    return deny(RouteKind::own, head, credentials, {}, config);
+    return deny(RouteKind::own, head, credentials, {}, asked.config);
   if (head.websocket_upgrade) return close_websocket(RouteKind::none, 4004, Reject::not_found);
   return refuse(RouteKind::none, 404, Reject::not_found, "not_found", "nothing is served here");
 }
 
+Decision refuse_trace() {
+  auto out = refuse(RouteKind::none, 405, Reject::bad_request, "method_not_allowed",
+                    "TRACE is refused: its answer would show the session key that is put in");
+  out.fields = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+  return out;
+}
+
+}  // namespace
+
+ShownCredentials::ShownCredentials(RequestHead const& head) noexcept {
+  add(head.value(FieldId::x_session_api_key));
+  add(identity::bearer_token(head.value(FieldId::authorization)));
+  auto const cookies = head.value(FieldId::cookie);
+  add(http::cookie_value(cookies, workspace_cookie));
+  add(http::cookie_value(cookies, editor_cookie));
+}
+
+Decision decide(RequestHead const& head, Config const& config, Directory const& directory, SidTable const& sids,
+                OwnRoutes const& own_routes) {
+  if (head.method == http::Method::trace) return refuse_trace();
+  Asked const asked{head, config, directory, sids, own_routes};
+  // These name a runtime outright and read the credentials where what they name wants them.
+  for (auto const rule : {by_host, by_prefix}) {
+    if (auto decided = rule(asked)) return *std::move(decided);
+  }
+  Credentials const credentials(head, config, head.path, false);
+  for (auto const rule :
+       {by_own_route, by_path, by_socket_io, by_session_key, by_health_probe, by_first_frame, by_default}) {
+    if (auto decided = rule(asked, credentials)) return *std::move(decided);
+  }
+  return nothing_here(asked, credentials);
+}
+
 Decision decide_first_frame(std::string_view key, std::string_view wanted_id, Directory const& directory) {
-  Credentials credentials;
-  credentials.key = key;
+  Credentials const credentials(key);
   EntryPtr entry = wanted_id.empty() ? nullptr : find_id(directory, wanted_id);
   if (!entry || !entry->accepts(key)) entry = directory.find_by_key(key);
   if (!entry) return close_websocket(RouteKind::first_frame, 4001, Reject::unauthorized);

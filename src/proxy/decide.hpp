@@ -1,6 +1,8 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 #include "nestgate/conversation/directory.hpp"
@@ -19,7 +21,25 @@ class SidTable {
   virtual conversation::EntryPtr find_sid(std::string_view sid) const = 0;
 };
 
-// What is to be done with a request, before a single body byte is read. Views point into the request's head.
+// A session key longer than this is not found percent-encoded in a query.
+inline constexpr std::size_t shown_key_bytes_max = 4096;
+
+// Everything in a request's head that could be a credential, for the access log to leave out.
+class ShownCredentials {
+ public:
+  explicit ShownCredentials(http::RequestHead const& head) noexcept;
+  std::span<std::string_view const> texts() const noexcept { return {texts_.data(), count_}; }
+
+ private:
+  void add(std::string_view text) noexcept {
+    if (!text.empty() && count_ < texts_.size()) texts_[count_++] = text;
+  }
+  std::array<std::string_view, 4> texts_;
+  std::size_t count_ = 0;
+};
+
+// What is to be done with a request, before a single body byte is read. Views point into the request's head, but for the
+// key.
 struct Decision {
   enum class Kind : std::uint8_t {
     forward,           // to `target` of `entry`
@@ -38,8 +58,7 @@ struct Decision {
   std::string_view target_text;  // what goes upstream: the request's target, or what is behind `prefix`
   std::string_view prefix;
   std::string_view wanted_id;       // first_frame: the id the URL named, or empty
-  std::string_view presented_key;   // the session key that opened the door; empty with an API key
-  bool key_in_query = false;        // `presented_key` is the query's session_api_key
+  std::string_view presented_key;   // the session key that opened the door, of `entry`; empty with an API key
   bool inject_key = true;           // the nested server gets the runtime's key; further ports do not
   bool drop_authorization = false;  // it carried the gateway's own API key
   unsigned status = 0;              // refuse

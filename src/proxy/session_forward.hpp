@@ -116,7 +116,8 @@ auto Session<Stream>::rewrite_query_key(Decision const& decision, std::string_vi
   auto const query = question == std::string_view::npos ? std::string_view{} : decision.target_text.substr(question + 1);
   auto const in_query = http::query_value(query, "session_api_key");
   bool const socket_io = path.starts_with("/socket.io/");
-  if (in_query.found ? in_query.value == runtime_key : !socket_io) return;
+  std::array<char, shown_key_bytes_max> decoded;
+  if (in_query.found ? http::decode_query_value(in_query.value, decoded) == runtime_key : !socket_io) return;
   if (socket_io) {
     http::append_target_with(rewritten_target_, path, query, "session_api_key", runtime_key);
   } else {

@@ -97,7 +97,7 @@ auto Session<Stream>::note_request(http::RequestHead const& head) -> void {
   x_.request_done = head.body == http::BodyKind::none || (head.body == http::BodyKind::length && head.content_length == 0);
   if (proxy_.config().access_log == AccessLog::on) {
     method_text_ = head.method_text;
-    http::append_redacted_target(target_, head.target);
+    http::append_redacted_target(target_, head.target, ShownCredentials(head).texts());
   }
 }
 

@@ -79,16 +79,36 @@ void check_query(std::string_view target) {
   std::string_view const query = target.substr(question + 1);
   std::string without, with, redacted;
   append_target_without(without, path, query, "session_api_key");
-  append_target_with(with, path, query, "session_api_key", "K");
-  append_redacted_target(redacted, target);
+  constexpr std::string_view key = "a/b+c=&#% \xff";
+  append_target_with(with, path, query, "session_api_key", key);
+  append_redacted_target(redacted, target, {});
   auto query_of = [](std::string const& text) {
     return std::string_view(text).substr(std::min(text.find('?') + 1, text.size()));
   };
   NESTGATE_INVARIANT(without.find('?') == without.npos || !query_value(query_of(without), "session_api_key").found,
                      "it is gone");
-  NESTGATE_INVARIANT(query_value(query_of(with), "session_api_key").value == "K", "it is ours");
+  std::array<char, key.size()> decoded_key;
+  auto const written = query_value(query_of(with), "session_api_key").value;
+  NESTGATE_INVARIANT(decode_query_value(written, decoded_key) == key, "it is ours");
   auto const shown = query_value(query_of(redacted), "session_api_key");
   NESTGATE_INVARIANT(shown.value.empty() || shown.value == "***", "it is not logged");
+}
+
+// Neither a credential that the request shows, nor what follows the name of one, however it is encoded.
+void check_log(std::string_view target) {
+  constexpr std::string_view credential = "Q";
+  std::string redacted, again;
+  append_redacted_target(redacted, target, {&credential, 1});
+  append_redacted_target(again, redacted, {&credential, 1});
+  NESTGATE_INVARIANT(again == redacted, "there is nothing left to mask");
+  for (std::string const name : {"session_api_key", "Api-Key", "a%26TOKEN", "j%57t"}) {
+    std::string logged;
+    append_redacted_target(logged, "/p?" + name + "=" + std::string(target.substr(0, target.find('&'))), {});
+    NESTGATE_INVARIANT(logged == "/p?" + name + "=***", "it is not logged");
+  }
+  std::string logged;
+  append_redacted_target(logged, std::string(target.substr(0, target.find('?'))) + "/%51/Q?Q&b=%51", {&credential, 1});
+  NESTGATE_INVARIANT(logged.ends_with("/***/***?***&b=***"), "the request's own credential is not logged");
 }
 
 }  // namespace
@@ -102,6 +122,7 @@ extern "C" int LLVMFuzzerTestOneInput(std::uint8_t const* data, std::size_t size
   rules.domain = "s.test";
   check_target(rules, target);
   check_query(target);
+  check_log(target);
   if (auto const route = match_host(rules, authority, target)) {
     NESTGATE_INVARIANT(!route->id.empty() && is_inside(route->id, authority), "a piece of the authority");
     NESTGATE_INVARIANT((route->port != 0) == match_host_whole_label(rules, authority, target).has_value(),

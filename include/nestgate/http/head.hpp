@@ -144,6 +144,9 @@ struct QueryValue {
   std::string_view value;
 };
 QueryValue query_value(std::string_view query, std::string_view name) noexcept;
+// A query's value as a server reads it: percent-decoded once, `+` a space. `raw` itself where nothing is encoded, or what
+// is does not fit into `out`.
+std::string_view decode_query_value(std::string_view raw, std::span<char> out) noexcept;
 // The value of the first cookie of that name (RFC 6265 section 4.2), quotes removed; empty when it is not there.
 std::string_view cookie_value(std::string_view cookie_field, std::string_view name) noexcept;
 

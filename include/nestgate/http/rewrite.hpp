@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,10 +24,8 @@ struct RequestRewrite {
   std::string_view forwarded_prefix;  // "/runtime/abc", or empty
   std::string_view request_id;        // always sent
   std::string_view traceparent;       // empty: the client's passes on
-  std::string_view cookie;            // with `replace_cookie`: instead of the client's
   ForwardedTrust trust = ForwardedTrust::replace;
-  bool drop_authorization = false;  // it was the gateway's, not the nested server's
-  bool replace_cookie = false;
+  bool drop_authorization = false;         // it was the gateway's, not the nested server's
   bool drop_websocket_extensions = false;  // a socket whose first frame was read
   bool keep_upgrade = false;               // Connection: Upgrade and Upgrade pass
 };
@@ -54,12 +53,14 @@ void append_response_head(std::string& out, ResponseHead const& head, ResponseRe
 // `text` without the query parameter `name`, appended to `out` ("?" included only when something is left).
 // The rest keeps its bytes and order.
 void append_target_without(std::string& out, std::string_view path, std::string_view query, std::string_view name);
-// As above with the parameter's value replaced in place (percent-encoding left to the caller) and further copies of it
-// dropped, or added at the end.
+// As above with the parameter's value replaced in place by `value`, percent-encoded, and further copies of it dropped, or
+// added at the end.
 void append_target_with(std::string& out, std::string_view path, std::string_view query, std::string_view name,
                         std::string_view value);
 
-// `target` as it may be logged: values of session_api_key, tkn, token, api_key, access_token replaced by "***".
-void append_redacted_target(std::string& out, std::string_view target);
+// `target` as it may be logged. "***" stands for the value of each parameter whose name (decoded, in any case) looks like
+// that of a secret, for a value or path segment that has such a name and a '=' in it, one that says `api_key` at all, and
+// one that is one of `credentials`.
+void append_redacted_target(std::string& out, std::string_view target, std::span<std::string_view const> credentials);
 
 }  // namespace nestgate::http

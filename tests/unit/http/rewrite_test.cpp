@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
+#include <vector>
 
 namespace nestgate::http {
 namespace {
@@ -81,19 +83,13 @@ TEST(RequestRewrite, KeepsAnUpgradeOnlyWhenTold) {
   EXPECT_EQ(request.rewritten().find("Sec-WebSocket-Extensions"), std::string::npos);
 }
 
-TEST(RequestRewrite, ReplacesCredentialsThatWereTheGateways) {
+TEST(RequestRewrite, DropsACredentialThatWasTheGateways) {
   Request request("GET / HTTP/1.1\r\nHost: gw\r\nAuthorization: Bearer a\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n");
   EXPECT_NE(request.rewritten().find("Authorization: Bearer a\r\nCookie: a=1\r\nCookie: b=2\r\n"), std::string::npos);
   request.rewrite.drop_authorization = true;
-  request.rewrite.replace_cookie = true;
-  request.rewrite.cookie = "c=3";
   auto const out = request.rewritten();
   EXPECT_EQ(out.find("Bearer"), out.npos);
-  EXPECT_EQ(out.find("a=1"), out.npos);
-  EXPECT_EQ(out.find("b=2"), out.npos);
-  EXPECT_NE(out.find("Cookie: c=3\r\n"), out.npos);
-  request.rewrite.cookie = {};
-  EXPECT_EQ(request.rewritten().find("Cookie"), std::string::npos);
+  EXPECT_NE(out.find("Cookie: a=1\r\nCookie: b=2\r\n"), out.npos);
 }
 
 TEST(RequestRewrite, ReplacesATraceparentOnlyByOneOfItsOwn) {
@@ -231,17 +227,71 @@ TEST(Target, GetsOneParameterReplacedInItsPlaceOrAtTheEnd) {
   EXPECT_EQ(with(""), "/p?k=new");
 }
 
+TEST(Target, GetsAKeyThatAServerReadsBackWhateverBytesItHas) {
+  constexpr std::string_view key = "abc/def+ghi=&x#%41 \xc3\xa4";
+  std::string out;
+  append_target_with(out, "/p", "a=1", "k", key);
+  EXPECT_EQ(out, "/p?a=1&k=abc%2Fdef%2Bghi%3D%26x%23%2541%20%C3%A4");
+  std::array<char, 64> decoded;
+  EXPECT_EQ(decode_query_value(query_value(out.substr(3), "k").value, decoded), key);
+}
+
+TEST(QueryValue, IsDecodedOnceAsAServerDoes) {
+  std::array<char, 8> buffer;
+  EXPECT_EQ(decode_query_value("plain", buffer), "plain");
+  EXPECT_EQ(decode_query_value("a%2Fb%2bc+d", buffer), "a/b+c d");
+  EXPECT_EQ(decode_query_value("%2541", buffer), "%41");
+  EXPECT_EQ(decode_query_value("%4", buffer), "%4");
+  EXPECT_EQ(decode_query_value("%zz%", buffer), "%zz%");
+  EXPECT_EQ(decode_query_value("%41%41%41%41%41%41%41%41", buffer), "AAAAAAAA");
+  EXPECT_EQ(decode_query_value("%41%41%41%41%41%41%41%41%41", buffer), "%41%41%41%41%41%41%41%41%41") << "does not fit";
+}
+
+std::string redacted(std::string_view target, std::vector<std::string_view> const& credentials = {}) {
+  std::string out;
+  append_redacted_target(out, target, credentials);
+  return out;
+}
+
 TEST(Target, IsLoggedWithoutSecrets) {
-  auto redacted = [](std::string_view target) {
-    std::string out;
-    append_redacted_target(out, target);
-    return out;
-  };
   EXPECT_EQ(redacted("/s?a=1&session_api_key=secret&tkn=x&b"), "/s?a=1&session_api_key=***&tkn=***&b");
   EXPECT_EQ(redacted("/s?session%5Fapi_key=secret&token=&access_token=x&api_key=y"),
             "/s?session%5Fapi_key=***&token=***&access_token=***&api_key=***");
-  EXPECT_EQ(redacted("/s?mytoken=x"), "/s?mytoken=x");
+  EXPECT_EQ(redacted("/s?mytoken=x"), "/s?mytoken=***");
   EXPECT_EQ(redacted("/s"), "/s");
+}
+
+TEST(Target, IsLoggedWithoutWhatLooksLikeASecretInAnyCase) {
+  for (std::string const name :
+       {"X-Session-API-Key", "SESSION_API_KEY", "key", "auth", "authorization", "password", "jwt", "code", "Signature",
+        "client_secret", "cred", "%6Bey", "%73ESSION_API%5fKEY", "x;session_api_key"}) {
+    EXPECT_EQ(redacted("/s?a=1&" + name + "=SECRET&b=2"), "/s?a=1&" + name + "=***&b=2");
+  }
+}
+
+TEST(Target, IsLoggedWithoutASecretInsideAValue) {
+  for (std::string const value :
+       {"b%26session_api_key%3DSECRET", "1;session_api_key=SECRET", "https://h/x%3Ftkn=SECRET", "x?Password=SECRET",
+        "b%2526session%255Fapi%255Fkey%253DSECRET", "session_api_key:SECRET"}) {
+    EXPECT_EQ(redacted("/s?a=" + value + "&b=2"), "/s?a=***&b=2");
+  }
+  EXPECT_EQ(redacted("/s?session_api_key%3DSECRET"), "/s?***");
+  EXPECT_EQ(redacted("/s?a%26tkn%3DSECRET=x"), "/s?***");
+  EXPECT_EQ(redacted("/s%3Fsession_api_key=SECRET/x"), "/***/x");
+  EXPECT_EQ(redacted("/s;tkn=SECRET/x?b=2"), "/***/x?b=2");
+}
+
+TEST(Target, IsLoggedWithoutTheRequestsOwnCredential) {
+  EXPECT_EQ(redacted("/x/SECRET/y?q=SECRET&SECRET&b=2", {"SECRET"}), "/x/***/y?q=***&***&b=2");
+  EXPECT_EQ(redacted("/x/%53ECRET?q=SECRE%54", {"other", "SECRET"}), "/x/***?q=***");
+}
+
+TEST(Target, IsLoggedAsItIsWhereNothingIsSecret) {
+  for (std::string_view const target :
+       {"/", "/api/conversations/c1/events?limit=10&page_id=a%3Db", "/a%20b/c=d?path=/token/abc&q=tokens+for+a+key", "//x/?",
+        "/socket.io/?EIO=4&transport=polling&sid=abc&conversation_id=c1", "*"}) {
+    EXPECT_EQ(redacted(target, {"SECRET"}), target);
+  }
 }
 
 }  // namespace

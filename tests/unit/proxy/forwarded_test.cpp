@@ -236,9 +236,13 @@ TEST(AccessLogLines, HoldNoKeyWhereverItCameIn) {
                 "Connection: close\r\n\r\n");
     gateway.ask("GET /broken?session_api_key=" + key + " HTTP/9.9\r\nHost: g\r\n\r\n");
     gateway.ask(websocket_request("/sockets/bash-events?session_api_key=wrong-" + key));
+    gateway.get("/api/file?X-Session-API-Key=" + key + "&Key=" + key + "&a=b%26session_api_key%3D" + key, key_field("c1"));
+    gateway.get("/a/" + key + "/b?q=" + key + "&" + key, key_field("c1"));
+    gateway.get("/v1/" + key, bearer(key));
+    gateway.get("/x/" + key, "Cookie: oh_workspace_session_key=" + key + "\r\n");
   }
   auto const lines = file.lines();
-  EXPECT_EQ(lines.size(), 12u);
+  EXPECT_EQ(lines.size(), 16u);
   for (auto const& line : lines) {
     EXPECT_EQ(line.find(key), std::string::npos) << line;
     EXPECT_EQ(line.find(admin_api_key), std::string::npos) << line;

@@ -241,7 +241,77 @@ TEST(SocketIoRule, SticksToTheServerThatOpenedTheSession) {
   auto const next = at.gateway.get("/socket.io/?EIO=4&transport=polling&sid=abcDEF123", bearer(alice_api_key));
   EXPECT_EQ(next.status, 200u);
   EXPECT_EQ(next.body, "6");
+  EXPECT_EQ(at.gateway.get("/socket.io/?sid=abc%44EF123", bearer(alice_api_key)).body, "6");
   EXPECT_EQ(at.gateway.get("/socket.io/?sid=abcDEF123").status, 401u);
+}
+
+TEST(SocketIoRule, ForgetsTheSessionsOfARuntimeThatIsGoneOrBegunAnew) {
+  Server nested([](Connection& connection) {
+    while (!read_request(connection).head.empty()) {
+      if (!connection.send(ok_answer(R"(0{"sid":"abcDEF123"})"))) return;
+    }
+  });
+  TwoRuntimes at;
+  auto const by_sid = [&] { return at.gateway.get("/socket.io/?sid=abcDEF123", bearer(alice_api_key)).status; };
+  auto const open = [&] { at.gateway.get("/socket.io/?conversation_id=c3", bearer(alice_api_key)); };
+  auto const begin = [&](std::uint64_t epoch) {
+    at.gateway.add("c3", nested.port(), "alice", conversation::RuntimeState::running, epoch);
+  };
+  begin(1);
+  open();
+  EXPECT_EQ(by_sid(), 200u);
+  begin(1);
+  EXPECT_EQ(by_sid(), 200u) << "the same life, told again";
+  begin(2);
+  EXPECT_EQ(by_sid(), 401u);
+  open();
+  EXPECT_EQ(by_sid(), 200u);
+  at.gateway.remove("c3", 1);
+  EXPECT_EQ(by_sid(), 200u) << "an end that was overtaken";
+  at.gateway.remove("c3", 2);
+  begin(3);
+  EXPECT_EQ(by_sid(), 401u);
+}
+
+// A runtime of somebody else's, whose key has every byte that means something in a query.
+struct OddKey {
+  OddKey() : gateway(config_with_domain()) {
+    gateway.start();
+    conversation::RuntimeRecord record{*ConversationId::parse("c1"),
+                                       Epoch(1),
+                                       conversation::RuntimeState::running,
+                                       "alice",
+                                       {asio::ip::address_v4::loopback(), nested.port()},
+                                       Secret(std::string(key)),
+                                       {},
+                                       {}};
+    record.accepted_keys.emplace_back(std::string(key));
+    gateway.publish(std::move(record));
+  }
+  static constexpr std::string_view key = "abc/def+ghi=&%#";
+  static constexpr std::string_view encoded = "abc%2Fdef%2Bghi%3D%26%25%23";
+  Server nested{echo_as("c1")};
+  Gateway gateway;
+};
+
+TEST(QueryKey, IsComparedDecoded) {
+  OddKey at;
+  std::string const encoded(OddKey::encoded);
+  auto const polling = at.gateway.get("/socket.io/?conversation_id=%631&session_api_key=" + encoded);
+  EXPECT_EQ(who(polling), "c1");
+  EXPECT_EQ(line_of(polling), "GET /socket.io/?conversation_id=%631&session_api_key=" + encoded + " HTTP/1.1");
+  EXPECT_EQ(who(at.gateway.ask(websocket_request("/sockets/bash-events?session_api_key=" + encoded))), "c1");
+  EXPECT_EQ(at.gateway.get("/socket.io/?conversation_id=c1&session_api_key=" + encoded + "%41").status, 401u);
+  auto const with_plus = "abc%2Fdef+ghi" + encoded.substr(encoded.find("%3D"));
+  EXPECT_EQ(at.gateway.get("/socket.io/?conversation_id=c1&session_api_key=" + with_plus).status, 401u)
+      << "a server reads a space there";
+}
+
+TEST(QueryKey, IsEncodedOnItsWayToTheNestedServer) {
+  OddKey at;
+  auto const answer = at.gateway.get("/socket.io/?conversation_id=c1&session_api_key=null&b=2", bearer(alice_api_key));
+  EXPECT_EQ(line_of(answer),
+            "GET /socket.io/?conversation_id=c1&session_api_key=" + std::string(OddKey::encoded) + "&b=2 HTTP/1.1");
 }
 
 TEST(SessionKeyRule, RoutesByTheHeaderWhereverThePathLeads) {
@@ -283,8 +353,7 @@ TEST(SessionKeyRule, TakesABearerTokenOnTheOpenAiShapedRoutesOnly) {
 
 TEST(OwnRouteRule, ComesBeforeThePathRuleWithAnApiKey) {
   TwoRuntimes at;
-  for (std::string const target :
-       {"/api/conversations", "/api/conversations/c1", "/api/automation/v1/runs", "/api/v1/sandboxes"}) {
+  for (std::string const target : {"/api/conversations", "/api/conversations/c1", "/api/automation/v1/runs"}) {
     auto const answer = at.gateway.get(target, bearer(alice_api_key));
     EXPECT_NE(answer.body.find(R"({"own":")" + target + R"(","by":"alice")"), std::string::npos) << answer.body;
   }
@@ -314,6 +383,7 @@ TEST(DefaultRuntime, TakesWhatNoRuleMatches) {
   TwoRuntimes at(std::move(config));
   EXPECT_EQ(who(at.gateway.get("/api/anything", bearer(alice_api_key))), "c1");
   EXPECT_EQ(who(at.gateway.get("/api/anything", key_field("c2"))), "c2");
+  EXPECT_EQ(who(at.gateway.get("/api/v1/anything", bearer(alice_api_key))), "c1");
   auto const page = at.gateway.get("/index.html");
   EXPECT_EQ(who(page), "c1");
   EXPECT_EQ(field_value(page.body, "x-session-api-key"), "");
