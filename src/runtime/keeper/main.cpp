@@ -142,9 +142,9 @@ int main(int argc, char** argv) {
   int const child_ended = ::signalfd(-1, &children, SFD_CLOEXEC);
   Server server{};
   int error = child_ended < 0 || ::prctl(PR_SET_CHILD_SUBREAPER, 1) != 0 ? errno : start(argv + 1, server);
+  let_go();
   tell(error);
   if (error != 0) return 1;
-  let_go();
   watch(server, child_ended);
   end_all(server);
   tell(server.status);
