@@ -13,6 +13,7 @@ namespace nestgate::automation {
 namespace {
 
 using namespace std::chrono_literals;
+using upstream::fail;
 using SystemClock = std::chrono::system_clock;
 
 constexpr std::chrono::seconds small_command_max = 30s;
@@ -20,10 +21,6 @@ constexpr Clock::duration small_call_max = 60s;   // a busy agent server takes i
 constexpr Clock::duration closing_call_max = 2s;  // of what a stop has to wait for
 constexpr Clock::duration linger_max = 30s;       // for the exit code of a command whose script has reported
 constexpr unsigned upload_tries_max = 3;
-
-Failure fail(FaultKind kind, std::string_view where, std::string reason) {
-  return Failure{Fault{kind, {}, where}, std::move(reason)};
-}
 
 Failure unknown_run() { return fail(FaultKind::not_found, "automation.find", "Run not found"); }
 

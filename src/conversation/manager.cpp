@@ -11,11 +11,8 @@ namespace nestgate::conversation {
 namespace {
 
 using asio::ip::tcp;
+using upstream::fail;
 using SystemClock = std::chrono::system_clock;
-
-Failure fail(FaultKind kind, std::string_view where, std::string reason) {
-  return Failure{Fault{kind, {}, where}, std::move(reason)};
-}
 
 Failure unknown_conversation() { return fail(FaultKind::not_found, "conversation.find", "there is no such conversation"); }
 

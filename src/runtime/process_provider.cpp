@@ -24,14 +24,11 @@ namespace nestgate::runtime {
 namespace {
 
 namespace fs = std::filesystem;
+using upstream::fail;
 
 constexpr Clock::duration after_kill_max = std::chrono::seconds(5);  // then it hangs in the kernel
 constexpr std::string_view default_search_path = "/usr/local/bin:/usr/bin:/bin";
 constexpr char trash_mark = '~';  // in no id
-
-Failure fail(FaultKind kind, std::string_view where, std::string reason) {
-  return Failure{Fault{kind, {}, where}, std::move(reason)};
-}
 
 std::string directory_of_this_program() {
   std::error_code ec;

@@ -1,9 +1,15 @@
 #include "nestgate/upstream/failure.hpp"
 
+#include <utility>
+
 namespace nestgate::upstream {
 
 void throw_exception_from_error(Failure const& failure, boost::source_location const& at) {
   nestgate::throw_exception_from_error(failure.fault, at);
+}
+
+Failure fail(FaultKind kind, std::string_view where, std::string reason) {
+  return Failure{Fault{kind, {}, where}, std::move(reason)};
 }
 
 Failure failed(std::string_view step, Fault const& fault) {

@@ -20,6 +20,8 @@ using Outcome = boost::system::result<T, Failure>;
 // Found by boost::system::result: value() on a failure is our bug.
 [[noreturn]] void throw_exception_from_error(Failure const& failure, boost::source_location const& at);
 
+// Of our own: `where` is a literal.
+Failure fail(FaultKind kind, std::string_view where, std::string reason);
 // "step: timed out", "step: Connection refused", …
 Failure failed(std::string_view step, Fault const& fault);
 // "step: the server answered 500"
