@@ -43,6 +43,7 @@ TEST(HeadTimeout, IsMeasuredFromTheHeadsFirstByte) {
   auto client = at.gateway.connect();
   client.send("GET /x HTTP/1.1\r\n");
   EXPECT_EQ(read_answer(client).status, 408u);
+  EXPECT_EQ(client.read_to_end(), "");  // the request is counted before its connection ends
   auto const& duration = at.gateway.stats().duration[static_cast<std::size_t>(http::RouteKind::none)];
   auto const most = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began).count();
   EXPECT_LE(duration.sum_us(), static_cast<std::uint64_t>(most));
