@@ -3,8 +3,7 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
-#include <ctime>
-
+#include "nestgate/base/text.hpp"
 #include "nestgate/codec/json_writer.hpp"
 
 namespace nestgate::app {
@@ -49,22 +48,12 @@ void LogField::append_to(std::string& json) const {
   std::visit([&writer](auto value) { writer.value(value); }, value_);
 }
 
-std::string rfc3339(std::chrono::system_clock::time_point time) {
-  auto const ms = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch());
-  auto const seconds = std::chrono::floor<std::chrono::seconds>(ms);
-  std::time_t const stamp = seconds.count();
-  std::tm utc{};
-  ::gmtime_r(&stamp, &utc);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday,
-                     utc.tm_hour, utc.tm_min, utc.tm_sec, (ms - seconds).count());
-}
-
 std::string log_line(std::chrono::system_clock::time_point time, LogLevel level, std::string_view message,
                      LogFields fields) {
   std::string line;
   codec::JsonWriter(line)
       .begin_object()
-      .member("ts", rfc3339(time))
+      .member("ts", rfc3339(time, 3))
       .member("level", to_string(level))
       .member("msg", message);
   for (auto const& field : fields) field.append_to(line);

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "nestgate/base/text.hpp"
+
 namespace nestgate {
 namespace {
 
@@ -89,9 +91,7 @@ std::string_view ConversationId::canonicalize_in_path(std::string_view segment, 
 
 std::string ConversationId::dashed() const {
   if (!is_uuid_) return text_;
-  std::string out = canonical_;
-  for (std::size_t at : {8u, 13u, 18u, 23u}) out.insert(at, 1, '-');
-  return out;
+  return dashed_uuid(canonical_);
 }
 
 }  // namespace nestgate

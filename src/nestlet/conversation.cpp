@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "nestgate/base/result.hpp"
+#include "nestgate/base/text.hpp"
 
 namespace nestgate::nestlet {
 namespace {
@@ -41,7 +42,7 @@ std::string_view to_string(RunStatus status) noexcept {
 
 Conversation::Conversation(std::string hex_id, Limits const& limits, JsonObject const& request)
     : hex_(std::move(hex_id)),
-      id_(dashed(hex_)),
+      id_(dashed_uuid(hex_)),
       limits_(limits),
       created_at_(now()),
       updated_at_(created_at_),
@@ -76,7 +77,10 @@ std::string Conversation::info_json() const {
 std::string Conversation::snapshot_event() const {
   std::string out;
   JsonWriter w(out);
-  w.begin_object().member("id", dashed(new_id())).member("timestamp", local_text(now())).member("source", "environment");
+  w.begin_object()
+      .member("id", dashed_uuid(new_id()))
+      .member("timestamp", local_text(now()))
+      .member("source", "environment");
   w.member("key", "full_state").key("value").begin_object().member("id", id_);
   w.member("execution_status", to_string(status_)).key("tags").raw(boost::json::serialize(tags_));
   for (auto const& field : state_) w.key(field.key()).raw(boost::json::serialize(field.value()));
@@ -109,7 +113,7 @@ void Conversation::set_tags(JsonObject tags) {
 // `fields` come between the event's own fields and `kind`, which is last (agent_server_live.md 2, row 2.3).
 void Conversation::publish(std::string kind, std::string source, boost::json::object fields) {
   updated_at_ = now();
-  LogEntry entry{dashed(new_id()), updated_at_, std::move(kind), std::move(source), "", 0, nullptr};
+  LogEntry entry{dashed_uuid(new_id()), updated_at_, std::move(kind), std::move(source), "", 0, nullptr};
   boost::json::object event{{"id", entry.id}, {"timestamp", local_text(entry.at)}, {"source", entry.source}};
   for (auto& field : fields) event.emplace(field.key(), std::move(field.value()));
   event["kind"] = entry.kind;

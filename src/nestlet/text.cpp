@@ -199,12 +199,6 @@ std::string new_id() {
   return out;
 }
 
-std::string dashed(std::string_view hex) {
-  std::string out(hex);
-  for (std::size_t const at : {8u, 13u, 18u, 23u}) out.insert(at, "-");
-  return out;
-}
-
 std::optional<std::string> uuid_hex(std::string_view text) {
   auto const id = ConversationId::parse_in_path(text);
   if (!id || !id->is_uuid()) return std::nullopt;

@@ -39,7 +39,6 @@ class Query {
 };
 
 std::string new_id();  // 32 lower-case hex digits of a random UUID (version 4)
-std::string dashed(std::string_view hex32);
 // The 32 hex digits of a UUID in any of the forms that pydantic takes: dashed or not, any case, braces, urn:uuid:.
 std::optional<std::string> uuid_hex(std::string_view text);
 

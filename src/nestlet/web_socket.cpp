@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "nestgate/base/text.hpp"
 #include "nestlet/command_request.hpp"
 #include "nestlet/outbox.hpp"
 #include "nestlet/task_group.hpp"
@@ -160,7 +161,10 @@ Task<> serve_bash_events(App& app, WebSocket& socket, std::shared_ptr<Outbox> ou
 std::string server_error(Refusal const& refusal) {
   std::string text;
   JsonWriter w(text);
-  w.begin_object().member("id", dashed(new_id())).member("timestamp", local_text(now())).member("source", "environment");
+  w.begin_object()
+      .member("id", dashed_uuid(new_id()))
+      .member("timestamp", local_text(now()))
+      .member("source", "environment");
   w.member("code", "InvalidMessage").member("detail", refusal.body).member("kind", "ServerErrorEvent").end_object();
   return text;
 }

@@ -28,7 +28,7 @@ Failure failed(std::string_view step, Fault const& fault) {
 Failure refused(std::string_view step, unsigned status) {
   std::string reason(step);
   reason += ": the server answered " + std::to_string(status);
-  return Failure{Fault{FaultKind::upstream, {}, "upstream.refused"}, std::move(reason)};
+  return fail(FaultKind::upstream, "upstream.refused", std::move(reason));
 }
 
 }  // namespace nestgate::upstream

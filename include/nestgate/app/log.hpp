@@ -35,9 +35,6 @@ class LogField {
 
 using LogFields = std::initializer_list<LogField>;
 
-// "2026-11-21T12:00:00.123Z" (RFC 3339, UTC).
-std::string rfc3339(std::chrono::system_clock::time_point time);
-
 // One JSON object without newline: ts, level, msg, then the fields.
 std::string log_line(std::chrono::system_clock::time_point time, LogLevel level, std::string_view message, LogFields fields);
 

@@ -2,13 +2,14 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "nestgate/base/result.hpp"
 
 namespace nestgate::upstream {
 
 // Why a step failed: the fault for programs, one sentence for people. The sentence is shown to the conversation's owner
-// and logged, so it holds no secret and nothing that a server answered.
+// and logged, so it holds no secret, and of what a server answered at most a bounded, printable excerpt.
 struct Failure {
   Fault fault;
   std::string reason;

@@ -26,11 +26,6 @@ TEST(LogLine, NeedsNoFields) {
   EXPECT_EQ(log_line(moment, LogLevel::error, "m", {}), R"({"ts":"2023-11-14T22:13:20.123Z","level":"error","msg":"m"})");
 }
 
-TEST(LogTime, RoundsDownAlsoBeforeTheEpoch) {
-  EXPECT_EQ(rfc3339(std::chrono::system_clock::time_point{-1ms}), "1969-12-31T23:59:59.999Z");
-  EXPECT_EQ(rfc3339(std::chrono::system_clock::time_point{999us}), "1970-01-01T00:00:00.000Z");
-}
-
 TEST(Log, WritesWholeLinesToStandardErrorFromTheSetLevelOn) {
   testing::internal::CaptureStderr();
   set_log_level(LogLevel::warn);

@@ -1,5 +1,6 @@
 #include <csignal>
 
+#include "nestgate/base/text.hpp"
 #include "unit/nestlet/support.hpp"
 
 namespace nestgate::nestlet::testing {
@@ -110,7 +111,7 @@ TEST(Bash, SearchFiltersSortsAndPages) {
   };
   EXPECT_EQ(search("").at("items").as_array().size(), 4u);
   EXPECT_EQ(search("kind__eq=BashCommand").at("items").as_array().size(), 2u);
-  auto const dashes = dashed(std::string(first.at("command_id").as_string()));
+  auto const dashes = dashed_uuid(std::string(first.at("command_id").as_string()));
   EXPECT_EQ(search("command_id__eq=" + dashes).at("items").as_array().size(), 1u);
   EXPECT_EQ(search("command_id__eq=" + dashes + "&order__gt=0").at("items").as_array().size(), 0u);
   EXPECT_EQ(search("sort_order=TIMESTAMP_DESC&limit=1").at("items").at(0).at("stdout"), "2\n");

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "nestgate/base/text.hpp"
 #include "nestlet/event_log.hpp"
 #include "nestlet/files.hpp"
 #include "nestlet/multipart.hpp"
@@ -45,7 +46,7 @@ TEST(UuidHex, TakesEveryFormOfOneUuid) {
     EXPECT_EQ(uuid_hex(form), hex) << form;
   }
   EXPECT_EQ(uuid_hex("search"), std::nullopt);
-  EXPECT_EQ(dashed(hex), "01234567-89ab-cdef-0123-456789abcdef");
+  EXPECT_EQ(dashed_uuid(hex), "01234567-89ab-cdef-0123-456789abcdef");
 }
 
 TEST(TakeChars, NeverCutsThroughACharacter) {

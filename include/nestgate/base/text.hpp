@@ -1,0 +1,17 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+// Forms of text that several modules write or check. Pure.
+namespace nestgate {
+
+// [A-Za-z_][A-Za-z0-9_]*: what a shell takes as a variable (POSIX 8.1).
+bool is_variable_name(std::string_view text) noexcept;
+// 8-4-4-4-12, of a UUID's 32 hex digits.
+std::string dashed_uuid(std::string_view hex);
+// RFC 3339 in UTC with 0 to 6 digits of a second, cut, not rounded: "2026-01-02T03:04:05.678Z".
+std::string rfc3339(std::chrono::system_clock::time_point time, unsigned digits);
+
+}  // namespace nestgate
