@@ -7,6 +7,7 @@
 
 #include "multipart.hpp"
 #include "nestgate/http/field.hpp"
+#include "nestgate/http/route.hpp"
 #include "nestgate/identity/base64.hpp"
 
 namespace nestgate::api {
@@ -53,7 +54,8 @@ Checked<bool> set_text(RunRequest& out, std::string_view name, std::string text)
     out.callback_url = std::move(text);
   } else if (name == "conversation_id") {
     out.conversation = ConversationId::parse(text);
-    if (!out.conversation) return Invalid("string_pattern_mismatch", "conversation_id", "must be 1 to 128 of A-Za-z0-9._-");
+    if (!out.conversation)
+      return Invalid("string_pattern_mismatch", "conversation_id", std::string(http::why_not_an_id(text).value()));
   } else {
     return false;
   }

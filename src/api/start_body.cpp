@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "nestgate/base/result.hpp"
+#include "nestgate/http/route.hpp"
 
 namespace nestgate::api {
 namespace {
@@ -119,9 +120,9 @@ Checked<std::vector<nested::CustomSecret>> secrets_of(dom::element value, std::s
 Checked<ConversationId> id_of(dom::element value) {
   std::string_view text;
   if (value.get_string().get(text)) return Invalid("string_type", "conversation_id", "must be a string");
-  auto id = ConversationId::parse(text);
-  if (!id) return Invalid("string_pattern_mismatch", "conversation_id", "must be 1 to 128 of A-Za-z0-9._-");
-  return std::move(*id);
+  if (auto const why = http::why_not_an_id(text))
+    return Invalid("string_pattern_mismatch", "conversation_id", std::string(*why));
+  return *ConversationId::parse(text);
 }
 
 Checked<Secret> settings_of(dom::element value) {

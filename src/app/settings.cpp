@@ -427,6 +427,8 @@ class Loader {
     for (std::size_t i = 0; i < runtimes.size(); ++i) {
       auto& runtime = runtimes[i];
       auto const prefix = element_name(StaticRuntimeTable::name, i);
+      auto const why_not = http::why_not_an_id(runtime.id);
+      if (why_not && !runtime.id.empty()) fault(prefix + ".id", "\"" + runtime.id + "\" " + std::string(*why_not));
       if (auto const id = ConversationId::parse(runtime.id); id && !ids.insert(id->canonical()).second) {
         fault(prefix + ".id", "\"" + runtime.id + "\" is there twice; each id (in any form of a UUID) is allowed once");
       }

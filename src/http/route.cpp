@@ -4,6 +4,7 @@
 
 #include "http/percent.hpp"
 #include "http/scan.hpp"
+#include "nestgate/base/conversation_id.hpp"
 
 namespace nestgate::http {
 namespace {
@@ -21,10 +22,12 @@ constexpr std::uint16_t port_of(std::string_view text) noexcept {
 static_assert(port_of("65535") == 65535 && port_of("65536") == 0 && port_of("080") == 0);
 
 // Words that stand where a conversation's id would (agent_server.md 1.4).
-constexpr bool is_id(std::string_view segment) noexcept {
-  return !segment.empty() && !equals_decoded(segment, "search") && !equals_decoded(segment, "count") &&
-         !equals_decoded(segment, "prepare-for-sandbox-pause");
+constexpr bool is_word(std::string_view segment) noexcept {
+  return equals_decoded(segment, "search") || equals_decoded(segment, "count") ||
+         equals_decoded(segment, "prepare-for-sandbox-pause");
 }
+
+constexpr bool is_id(std::string_view segment) noexcept { return !segment.empty() && !is_word(segment); }
 
 // The label before `.{domain}`, if it is one.
 std::string_view label_of(RouteRules const& rules, std::string_view authority) noexcept {
@@ -164,6 +167,13 @@ OwnRoute match_own(Method method, std::string_view path) {
   if (is_health_probe(method, path)) return OwnRoute::health;
   if (is_at_or_below("/api/automation", path)) return OwnRoute::automation;
   return own_conversation_route(method, path);
+}
+
+std::optional<std::string_view> why_not_an_id(std::string_view text) {
+  if (text == "." || text == "..") return "must not be . or ..: a path cannot name them";
+  if (!ConversationId::parse(text)) return "must be 1 to 128 of A-Za-z0-9._-";
+  if (is_word(text)) return "must not be search, count or prepare-for-sandbox-pause: in a path these are routes";
+  return std::nullopt;
 }
 
 bool hands_out_conversation_id(Method method, std::string_view path) {

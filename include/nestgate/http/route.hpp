@@ -67,6 +67,9 @@ std::optional<Route> match_socket_io(RouteRules const& rules, std::string_view p
 enum class OwnRoute : std::uint8_t { none, health, conversations, automation };
 OwnRoute match_own(Method method, std::string_view path);
 
+// Why a conversation cannot be made with that id, to follow "conversation_id: "; nothing when it can.
+std::optional<std::string_view> why_not_an_id(std::string_view text);
+
 // POST /api/conversations, and POST …/{id}/fork and …/{id}/children: an answer that may hand out a conversation id.
 // `path` as the nested server sees it, without a stripped prefix.
 bool hands_out_conversation_id(Method method, std::string_view path);

@@ -49,6 +49,10 @@ TEST(StartBody, TakesTokensAndSecretsInEitherForm) {
 TEST(StartBody, NamesTheFieldAndTheLimitOfWhatDoesNotFit) {
   EXPECT_EQ(why_start(R"({"conversation_id":7})"), "conversation_id: must be a string");
   EXPECT_EQ(why_start(R"({"conversation_id":"a/b"})"), "conversation_id: must be 1 to 128 of A-Za-z0-9._-");
+  EXPECT_EQ(why_start(R"({"conversation_id":".."})"), "conversation_id: must not be . or ..: a path cannot name them");
+  for (std::string const word : {"search", "count", "prepare-for-sandbox-pause"})
+    EXPECT_EQ(why_start(R"({"conversation_id":")" + word + "\"}"),
+              "conversation_id: must not be search, count or prepare-for-sandbox-pause: in a path these are routes");
   EXPECT_EQ(why_start(R"({"settings":[]})"), "settings: must be an object");
   EXPECT_EQ(why_start(R"({"secrets":{"A":7}})"), "secrets.A: must be an object");
   EXPECT_EQ(why_start(R"({"secrets":{"A":{"vale":"x"}}})"), "secrets.A.vale: is none of value, secret, description");

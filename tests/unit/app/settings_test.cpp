@@ -348,6 +348,15 @@ TEST_F(SettingsFile, NeedsWhatATableCannotDoWithout) {
               HasSubstr("nestgate.toml:1: runtime.static[0].url: is missing; allowed: http://HOST[:PORT]"));
 }
 
+TEST_F(SettingsFile, RefusesIdsThatNoPathCanNameWithTheReason) {
+  auto const fault = [&](std::string const& id) {
+    return fault_of("[[runtime.static]]\nid = \"" + id + "\"\nurl = \"http://a\"\n" + std::string(with_secret));
+  };
+  EXPECT_THAT(fault("search"), HasSubstr("runtime.static[0].id: \"search\" must not be search, count or"));
+  EXPECT_THAT(fault(".."), HasSubstr("runtime.static[0].id: \"..\" must not be . or .."));
+  EXPECT_THAT(fault("a/b"), HasSubstr("runtime.static[0].id: \"a/b\" must be 1 to 128 of A-Za-z0-9._-"));
+}
+
 TEST_F(SettingsFile, RefusesOneConversationTwiceInWhateverFormOfItsUuid) {
   EXPECT_THAT(fault_of("[[runtime.static]]\nid = \"9eba03e68cc24c3daa8a225f0e79e062\"\nurl = \"http://a\"\n"
                        "[[runtime.static]]\nid = \"9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062\"\nurl = \"http://b\"\n" +

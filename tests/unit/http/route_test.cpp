@@ -198,6 +198,14 @@ TEST(OwnRoute, IsTheControlApiAndNothingDeeper) {
   EXPECT_EQ(match_own(Method::get, "/api/bash/x"), OwnRoute::none);
 }
 
+TEST(WhyNotAnId, SaysWhatIsWrongWithIt) {
+  for (auto const* id : {"c1", "searches", "Count", "8080", "a.b"}) EXPECT_FALSE(why_not_an_id(id)) << id;
+  for (auto const* id : {"", "a/b", "a b"}) EXPECT_EQ(why_not_an_id(id), "must be 1 to 128 of A-Za-z0-9._-") << id;
+  for (auto const* id : {".", ".."}) EXPECT_EQ(why_not_an_id(id), "must not be . or ..: a path cannot name them") << id;
+  for (auto const* id : {"search", "count", "prepare-for-sandbox-pause"})
+    EXPECT_TRUE(why_not_an_id(id)->ends_with("in a path these are routes")) << id;
+}
+
 TEST(HandsOutConversationId, IsCreateForkAndChildren) {
   EXPECT_TRUE(hands_out_conversation_id(Method::post, "/api/conversations"));
   EXPECT_TRUE(hands_out_conversation_id(Method::post, "/api/conversations/c1/fork"));
