@@ -68,14 +68,14 @@ std::uint64_t Directory::keyed_hash(std::string_view key) noexcept {
 
 void Directory::index(EntryPtr const& entry) {
   for (auto const& key : entry->record().accepted_keys) by_key_.emplace(keyed_hash(key.reveal()), entry);
-  if (entry->running()) by_port_.emplace(entry->record().endpoint.port(), entry);
+  if (entry->record().is_up()) by_port_.emplace(entry->record().endpoint.port(), entry);
   for (auto const& port : entry->record().ports) by_port_.emplace(port.number, entry);
   for (auto const& alias : entry->aliases_) by_alias_.insert_or_assign(alias, entry);
 }
 
 void Directory::unindex(Entry& entry) {
   for (auto const& key : entry.record().accepted_keys) erase_value(by_key_, keyed_hash(key.reveal()), entry);
-  if (entry.running()) erase_value(by_port_, entry.record().endpoint.port(), entry);
+  if (entry.record().is_up()) erase_value(by_port_, entry.record().endpoint.port(), entry);
   for (auto const& port : entry.record().ports) erase_value(by_port_, port.number, entry);
   for (auto const& alias : entry.aliases_) {
     auto const at = by_alias_.find(alias);
@@ -92,7 +92,8 @@ void Directory::publish(RuntimeRecordPtr record) {
     unindex(*old);
     entry->aliases_ = old->aliases_;
     bool const same_server = old->record().epoch == entry->record().epoch &&
-                             old->record().endpoint == entry->record().endpoint && old->running() && entry->running();
+                             old->record().endpoint == entry->record().endpoint && old->record().is_up() &&
+                             entry->record().is_up();
     if (same_server) {
       entry->target_ = old->target_;
     } else {

@@ -201,7 +201,7 @@ Decision serve_named(Route const& route, EntryPtr entry, RequestHead const& head
 // A host port of a known runtime: its nested server's, or one that it declared.
 Decision serve_port(Route const& route, RequestHead const& head, Config const& config, Directory const& directory) {
   auto const entry = directory.find_by_port(route.port);
-  bool const nested_server = entry && entry->running() && entry->record().endpoint.port() == route.port;
+  bool const nested_server = entry && entry->record().is_up() && entry->record().endpoint.port() == route.port;
   bool const declared = entry && !nested_server;
   Credentials const credentials(head, config, path_of(route), declared);
   if (!entry || !opens(*entry, credentials)) {

@@ -32,10 +32,13 @@ struct RuntimeRecord {
   Epoch epoch;
   RuntimeState state = RuntimeState::running;
   std::string owner;                  // whose it is; empty: the installation's (static runtimes)
-  asio::ip::tcp::endpoint endpoint;   // of the nested server; unset unless running
+  asio::ip::tcp::endpoint endpoint;   // of the nested server; unset unless it is up
   Secret session_key;                 // what the nested server is sent; empty: it is open
   std::vector<Secret> accepted_keys;  // what clients may present, `session_key` included
   std::vector<DeclaredPort> ports;
+
+  // Its server is there: running, or stopping and at the end of what it was asked before.
+  bool is_up() const noexcept { return state == RuntimeState::running || state == RuntimeState::stopping; }
 };
 using RuntimeRecordPtr = std::shared_ptr<RuntimeRecord const>;
 
@@ -72,8 +75,9 @@ using EntryPtr = boost::intrusive_ptr<Entry>;
 // a look-up takes no lock. Not thread-safe.
 class Directory {
  public:
-  // Adds a runtime or replaces its record. A new epoch or endpoint gets new connections and withdraws the old ones;
-  // aliases stay. An older epoch than the known one is ignored: messages may be late.
+  // Adds a runtime or replaces its record. A new epoch or endpoint gets new connections and withdraws the old ones, and so
+  // does a server that is not up any more; one that stops ends what it has begun. Aliases stay. An older epoch than the
+  // known one is ignored: messages may be late.
   void publish(RuntimeRecordPtr record);
   // Forgets it, unless a newer epoch was published since: false then. Its live streams end.
   bool withdraw(ConversationId const& id, Epoch epoch);

@@ -107,6 +107,36 @@ TEST(Directory, WithdrawsTheConnectionsOfAnOlderEpochAndKeepsThoseOfTheSame) {
   EXPECT_TRUE(first_port->withdrawn());
 }
 
+TEST(Directory, KeepsTheConnectionsOfARuntimeThatStopsUntilItHasStopped) {
+  for (auto const end : {RuntimeState::stopped, RuntimeState::error}) {
+    Directory directory;
+    directory.publish(record_of({.id = "c1", .further_ports = {8001}}));
+    auto const target = directory.find("c1")->target();
+    auto const port_target = directory.find("c1")->port_target(8001);
+    directory.publish(record_of({.id = "c1", .further_ports = {8001}, .state = RuntimeState::stopping}));
+    EXPECT_FALSE(target->withdrawn());
+    EXPECT_FALSE(port_target->withdrawn());
+    EXPECT_EQ(found(directory.find_by_port(9001)), "c1") << "so that it is told to wait";
+    EXPECT_FALSE(directory.find("c1")->running());
+    directory.publish(record_of({.id = "c1", .state = end}));
+    EXPECT_TRUE(target->withdrawn());
+    EXPECT_TRUE(port_target->withdrawn());
+    EXPECT_EQ(found(directory.find_by_port(9001)), "nobody");
+  }
+}
+
+TEST(Directory, WithdrawsWhatStopsWhenItStartsAgainOrIsForgotten) {
+  for (bool const starts_again : {true, false}) {
+    Directory directory;
+    directory.publish(record_of({.id = "c1"}));
+    auto const target = directory.find("c1")->target();
+    directory.publish(record_of({.id = "c1", .state = RuntimeState::stopping}));
+    if (starts_again) directory.publish(record_of({.id = "c1", .epoch = 2}));
+    if (!starts_again) directory.withdraw(id_of("c1"), Epoch(1));
+    EXPECT_TRUE(target->withdrawn());
+  }
+}
+
 TEST(Directory, TakesNoNewsThatIsOlderThanWhatItKnows) {
   Directory directory;
   directory.publish(record_of({.id = "c1", .epoch = 5, .port = 9005}));
