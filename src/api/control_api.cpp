@@ -52,21 +52,10 @@ std::optional<Item> item_below(std::string_view collection, std::string_view pat
   return item;
 }
 
-// The value of a query parameter, not decoded: what is asked for here needs no encoding.
-std::string_view query_value(std::string_view query, std::string_view name) {
-  while (!query.empty()) {
-    auto const end = std::min(query.find('&'), query.size());
-    std::string_view const pair = query.substr(0, end);
-    if (pair.starts_with(name) && pair.substr(name.size()).starts_with('=')) return pair.substr(name.size() + 1);
-    query.remove_prefix(std::min(end + 1, query.size()));
-  }
-  return {};
-}
-
 // `fallback` when it is not there; nothing when it is no number within the bounds.
 std::optional<std::size_t> number_in(std::string_view query, std::string_view name, std::size_t fallback, std::size_t min,
                                      std::size_t max) {
-  auto const text = query_value(query, name);
+  auto const text = http::query_value(query, name).value;  // not decoded: numbers need no encoding
   if (text.empty()) return fallback;
   std::size_t value = 0;
   auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -116,7 +105,9 @@ bool is_for_later(FaultKind kind) { return kind == FaultKind::overloaded || kind
 
 ApiResponse ControlApi::failure(ApiRequest const& request, Failure const& failure) {
   auto const kind = failure.fault.kind;
-  ApiResponse response = error(request, http::http_status(kind), to_string(kind), failure.reason);
+  // The request could be read; what it asks for, the nested server will not have.
+  unsigned const status = kind == FaultKind::bad_input ? 422 : http::http_status(kind);
+  ApiResponse response = error(request, status, to_string(kind), failure.reason);
   if (is_for_later(kind)) response.headers.emplace_back("Retry-After", "5");
   return response;
 }
@@ -141,10 +132,9 @@ Task<ApiResponse> ControlApi::conversations(ApiRequest request) {
     co_return not_allowed("GET, POST", error_json("method_not_allowed", "use GET or POST", request.request_id));
   }
   auto id = ConversationId::parse_in_path(item->id);
-  auto const view = id ? manager_.find(*id) : std::nullopt;
-  if (!view || !request.principal->may_use(view->owner))
+  if (!id || !manager_.knows(*id, *request.principal))
     co_return error(request, 404, "not_found", "there is no such conversation");
-  if (item->verb.empty() && request.method == Method::get) co_return answer(200, view_json(request, *view));
+  if (item->verb.empty() && request.method == Method::get) co_return answer(200, view_json(request, *manager_.find(*id)));
   if (item->verb.empty() && request.method == Method::delete_) co_return co_await remove(std::move(request), std::move(*id));
   if (item->verb == "stop" && request.method == Method::post) {
     auto stopped = co_await manager_.stop(std::move(*id));
@@ -159,7 +149,7 @@ Task<ApiResponse> ControlApi::conversations(ApiRequest request) {
 
 Task<ApiResponse> ControlApi::start(ApiRequest request) {
   auto body = parse_start_body(request.body);
-  request.body = {};
+  WipedString().swap(request.body);  // an assignment would keep it
   if (!body) {
     auto const& why = body.error();
     std::string const message = (why.field.empty() ? std::string("the body") : why.field) + ": " + why.message;
@@ -178,22 +168,11 @@ Task<ApiResponse> ControlApi::start(ApiRequest request) {
 ApiResponse ControlApi::list(ApiRequest const& request) const {
   auto const limit = number_in(request.query, "limit", 20, 1, 100);
   if (!limit) return error(request, 400, "bad_input", "limit: must be 1 to 100");
-  auto const start = query_value(request.query, "page_id");
-  auto const views = manager_.list();
-  std::vector<conversation::View const*> page;
-  std::optional<std::string> next_page_id;
-  bool in_page = start.empty();
-  for (auto const& view : views) {
-    if (!request.principal->may_use(view.owner)) continue;
-    in_page = in_page || view.id.canonical() == start;
-    if (!in_page) continue;
-    if (page.size() == *limit) {
-      next_page_id = view.id.canonical();
-      break;
-    }
-    page.push_back(&view);
-  }
-  return answer(200, conversations_json(page, next_page_id, request.origin, request.domain));
+  auto const page_id = http::query_value(request.query, "page_id").value;
+  auto const after = parse_page_id(page_id);
+  if (!after && !page_id.empty()) return error(request, 400, "bad_input", "page_id: must be a next_page_id of this list");
+  auto const page = manager_.list(*request.principal, *limit, after);
+  return answer(200, conversations_json(page, request.origin, request.domain));
 }
 
 Task<ApiResponse> ControlApi::remove(ApiRequest request, ConversationId id) {
@@ -226,7 +205,7 @@ Task<ApiResponse> ControlApi::automation(ApiRequest request) {
 
 Task<ApiResponse> ControlApi::submit(ApiRequest request) {
   auto wanted = parse_run_body(request.content_type, request.body);
-  request.body = {};
+  WipedString().swap(request.body);
   if (!wanted) co_return answer(422, invalid_json(wanted.error()));
   wanted->by = *request.principal;
   wanted->base_url = request.origin + "/api/automation";

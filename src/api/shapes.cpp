@@ -1,9 +1,9 @@
 #include "shapes.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <ctime>
+#include <charconv>
 
+#include "nestgate/base/text.hpp"
 #include "nestgate/codec/json_writer.hpp"
 
 namespace nestgate::api {
@@ -72,6 +72,11 @@ void write_conversation(codec::JsonWriter& w, conversation::View const& view, st
   w.end_object();
 }
 
+// Needs no encoding in a query.
+std::string page_id_of(conversation::View const& last) {
+  return std::to_string(last.created_at.time_since_epoch().count()) + "." + last.id.canonical();
+}
+
 void write_run(codec::JsonWriter& w, automation::Run const& run) {
   w.begin_object().member("id", run.id).key("automation_id").null().member("status", to_string(run.status));
   text_or_null(w, "error_detail", run.error_detail);
@@ -107,16 +112,8 @@ void write_run(codec::JsonWriter& w, automation::Run const& run) {
 
 std::string format_time(std::chrono::system_clock::time_point time) {
   using namespace std::chrono;
-  auto const micros = duration_cast<microseconds>(time.time_since_epoch()).count();
-  std::time_t const seconds = micros / 1'000'000;
-  std::tm parts{};
-  ::gmtime_r(&seconds, &parts);
-  char text[40];
-  auto size = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  if (micros % 1'000'000 != 0)
-    size += static_cast<std::size_t>(
-        std::snprintf(text + size, sizeof text - size, ".%06lld", static_cast<long long>(micros % 1'000'000)));
-  return std::string(text, size) + "Z";
+  bool const has_fraction = floor<microseconds>(time) != floor<seconds>(time);
+  return rfc3339(time, has_fraction ? 6 : 0);
 }
 
 std::string conversation_url(ConversationId const& id, std::string_view origin, std::string_view domain) {
@@ -139,17 +136,25 @@ std::string conversation_json(conversation::View const& view, std::string_view o
   return out;
 }
 
-std::string conversations_json(std::vector<conversation::View const*> const& page,
-                               std::optional<std::string> const& next_page_id, std::string_view origin,
-                               std::string_view domain) {
+std::string conversations_json(conversation::Page const& page, std::string_view origin, std::string_view domain) {
   std::string out;
   codec::JsonWriter w(out);
   w.begin_object().key("results").begin_array();
-  for (auto const* view : page) write_conversation(w, *view, origin, domain);
+  for (auto const& view : page.views) write_conversation(w, view, origin, domain);
   w.end_array();
-  text_or_null(w, "next_page_id", next_page_id.value_or(std::string()));
+  text_or_null(w, "next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
   w.end_object();
   return out;
+}
+
+std::optional<conversation::Position> parse_page_id(std::string_view text) {
+  using Clock = std::chrono::system_clock;
+  Clock::rep ticks = 0;
+  auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), ticks);
+  if (ec != std::errc{} || end == text.data() + text.size() || *end != '.') return std::nullopt;
+  auto const id = ConversationId::parse(text.substr(static_cast<std::size_t>(end - text.data()) + 1));
+  if (!id) return std::nullopt;
+  return conversation::Position{Clock::time_point(Clock::duration(ticks)), id->canonical()};
 }
 
 std::string run_json(automation::Run const& run) {

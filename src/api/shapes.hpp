@@ -20,9 +20,9 @@ std::string format_time(std::chrono::system_clock::time_point time);
 std::string conversation_url(ConversationId const& id, std::string_view origin, std::string_view domain);
 
 std::string conversation_json(conversation::View const& view, std::string_view origin, std::string_view domain);
-std::string conversations_json(std::vector<conversation::View const*> const& page,
-                               std::optional<std::string> const& next_page_id, std::string_view origin,
-                               std::string_view domain);
+// `next_page_id` names where the page ends, not what stands there: it is good when that conversation is gone.
+std::string conversations_json(conversation::Page const& page, std::string_view origin, std::string_view domain);
+std::optional<conversation::Position> parse_page_id(std::string_view text);
 std::string run_json(automation::Run const& run);
 std::string runs_json(automation::RunPage const& page);
 

@@ -36,9 +36,14 @@ struct Manager::Conversation {
 
   // Why a start is to end early; looked at when `trip` goes.
   struct Interrupt {
-    enum class Why : std::uint8_t { died, stop_asked } why;
-    std::string reason;
+    enum class Why : std::uint8_t { died, stop_asked, closing } why;
+    std::string reason;  // of a death
   };
+  // The first reason counts: a runtime that is told to stop dies, and one that died needs no telling.
+  void interrupt_start(Interrupt why) {
+    if (!interrupt) interrupt.emplace(std::move(why));
+    trip.cancel();
+  }
 
   ConversationId id;
   Origin origin = Origin::managed;
@@ -56,6 +61,8 @@ struct Manager::Conversation {
   std::optional<Interrupt> interrupt;
   FaultKind failure_kind = FaultKind::upstream;  // of state error: what a starter is told
   bool is_busy = false;                          // a task starts, ends or removes it; the only one
+  bool was_made = false;                         // the provider made a runtime for it at least once
+  bool has_run = false;                          // and it ran: it may hold somebody's work
   bool is_forgotten = false;
   std::optional<Failure> removal_failure;  // of the last removal, until the next start
   Timer idle;                              // cancelled when the task is done and what it published is known to every core
@@ -98,7 +105,7 @@ Outcome<Manager::ConversationPtr> Manager::admit(StartRequest& request) {
       return fail(FaultKind::conflict, "conversation.start", "conversation_id: belongs to someone else");
     return known;
   }
-  if (conversations_.size() >= settings_.conversations_max)
+  if (conversations_.size() >= settings_.conversations_max && !make_room())
     return fail(
         FaultKind::overloaded, "conversation.start",
         "all " + std::to_string(settings_.conversations_max) + " conversations are in use; delete some that are stopped");
@@ -107,6 +114,27 @@ Outcome<Manager::ConversationPtr> Manager::admit(StartRequest& request) {
   stats_.runtimes[static_cast<std::size_t>(c->state)].add();
   conversations_.emplace(c->id.canonical(), c);
   return c;
+}
+
+// What failed before it ever ran holds nothing that anybody would miss: the oldest of these goes.
+bool Manager::make_room() {
+  ConversationPtr oldest;
+  for (auto const& [id, c] : conversations_) {
+    bool const failed_to_start = c->state == RuntimeState::error && !c->has_run && !c->removal_failure;
+    bool const may_go = c->origin == Origin::managed && !c->is_busy && failed_to_start;
+    if (may_go && (!oldest || c->changed_at < oldest->changed_at)) oldest = c;
+  }
+  if (!oldest) return false;
+  forget(*oldest);
+  tasks_.spawn("conversation.forget", publisher_.withdraw(oldest->id, oldest->epoch));
+  return true;
+}
+
+// The table's part of it; the cores are the caller's business.
+void Manager::forget(Conversation& c) {
+  stats_.runtimes[static_cast<std::size_t>(c.state)].sub();
+  c.is_forgotten = true;
+  conversations_.erase(c.id.canonical());
 }
 
 void Manager::begin(ConversationPtr c, nested::Configuration configuration) {
@@ -132,7 +160,13 @@ Task<> Manager::drive(ConversationPtr c, nested::Configuration configuration) {
       if (is_error) stats_.start_failures.add();
       if (settle->as != StartMachine::Settle::As::running) {
         change(*c, is_error ? RuntimeState::error : RuntimeState::stopped, std::move(settle->reason));
-        co_await publish(c);
+        // A new id for which nothing could be made: its client was told, and would only leave it behind.
+        if (is_error && !c->was_made) {
+          co_await publisher_.withdraw(c->id, c->epoch);
+          forget(*c);
+        } else {
+          co_await publish(c);
+        }
       }
       done(*c);
       co_return;
@@ -156,12 +190,18 @@ Task<StartMachine::Event> Manager::perform(StartStep step, ConversationPtr c, ne
       case StartStep::configure: done = co_await unless_tripped(c->trip, configure(c, configuration)); break;
       case StartStep::publish:
         change(*c, RuntimeState::running);
+        c->has_run = true;
         co_await publish(c);
         break;
     }
   }
   if (c->interrupt) {
-    if (c->interrupt->why == Conversation::Interrupt::Why::stop_asked) co_return StartMachine::StopAsked{};
+    using Why = Conversation::Interrupt::Why;
+    if (c->interrupt->why == Why::stop_asked) co_return StartMachine::StopAsked{};
+    if (c->interrupt->why == Why::closing) {
+      c->failure_kind = FaultKind::unavailable;
+      co_return StartMachine::StepFailed{closing().reason};
+    }
     c->failure_kind = FaultKind::upstream;
     co_return StartMachine::Died{std::string(to_string(step)) + ": the runtime " + c->interrupt->reason};
   }
@@ -176,6 +216,7 @@ Task<StartMachine::Event> Manager::perform(StartStep step, ConversationPtr c, ne
 Task<Outcome<>> Manager::create(ConversationPtr c) {
   runtime::Spec spec{c->id, c->epoch, c->session_key.clone(), c->owner};
   NESTGATE_CO_TRY(instance, co_await provider_->create(std::move(spec), Deadline::in(settings_.ready_time_max)));
+  c->was_made = true;
   c->endpoint = instance.endpoint;
   c->ports.clear();
   for (auto& port : instance.ports) c->ports.push_back(DeclaredPort{std::move(port.name), port.number, port.endpoint});
@@ -245,7 +286,7 @@ Task<Outcome<View>> Manager::stop(ConversationId id) {
   auto c = lookup(id);
   if (!c) co_return unknown_conversation();
   if (c->origin == Origin::fixed) co_return static_runtime();
-  if (c->starts()) interrupt(*c, std::nullopt);
+  if (c->starts()) c->interrupt_start({Conversation::Interrupt::Why::stop_asked, {}});
   NESTGATE_CO_TRY_VOID(co_await until_idle(c));
   if (!c->is_busy && c->state == RuntimeState::running) begin_end(c);
   NESTGATE_CO_TRY_VOID(co_await until_idle(c));
@@ -288,6 +329,8 @@ Task<Outcome<>> Manager::remove(ConversationId id) {
 }
 
 Task<> Manager::bury(ConversationPtr c) {
+  c->endpoint = {};  // others may listen there by now
+  c->ports.clear();
   auto removed = co_await provider_->destroy(c->id, runtime::Leftovers::remove);
   if (!removed) {
     c->failure_kind = removed.error().fault.kind;
@@ -298,10 +341,8 @@ Task<> Manager::bury(ConversationPtr c) {
     co_return;
   }
   co_await publisher_.withdraw(c->id, c->epoch);
-  conversations_.erase(c->id.canonical());
-  c->is_forgotten = true;
   change(*c, RuntimeState::stopped);
-  stats_.runtimes[static_cast<std::size_t>(c->state)].sub();
+  forget(*c);
   done(*c);
 }
 
@@ -314,16 +355,18 @@ Task<> Manager::replace_keys(std::shared_ptr<identity::KeyRing const> keys) {
     if (!c->has_own_key && c->epoch.get() != 0 && !c->is_forgotten) co_await publish(c);
 }
 
-Task<> Manager::stop_all() {
+void Manager::begin_closing() {
   is_closing_ = true;
   for (auto const& [id, c] : conversations_) {
-    if (c->origin == Origin::fixed) continue;
-    if (c->starts()) {
-      interrupt(*c, std::nullopt);
-    } else if (!c->is_busy && c->state == RuntimeState::running) {
-      begin_end(c);
-    }
+    if (c->starts()) c->interrupt_start({Conversation::Interrupt::Why::closing, {}});
+    c->idle.cancel();
   }
+}
+
+Task<> Manager::stop_all() {
+  begin_closing();
+  for (auto const& [id, c] : conversations_)
+    if (c->origin == Origin::managed && !c->is_busy && c->state == RuntimeState::running) begin_end(c);
   auto joined = co_await tasks_.join();
   if (!joined) {
     tasks_.stop();
@@ -339,22 +382,39 @@ std::optional<View> Manager::find(ConversationId const& id) const {
   return view_of(*c);
 }
 
-std::vector<View> Manager::list() const {
-  std::vector<View> views;
-  views.reserve(conversations_.size());
-  for (auto const& [id, c] : conversations_) views.push_back(view_of(*c));
-  auto const newer = [](View const& a, View const& b) {
-    return std::tie(a.created_at, a.epoch) > std::tie(b.created_at, b.epoch);
-  };
-  std::sort(views.begin(), views.end(), newer);
-  return views;
+std::optional<RuntimeState> Manager::state_of(ConversationId const& id, Epoch epoch) const {
+  auto const c = lookup(id);
+  if (!c || c->epoch != epoch) return std::nullopt;
+  return c->state;
+}
+
+bool Manager::knows(ConversationId const& id, identity::Principal const& by) const {
+  auto const c = lookup(id);
+  return c && by.may_use(c->owner);
+}
+
+// Only the page is sorted and copied: there may be thousands, and each has a key.
+Page Manager::list(identity::Principal const& by, std::size_t limit, std::optional<Position> const& after) const {
+  auto const position = [](Conversation const& c) { return std::tie(c.created_at, c.id.canonical()); };
+  std::vector<Conversation const*> found;
+  for (auto const& [id, c] : conversations_) {
+    bool const is_behind = !after || position(*c) < std::tie(after->created_at, after->canonical_id);
+    if (is_behind && by.may_use(c->owner)) found.push_back(c.get());
+  }
+  auto const newer = [&](Conversation const* a, Conversation const* b) { return position(*a) > position(*b); };
+  auto const size = std::min(limit, found.size());
+  std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(size), found.end(), newer);
+  Page page;
+  page.has_more = found.size() > size;
+  for (std::size_t i = 0; i < size; ++i) page.views.push_back(view_of(*found[i]));
+  return page;
 }
 
 void Manager::runtime_ended(ConversationId const& id, Epoch epoch, std::string reason) {
   auto const c = lookup(id);
   if (!c || c->epoch != epoch) return;
   if (c->starts()) {
-    interrupt(*c, std::move(reason));
+    c->interrupt_start({Conversation::Interrupt::Why::died, std::move(reason)});
   } else if (c->state == RuntimeState::running) {
     stats_.deaths.add();
     change(*c, RuntimeState::error, "the runtime " + reason);
@@ -362,18 +422,10 @@ void Manager::runtime_ended(ConversationId const& id, Epoch epoch, std::string r
   }
 }
 
-// The first reason counts: a runtime that is told to stop dies, and one that died needs no telling.
-void Manager::interrupt(Conversation& c, std::optional<std::string> death) {
-  using Why = Conversation::Interrupt::Why;
-  if (!c.interrupt)
-    c.interrupt.emplace(Conversation::Interrupt{death ? Why::died : Why::stop_asked, death.value_or(std::string())});
-  c.trip.cancel();
-}
-
 // The record is made anew for each call, so that the last one always says what is so now.
 Task<> Manager::publish(ConversationPtr c) {
   auto record = std::make_shared<RuntimeRecord>(RuntimeRecord{c->id, c->epoch, c->state, c->owner, {}, {}, {}, {}});
-  if (c->state == RuntimeState::running) {
+  if (record->is_up()) {
     record->endpoint = c->endpoint;
     record->ports = c->ports;
   }
@@ -387,6 +439,7 @@ Task<> Manager::publish(ConversationPtr c) {
 
 Task<Outcome<>> Manager::until_idle(ConversationPtr c) {
   while (c->is_busy) {
+    if (is_closing_) co_return closing();
     auto [ec] = co_await c->idle.async_wait(no_throw);
     auto const state = co_await asio::this_coro::cancellation_state;
     if (state.cancelled() != asio::cancellation_type::none)

@@ -295,7 +295,7 @@ class Session final : public Watch {
 
   // In session_own.hpp: the gateway's own routes
   Task<Next> serve_own(Decision decision, std::size_t head_bytes);
-  std::size_t take_own_body(std::string& body);
+  std::size_t take_own_body(WipedString& body);
   struct OwnBodyLimit {
     std::uint64_t bytes_max;
     std::string_view message;  // beyond it

@@ -62,7 +62,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
 }
 
 template <class Stream>
-auto Session<Stream>::take_own_body(std::string& body) -> std::size_t {
+auto Session<Stream>::take_own_body(WipedString& body) -> std::size_t {
   auto bytes = in_.view();
   if (x_.request_chunks) {
     auto const step = x_.request_chunks->feed(bytes, [&](std::string_view payload) { body.append(payload); });

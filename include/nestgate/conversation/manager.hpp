@@ -27,7 +27,7 @@ struct ManagerSettings {
   std::chrono::milliseconds ready_time_max{120'000};          // from the process's start until /alive
   std::chrono::milliseconds configure_step_time_max{30'000};  // providers validate tokens online
   std::chrono::milliseconds stop_call_time_max{5'000};        // the graceful stop, before the runtime is ended
-  std::uint32_t conversations_max = 10'000;                   // known ones, stopped included
+  std::uint32_t conversations_max = 10'000;                   // known ones, stopped included; failed starts make room
 };
 
 struct StartRequest {
@@ -60,6 +60,17 @@ struct View {
   Secret session_key;                // while running
 };
 
+// A conversation's place in the list; it stays where it is when the conversation is gone.
+struct Position {
+  std::chrono::system_clock::time_point created_at;
+  std::string canonical_id;
+};
+
+struct Page {
+  std::vector<View> views;
+  bool has_more = false;
+};
+
 struct Started {
   enum class What : std::uint8_t { made, joined } what;  // joined: the conversation was known already
   View view;
@@ -85,7 +96,8 @@ class Manager {
   void on_change(OnChange listener) { on_change_ = std::move(listener); }
 
   // Returns when the conversation runs, or with why it does not. A start of one that starts joins it; of one that is
-  // stopped or in error starts it anew. Faults: conflict (another's id), overloaded (a limit), and those of the steps.
+  // stopped or in error starts it anew. Faults: conflict (another's id), overloaded (a limit), unavailable (it closes),
+  // and those of the steps.
   Task<Outcome<Started>> start(StartRequest request);
   // Resolves the host and publishes it as running, in place of an earlier one of that id, whose streams end. Faults:
   // bad_input (URL), conflict (a started conversation's id), upstream (name unknown); the earlier one then stays.
@@ -98,11 +110,19 @@ class Manager {
   Task<Outcome<>> remove(ConversationId id);
   // New secrets: what clients may present changes at once, runtimes keep the key that they were started with.
   Task<> replace_keys(std::shared_ptr<identity::KeyRing const> keys);
-  // Ends every managed runtime, all at once, and joins the manager's tasks; starts are refused from now on.
+  // No new starts from now on. Whoever waits for a start, stop or removal is told so at once (unavailable); starts under
+  // way are cut short, and what they made is ended behind them.
+  void begin_closing();
+  // begin_closing, then ends every managed runtime, all at once, and joins the manager's tasks.
   Task<> stop_all();
 
   std::optional<View> find(ConversationId const& id) const;
-  std::vector<View> list() const;  // newest first
+  // The state of that life of a conversation; nothing when there is none such, or another one began.
+  std::optional<RuntimeState> state_of(ConversationId const& id, Epoch epoch) const;
+  // Whether there is such a conversation, and `by` may use it.
+  bool knows(ConversationId const& id, identity::Principal const& by) const;
+  // Those that `by` may use, newest first, at most `limit` behind `after`.
+  Page list(identity::Principal const& by, std::size_t limit, std::optional<Position> const& after) const;
   ManagerStats const& stats() const noexcept { return stats_; }
 
  private:
@@ -120,7 +140,8 @@ class Manager {
   Task<> bury(ConversationPtr c);
   Task<> publish(ConversationPtr c);
   Task<Outcome<>> until_idle(ConversationPtr c);
-  void interrupt(Conversation& c, std::optional<std::string> death);
+  bool make_room();
+  void forget(Conversation& c);
   void begin_end(ConversationPtr c);
   void done(Conversation& c);
   void runtime_ended(ConversationId const& id, Epoch epoch, std::string reason);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nestgate/base/secret.hpp"
+#include "nestgate/base/wiped_string.hpp"
 #include "nestgate/http/head.hpp"
 #include "nestgate/http/route.hpp"
 #include "nestgate/identity/api_key.hpp"
@@ -21,7 +22,7 @@ struct ApiRequest {
   std::string path;
   std::string query;
   std::string content_type;
-  std::string body;
+  WipedString body;
   std::optional<identity::Principal> principal;  // the API key's; nothing only where `admits_without_api_key`
   Secret bearer;                                 // the token as sent, for run tokens
   std::string origin;                            // scheme://authority as the client wrote it, for URLs in answers

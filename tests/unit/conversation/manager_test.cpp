@@ -27,6 +27,7 @@ std::shared_ptr<identity::KeyRing const> ring_of(std::string_view text = secret)
   return std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
 }
 
+identity::Principal const ops{"ops", identity::Role::admin, ""};
 identity::Principal user(std::string name) { return {name, identity::Role::user, name}; }
 
 nested::Configuration full_configuration() {
@@ -149,6 +150,43 @@ TEST_F(ConversationManager, SaysWhyTheProviderRefused) {
   EXPECT_EQ(started.error().reason, "create: all 2 runtimes are in use");
 }
 
+TEST_F(ConversationManager, ForgetsANewIdForWhichNothingCouldBeMade) {
+  manager();
+  provider->refusal = Failure{Fault{FaultKind::overloaded}, "create: all 2 runtimes are in use"};
+  ASSERT_FALSE(start("c1"));
+  EXPECT_FALSE(manager().find(id_of("c1")));
+  EXPECT_THAT(publisher.events, ElementsAre("c1 starting", "c1 withdrawn"));
+  for (auto const& gauge : manager().stats().runtimes) EXPECT_EQ(gauge.read(), 0);
+}
+
+TEST_F(ConversationManager, KeepsAKnownConversationWhoseNextStartIsRefused) {
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(control.run(manager().stop(id_of("c1"))));
+  provider->refusal = Failure{Fault{FaultKind::overloaded}, "create: all 2 runtimes are in use"};
+  ASSERT_FALSE(start("c1"));
+  EXPECT_EQ(manager().find(id_of("c1"))->state, RuntimeState::error);
+}
+
+TEST_F(ConversationManager, GivesThePlaceOfTheOldestFailedStartToANewConversation) {
+  settings.conversations_max = 4;
+  ASSERT_TRUE(start("ran"));
+  provider->die(id_of("ran"), "killed by signal 9");
+  ASSERT_TRUE(start("stopped"));
+  ASSERT_TRUE(control.run(manager().stop(id_of("stopped"))));
+  server.on("POST /api/settings", Reply{500, ""});
+  ASSERT_FALSE(start("failed-first", "alice", full_configuration()));
+  ASSERT_FALSE(start("failed-second", "alice", full_configuration()));
+
+  ASSERT_TRUE(start("new"));
+  EXPECT_FALSE(manager().find(id_of("failed-first")));
+  EXPECT_TRUE(manager().find(id_of("failed-second")));
+  ASSERT_TRUE(start("newer"));
+  EXPECT_FALSE(manager().find(id_of("failed-second")));
+  EXPECT_EQ(start("too-many").error().fault.kind, FaultKind::overloaded);
+  EXPECT_TRUE(manager().find(id_of("ran"))) << "it may hold somebody's work";
+  EXPECT_TRUE(manager().find(id_of("stopped")));
+}
+
 TEST_F(ConversationManager, StartsAnewWhatIsInErrorWithAHigherEpoch) {
   server.on("POST /api/settings", Reply{500, ""});
   ASSERT_FALSE(start("c1", "alice", full_configuration()));
@@ -211,6 +249,23 @@ TEST_F(ConversationManager, StopsAStartThatIsUnderWay) {
   EXPECT_EQ(started->error().fault.kind, FaultKind::conflict);
 }
 
+TEST_F(ConversationManager, EndsAStartThatIsUnderWayAtOnceWhenItCloses) {
+  begin_a_start_that_waits();
+  manager().begin_closing();
+  control.run_until([this] { return started.has_value(); });
+  EXPECT_EQ(started->error().fault.kind, FaultKind::unavailable);
+  EXPECT_EQ(started->error().reason, "the gateway is shutting down");
+  EXPECT_EQ(start("c2").error().fault.kind, FaultKind::unavailable);
+}
+
+TEST_F(ConversationManager, LetsNobodyWaitForAnEndOnceItCloses) {
+  ASSERT_TRUE(start("c1", "alice", full_configuration()));  // so that the end begins with a call
+  manager().begin_closing();
+  EXPECT_EQ(control.run(manager().stop(id_of("c1"))).error().fault.kind, FaultKind::unavailable);
+  close();
+  EXPECT_EQ(publisher.events.back(), "c1 stopped") << "it is ended all the same";
+}
+
 TEST_F(ConversationManager, PublishesErrorWhenARunningRuntimeDies) {
   ASSERT_TRUE(start("c1"));
   provider->die(id_of("c1"), "killed by signal 9");
@@ -223,13 +278,34 @@ TEST_F(ConversationManager, PublishesErrorWhenARunningRuntimeDies) {
 
 TEST_F(ConversationManager, StopsByTheGracefulCallOfTheOlderDialectFirst) {
   ASSERT_TRUE(start("c1", "alice", full_configuration()));
+  asio::ip::tcp::endpoint stopping_endpoint;
+  manager().on_change([&](ConversationId const&, RuntimeState state, std::string_view) {
+    if (state == RuntimeState::stopped) stopping_endpoint = publisher.last->endpoint;
+  });
   auto const stopped = control.run(manager().stop(id_of("c1")));
   ASSERT_TRUE(stopped);
   EXPECT_EQ(stopped->state, RuntimeState::stopped);
   EXPECT_EQ(server.lines().back(), "POST /api/conversations/c1/stop");
   EXPECT_EQ(provider->calls.back(), "destroy c1");
   EXPECT_THAT(publisher.events, ElementsAre("c1 starting", "c1 running", "c1 stopping", "c1 stopped"));
+  EXPECT_EQ(stopping_endpoint, server.endpoint()) << "what it serves then may end";
   EXPECT_TRUE(control.run(manager().stop(id_of("c1")))) << "a second stop is success";
+}
+
+TEST_F(ConversationManager, ListsByPagesThatAGoneConversationDoesNotEnd) {
+  for (auto const* id : {"c1", "c2", "c3"}) ASSERT_TRUE(start(id));
+  ASSERT_TRUE(start("b1", "bob"));
+  auto const first = manager().list(user("alice"), 2, std::nullopt);
+  ASSERT_EQ(first.views.size(), 2U);
+  EXPECT_EQ(first.views[0].id.text(), "c3");
+  EXPECT_TRUE(first.has_more);
+  Position const at{first.views[1].created_at, first.views[1].id.canonical()};
+  ASSERT_TRUE(control.run(manager().remove(id_of("c2"))));
+  auto const second = manager().list(user("alice"), 2, at);
+  ASSERT_EQ(second.views.size(), 1U);
+  EXPECT_EQ(second.views[0].id.text(), "c1");
+  EXPECT_FALSE(second.has_more);
+  EXPECT_EQ(manager().list(ops, 10, std::nullopt).views.size(), 3U);
 }
 
 TEST_F(ConversationManager, ForgetsWhatIsRemovedAndItsFiles) {
@@ -290,7 +366,7 @@ TEST_F(ConversationManager, PutsAStaticRuntimeInPlaceOfItsEarlierSelfWithANewEpo
   EXPECT_EQ(publisher.last->endpoint.port(), 9002);
   EXPECT_TRUE(publisher.last->ports.empty());
   EXPECT_GT(publisher.last->epoch, before);
-  EXPECT_EQ(manager().list().size(), 1U);
+  EXPECT_EQ(manager().list(ops, 10, std::nullopt).views.size(), 1U);
   auto const bad = control.run(manager().put_static({id_of("s1"), "http://no-such-host.invalid:1", std::nullopt, {}}));
   EXPECT_FALSE(bad);
   EXPECT_TRUE(manager().find(id_of("s1"))) << "the earlier one stays";
