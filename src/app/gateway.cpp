@@ -254,8 +254,9 @@ void Gateway::reopen_logs() { parts_->access_log->reopen(); }
 Task<> Gateway::drain() {
   auto& p = *parts_;
   p.readiness = Readiness::draining;
+  auto const by = Deadline::in(p.settings.timeouts.drain_grace);
   co_await p.cores.drain(p.settings.timeouts.drain_grace);
-  if (p.automation) co_await p.automation->stop();
+  if (p.automation) co_await p.automation->stop(by);
   if (p.manager) co_await p.manager->stop_all();
   if (p.admin) co_await p.admin->stop();
 }

@@ -1,6 +1,7 @@
 #include "app/settings_keys.hpp"
 
 #include "app/settings_specs.hpp"
+#include "nestgate/base/text.hpp"
 #include "nestgate/http/head.hpp"
 
 namespace nestgate::app {
@@ -151,22 +152,12 @@ bool is_base_url(std::string_view text) {
   return is_public_url(text.substr(0, path)) && rest.find_first_of("?# ") == rest.npos;
 }
 
-bool is_id(std::string_view text) { return ConversationId::parse(text).has_value(); }
-
 bool is_port_name(std::string_view text) {
   auto const allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; };
   return std::all_of(text.begin(), text.end(), allowed);
 }
 
 constexpr Text secret_path{0, 4096, "path, may be empty"};
-
-// As a shell takes it (POSIX 8.1).
-bool is_variable_name(std::string_view text) {
-  auto const allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-  };
-  return std::all_of(text.begin(), text.end(), allowed) && (text.front() < '0' || text.front() > '9');
-}
 
 void add_listen(std::vector<Key<Settings>>& keys) {
   constexpr auto l = &Settings::listen;
@@ -234,8 +225,9 @@ void add_routing(std::vector<Key<Settings>>& keys) {
 void add_conversations(std::vector<Key<Settings>>& keys) {
   constexpr auto c = &Settings::conversations;
   using conversation::ManagerSettings;
-  add<c, &ManagerSettings::conversations_max>(keys, "runtime.conversations_max", Count{1, 1'000'000}, Reload::restart,
-                                              "Conversations that are known, stopped ones included; beyond it 503.");
+  add<c, &ManagerSettings::conversations_max>(
+      keys, "runtime.conversations_max", Count{1, 1'000'000}, Reload::restart,
+      "Conversations that are known, stopped ones included; beyond it failed starts make room, then 503.");
   add<c, &ManagerSettings::ready_time_max>(keys, "runtime.ready_timeout", Duration{100ms, 1h}, Reload::restart,
                                            "From a server's start until its /alive answers.");
   add<c, &ManagerSettings::configure_step_time_max>(
@@ -310,6 +302,9 @@ void add_automation(std::vector<Key<Settings>>& keys) {
                                     "Ended runs that can be asked for; the oldest go first.");
   key.operator()<&A::tarball_bytes_max>("automation.tarball_bytes_max", Bytes{1_KiB, 1_GiB},
                                         "A run's tarball; beyond it 413.");
+  key.operator()<&A::tarball_bytes_held_max>(
+      "automation.tarball_bytes_held_max", Bytes{1_MiB, 64_GiB},
+      "Tarballs of all runs that are not in their runtimes yet; beyond it 503. One alone is always taken.");
   key.operator()<&A::output_tail_bytes>("automation.output_tail_bytes", Bytes{0, 1_MiB},
                                         "What a completion tells of each output stream's end.");
   key.operator()<&A::delivery_attempts_max>("automation.delivery_attempts_max", Count{1, 1'000},
@@ -319,6 +314,11 @@ void add_automation(std::vector<Key<Settings>>& keys) {
   key.operator()<&A::delivery_pause_max>("automation.delivery_pause_max", Duration{10ms, 24h},
                                          "The longest pause between two tries.");
   key.operator()<&A::delivery_time_max>("automation.delivery_timeout", Duration{100ms, 10min}, "One try.");
+  key.operator()<&A::deliveries_at_once_max>("automation.deliveries_at_once_max", Count{1, 10'000},
+                                             "Completions that are posted at the same time.");
+  key.operator()<&A::deliveries_waiting_max>(
+      "automation.deliveries_waiting_max", Count{1, 1'000'000},
+      "Completions that wait for their turn or their next try; beyond it one is given up untold.");
 }
 
 void add_limits(std::vector<Key<Settings>>& keys) {
@@ -474,7 +474,7 @@ std::vector<Key<TlsCertificate>> const& CertificateTable::keys() {
 std::vector<Key<StaticRuntimeSettings>> const& StaticRuntimeTable::keys() {
   static auto const all = [] {
     std::vector<Key<Element>> k;
-    add_required<&Element::id>(k, "id", Text{1, 128, "conversation id, of A-Za-z0-9._-", is_id}, Reload::yes,
+    add_required<&Element::id>(k, "id", Text{1, 128, "conversation id, of A-Za-z0-9._-"}, Reload::yes,
                                "The conversation's id.");
     add_required<&Element::url>(k, "url", Text{1, 300, "http://HOST[:PORT]", is_nested_url}, Reload::yes,
                                 "Where its server listens.");

@@ -1,8 +1,7 @@
 #include "command_chain.hpp"
 
-#include <algorithm>
-
 #include "nestgate/base/invariant.hpp"
+#include "nestgate/base/text.hpp"
 
 namespace nestgate::automation {
 namespace {
@@ -31,12 +30,6 @@ std::optional<std::string> why_not_a_command(std::string_view field, std::string
   return std::nullopt;
 }
 
-bool is_variable_name(std::string_view name) noexcept {
-  auto const letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; };
-  auto const rest = [&letter](char c) { return letter(c) || (c >= '0' && c <= '9'); };
-  return !name.empty() && letter(name.front()) && std::all_of(name.begin(), name.end(), rest);
-}
-
 Secret environment_file(std::vector<std::pair<std::string, Secret>> const& variables) {
   std::size_t size = 0;
   for (auto const& [name, value] : variables) size += name.size() + value.size() * 4 + 16;
@@ -54,6 +47,7 @@ Secret environment_file(std::vector<std::pair<std::string, Secret>> const& varia
     }
     out += "'\n";
   }
+  NESTGATE_INVARIANT(out.size() <= size, "the room was counted from what is written");
   return Secret(std::move(out));
 }
 

@@ -13,8 +13,6 @@ namespace nestgate::automation {
 
 // Why a command string (entrypoint, setup_script) is refused, in the words of automation.md 1.2; nothing when it is fine.
 std::optional<std::string> why_not_a_command(std::string_view field, std::string_view text);
-// [A-Za-z_][A-Za-z0-9_]*
-bool is_variable_name(std::string_view name) noexcept;
 
 // `export NAME='value'` lines. Names must be variable names.
 Secret environment_file(std::vector<std::pair<std::string, Secret>> const& variables);

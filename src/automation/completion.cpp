@@ -21,8 +21,7 @@ std::string completion_message_id(Run const& run) {
   std::string id = "msg_" + run.id;
   std::erase(id, '-');
   // A failure that was a guess may be told first and its correction after it: two messages.
-  bool const may_be_corrected = run.status == RunStatus::failed && run.error_detail.starts_with(guess_prefix);
-  if (may_be_corrected) id += "_guess";
+  if (run.error_is_guess) id += "_guess";
   return id;
 }
 

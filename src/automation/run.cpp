@@ -16,7 +16,7 @@ std::string_view last(std::string_view text, std::size_t bytes) {
 std::string describe(CommandEnded const& end) {
   std::string out;
   if (end.exit_code == -1) {
-    out.append(guess_prefix).append("command timed out or was killed");
+    out.append(timed_out_prefix).append("command timed out or was killed");
   } else {
     out = "exit_code=" + std::to_string(end.exit_code);
   }
@@ -29,6 +29,7 @@ std::string describe(CommandEnded const& end) {
 struct Verdict {
   RunStatus status;
   std::string detail;
+  bool is_guess = false;
 };
 
 Verdict verdict_of(RunEvent const& event) {
@@ -39,9 +40,9 @@ Verdict verdict_of(RunEvent const& event) {
     Verdict operator()(ReportedFailed const& e) const { return {RunStatus::failed, e.detail}; }
     Verdict operator()(CommandEnded const& e) const {
       if (e.exit_code == 0) return {RunStatus::completed, {}};
-      return {RunStatus::failed, describe(e)};
+      return {RunStatus::failed, describe(e), e.exit_code == -1};
     }
-    Verdict operator()(GivenUp const& e) const { return {RunStatus::failed, std::string(guess_prefix) + e.detail}; }
+    Verdict operator()(GivenUp const& e) const { return {RunStatus::failed, e.detail, true}; }
   };
   return std::visit(Judge{}, event);
 }
@@ -60,18 +61,22 @@ std::string_view to_string(RunStatus status) noexcept {
   return "";
 }
 
-Step advance(RunStatus status, std::string_view error_detail, RunEvent const& event) {
+Step judge(Run const& run, RunEvent const& event) {
   Verdict verdict = verdict_of(event);
-  Step unchanged{Effect::refused, status, std::string(error_detail)};
+  Step unchanged{Effect::refused, run.status, run.error_detail, run.error_is_guess};
   if (std::holds_alternative<Claimed>(event)) {
-    if (status != RunStatus::pending) return unchanged;
+    if (run.status != RunStatus::pending) return unchanged;
     return Step{Effect::moved, RunStatus::running, {}};
   }
-  if (status == RunStatus::pending && !std::holds_alternative<DispatchFailed>(event)) return unchanged;
-  if (!is_terminal(status)) return Step{Effect::settled, verdict.status, std::move(verdict.detail)};
-  if (verdict.status == status) return Step{Effect::repeated, status, std::string(error_detail)};
-  bool const was_guess = status == RunStatus::failed && error_detail.starts_with(guess_prefix);
-  if (was_guess && verdict.status == RunStatus::completed) return Step{Effect::corrected, RunStatus::completed, {}};
+  bool const ends_before_it_began = std::holds_alternative<DispatchFailed>(event) || std::holds_alternative<GivenUp>(event);
+  if (run.status == RunStatus::pending && !ends_before_it_began) return unchanged;
+  if (!is_terminal(run.status)) return Step{Effect::settled, verdict.status, std::move(verdict.detail), verdict.is_guess};
+  if (verdict.status == run.status) {
+    unchanged.effect = Effect::repeated;
+    return unchanged;
+  }
+  bool const is_correction = run.error_is_guess && verdict.status == RunStatus::completed;
+  if (is_correction) return Step{Effect::corrected, RunStatus::completed, {}};
   return unchanged;
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "command_chain.hpp"
+#include "nestgate/base/text.hpp"
 #include "nestgate/upstream/http_client.hpp"
 #include "nestgate/upstream/public_address.hpp"
 
@@ -72,10 +73,10 @@ std::optional<std::string> why_bad_input(RunRequest const& request, Settings con
 
 std::optional<Failure> why_refused(RunRequest const& request, Settings const& settings) {
   if (request.tarball.size() > settings.tarball_bytes_max)
-    return Failure{Fault{FaultKind::too_large, {}, "automation.submit"},
-                   "tarball: must not exceed " + std::to_string(settings.tarball_bytes_max) + " bytes"};
+    return upstream::fail(FaultKind::too_large, "automation.submit",
+                          "tarball: must not exceed " + std::to_string(settings.tarball_bytes_max) + " bytes");
   if (auto why = why_bad_input(request, settings))
-    return Failure{Fault{FaultKind::bad_input, {}, "automation.submit"}, std::move(*why)};
+    return upstream::fail(FaultKind::bad_input, "automation.submit", std::move(*why));
   return std::nullopt;
 }
 

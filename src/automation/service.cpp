@@ -3,10 +3,11 @@
 #include <algorithm>
 
 #include "command_chain.hpp"
-#include "completion.hpp"
+#include "deliveries.hpp"
+#include "nestgate/base/text.hpp"
 #include "nestgate/codec/json_writer.hpp"
-#include "nestgate/identity/webhook_signature.hpp"
 #include "nestgate/upstream/random.hpp"
+#include "run_edit.hpp"
 #include "run_request.hpp"
 
 namespace nestgate::automation {
@@ -18,17 +19,11 @@ using SystemClock = std::chrono::system_clock;
 
 constexpr std::chrono::seconds small_command_max = 30s;
 constexpr Clock::duration small_call_max = 60s;   // a busy agent server takes its time
-constexpr Clock::duration closing_call_max = 2s;  // of what a stop has to wait for
+constexpr Clock::duration closing_time_max = 2s;  // beyond its deadline, for what a stop has to say and to clean up
 constexpr Clock::duration linger_max = 30s;       // for the exit code of a command whose script has reported
 constexpr unsigned upload_tries_max = 3;
 
-Failure unknown_run() { return fail(FaultKind::not_found, "automation.find", "Run not found"); }
-
-std::string dashed_uuid() {
-  std::string id = upstream::random_uuid_hex();
-  for (std::size_t const at : {8U, 13U, 18U, 23U}) id.insert(at, 1, '-');
-  return id;
-}
+Failure settled_early() { return fail(FaultKind::conflict, "automation.start", "the run was settled before it started"); }
 
 std::string tail_of(std::string const& text, std::size_t bytes) {
   return text.substr(text.size() - std::min(text.size(), bytes));
@@ -43,11 +38,6 @@ std::string event_payload() {
 
 bool is_worth_another_try(Fault const& fault) {
   return fault.kind == FaultKind::upstream || fault.kind == FaultKind::timed_out;
-}
-
-Task<bool> is_cancelled() {
-  auto const state = co_await asio::this_coro::cancellation_state;
-  co_return state.cancelled() != asio::cancellation_type::none;
 }
 
 }  // namespace
@@ -72,7 +62,11 @@ struct Service::Job {
 };
 
 Service::Service(Executor control, conversation::Manager& manager, std::unique_ptr<RunStore> store, Settings settings)
-    : manager_(manager), store_(std::move(store)), settings_(std::move(settings)), tasks_(control) {}
+    : manager_(manager),
+      store_(std::move(store)),
+      settings_(std::move(settings)),
+      deliveries_(std::make_unique<Deliveries>(control, *store_, settings_, stats_)),
+      tasks_(control) {}
 
 Service::~Service() = default;
 
@@ -86,12 +80,19 @@ Task<Outcome<Run>> Service::submit(RunRequest request) {
     co_return fail(FaultKind::conflict, "automation.submit",
                    "conversation_id: the conversation is " + std::string(to_string(runtime->state)) + ", expected running");
 
-  std::string const token = upstream::random_hex(32);
-  Run run(dashed_uuid(), runtime->id);
+  auto const bytes = request.tarball.size();
+  bool const is_too_much = tarball_bytes_held_ + bytes > settings_.tarball_bytes_held_max;
+  if (is_too_much && tarball_bytes_held_ != 0)
+    co_return fail(FaultKind::overloaded, "automation.submit",
+                   "tarballs of " + std::to_string(tarball_bytes_held_) +
+                       " bytes are on their way already (automation.tarball_bytes_held_max)");
+
+  Secret const token = upstream::random_token(32);
+  Run run(dashed_uuid(upstream::random_uuid_hex()), runtime->id);
   run.owner = request.by.owner;
   run.entrypoint = request.entrypoint;
   run.callback_url = request.callback_url;
-  run.token_hash = identity::hash_api_key(token);
+  run.token_hash = identity::hash_api_key(token.reveal());
   run.created_at = SystemClock::now();
 
   auto job = std::make_shared<Job>(tasks_.executor(), run.id, runtime->id);
@@ -104,10 +105,13 @@ Task<Outcome<Run>> Service::submit(RunRequest request) {
   job->entrypoint = std::move(request.entrypoint);
   job->time_max = std::chrono::seconds(request.time_max_s.value_or(settings_.run_time_default.count()));
 
-  if (auto kept = co_await store_->insert(run); !kept)
+  tarball_bytes_held_ += bytes;
+  if (auto kept = co_await store_->insert(run); !kept) {
+    release_tarball(*job);
     co_return fail(
         kept.error().kind, kept.error().where,
         "all " + std::to_string(settings_.runs_in_flight_max) + " runs are in use (automation.runs_in_flight_max)");
+  }
   stats_.submitted.add();
   stats_.in_flight.add();
   jobs_.emplace(run.id, job);
@@ -115,7 +119,7 @@ Task<Outcome<Run>> Service::submit(RunRequest request) {
   co_return std::move(run);
 }
 
-Secret Service::environment_for(RunRequest const& request, Run const& run, std::string_view token,
+Secret Service::environment_for(RunRequest const& request, Run const& run, Secret const& token,
                                 conversation::View const& runtime) const {
   std::string const base = settings_.base_url.empty() ? request.base_url : settings_.base_url;
   std::vector<std::pair<std::string, Secret>> variables;
@@ -127,7 +131,7 @@ Secret Service::environment_for(RunRequest const& request, Run const& run, std::
   set("AGENT_SERVER_URL", upstream::plain_url(runtime.endpoint).text());
   set("AGENT_SERVER_PORT", std::to_string(runtime.endpoint.port()));
   set("AUTOMATION_CALLBACK_URL", base + "/v1/runs/" + run.id + "/complete");
-  set("AUTOMATION_CALLBACK_API_KEY", std::string(token));
+  variables.emplace_back("AUTOMATION_CALLBACK_API_KEY", token.clone());
   set("AUTOMATION_RUN_ID", run.id);
   set("AUTOMATION_API_URL", base);
   set("AUTOMATION_EVENT_PAYLOAD", event_payload());
@@ -140,7 +144,7 @@ Task<> Service::run(std::shared_ptr<Job> job) {
   if (claimed && claimed->effect == Effect::moved) {
     nested::Client client(job->endpoint, job->session_key.clone());
     auto dispatched = co_await dispatch(*job, client);
-    job->tarball = {};
+    release_tarball(*job);
     job->environment = Secret();
     if (dispatched) {
       co_await watch(*job, client);
@@ -148,11 +152,17 @@ Task<> Service::run(std::shared_ptr<Job> job) {
       DispatchFailed event{"dispatch: " + dispatched.error().reason};
       [[maybe_unused]] auto told = co_await apply(job->run_id, std::move(event));
       std::string clean_up = remove_folder_command(RunPaths(job->run_id));
-      auto const by = Deadline::in(is_closing_ ? closing_call_max : small_call_max);
+      auto const by = Deadline::in(is_stopping_ ? closing_time_max : small_call_max);
       [[maybe_unused]] auto cleaned = co_await client.execute(std::move(clean_up), small_command_max, by);
     }
   }
+  release_tarball(*job);
   jobs_.erase(job->run_id);
+}
+
+void Service::release_tarball(Job& job) {
+  tarball_bytes_held_ -= job.tarball.size();
+  std::string().swap(job.tarball);  // an assignment would keep the memory
 }
 
 Task<Outcome<>> Service::dispatch(Job& job, nested::Client& client) {
@@ -161,9 +171,9 @@ Task<Outcome<>> Service::dispatch(Job& job, nested::Client& client) {
                   co_await client.execute(make_folder_command(paths), small_command_max, Deadline::in(small_call_max)));
   if (made.exit_code != 0)
     co_return fail(FaultKind::upstream, "automation.folder", "the run's folder cannot be made in the runtime");
-  NESTGATE_CO_TRY_VOID(co_await upload(client, paths.tarball, job.tarball));
-  NESTGATE_CO_TRY_VOID(co_await upload(client, paths.environment, job.environment.reveal()));
-  if (job.is_settled) co_return fail(FaultKind::conflict, "automation.start", "the run was settled before it started");
+  NESTGATE_CO_TRY_VOID(co_await upload(job, client, paths.tarball, job.tarball));
+  NESTGATE_CO_TRY_VOID(co_await upload(job, client, paths.environment, job.environment.reveal()));
+  if (job.is_settled) co_return settled_early();
 
   std::string command = run_command(paths, job.setup_script, job.entrypoint);
   NESTGATE_CO_TRY(command_id, co_await client.start(std::move(command), job.time_max, Deadline::in(small_call_max)));
@@ -173,16 +183,16 @@ Task<Outcome<>> Service::dispatch(Job& job, nested::Client& client) {
     run.bash_command_id = command_id;
     run.timeout_at = timeout_at;
   };
-  NESTGATE_CO_TRY_VOID(co_await edit(job.run_id, std::move(note)));
+  NESTGATE_CO_TRY_VOID(co_await edit_run(*store_, job.run_id, std::move(note)));
   co_return Outcome<>{};
 }
 
 // An upload overwrites, so it may be tried again.
-Task<Outcome<>> Service::upload(nested::Client& client, std::string path, std::string_view bytes) {
+Task<Outcome<>> Service::upload(Job& job, nested::Client& client, std::string path, std::string_view bytes) {
   Clock::duration pause = 250ms;
   for (unsigned tries = 1;; ++tries, pause *= 4) {
-    std::string copy(bytes);
-    auto done = co_await client.upload(path, std::move(copy), Deadline::in(settings_.upload_time_max));
+    if (job.is_settled) co_return settled_early();
+    auto done = co_await client.upload(path, bytes, Deadline::in(settings_.upload_time_max));
     if (done || tries == upload_tries_max || !is_worth_another_try(done.error().fault)) co_return done;
     auto waited = co_await pause_for(pause);
     if (!waited) co_return upstream::failed("upload", waited.error());
@@ -194,12 +204,14 @@ Task<> Service::watch(Job& job, nested::Client& client) {
   auto give_up = Deadline::in(job.time_max + settings_.report_margin);
   bool lingers = false;
   for (;;) {
+    bool const was_cut = co_await is_cancelled();  // in the search: the wait below would not be told
+    if (was_cut) co_return;
     job.wake.expires_after(settings_.watch_interval);
     [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
-    bool const stopping = co_await is_cancelled();
-    if (stopping) co_return;
-    if (!runtime_is_there(job)) {
-      GivenUp event{"the runtime ended while the run was in it"};
+    bool const is_cut = co_await is_cancelled();
+    if (is_cut) co_return;
+    if (auto why = why_lost(job)) {
+      GivenUp event{std::move(*why)};
       [[maybe_unused]] auto told = co_await apply(job.run_id, std::move(event));
       co_return;
     }
@@ -214,7 +226,7 @@ Task<> Service::watch(Job& job, nested::Client& client) {
     }
     if (job.is_settled && !std::exchange(lingers, true)) give_up = give_up.capped(linger_max);
     if (give_up.passed()) {
-      GivenUp event{"the command did not end"};
+      GivenUp event{std::string(timed_out_prefix) + "the command did not end"};
       if (!job.is_settled) [[maybe_unused]]
         auto told = co_await apply(job.run_id, std::move(event));
       co_return;
@@ -222,9 +234,13 @@ Task<> Service::watch(Job& job, nested::Client& client) {
   }
 }
 
-bool Service::runtime_is_there(Job const& job) const {
-  auto const runtime = manager_.find(job.conversation);
-  return runtime && runtime->epoch == job.epoch && runtime->state == conversation::RuntimeState::running;
+std::optional<std::string> Service::why_lost(Job const& job) const {
+  using conversation::RuntimeState;
+  auto const state = manager_.state_of(job.conversation, job.epoch);
+  if (state == RuntimeState::running) return std::nullopt;
+  if (state == RuntimeState::stopping || state == RuntimeState::stopped)
+    return "the conversation was stopped while the run was in it";
+  return "the runtime ended while the run was in it";
 }
 
 Task<Outcome<Run>> Service::report(std::string run_id, Report report, Reporter by) {
@@ -255,9 +271,10 @@ Task<Outcome<Service::Changed>> Service::apply(std::string id, RunEvent event, s
     if (!found) co_return upstream::failed("run", found.error());
     if (!*found) co_return unknown_run();
     Run run = std::move(**found);
-    Step step = advance(run.status, run.error_detail, event);
+    Step step = judge(run, event);
     run.status = step.status;
     run.error_detail = std::move(step.error_detail);
+    run.error_is_guess = step.error_is_guess;
     if (step.effect == Effect::moved) run.started_at = SystemClock::now();
     if (step.effect == Effect::settled || step.effect == Effect::corrected) run.completed_at = SystemClock::now();
     if (auto const* end = std::get_if<CommandEnded>(&event)) {
@@ -287,75 +304,7 @@ void Service::after(Changed const& changed) {
     job->second->is_settled = true;
     job->second->wake.cancel();
   }
-  if (!changed.run.callback_url.empty() && !is_closing_) tasks_.spawn("automation.deliver", deliver(changed.run));
-}
-
-template <class Edit>
-Task<Outcome<Run>> Service::edit(std::string id, Edit change) {
-  for (;;) {
-    auto found = co_await store_->find(id);
-    if (!found) co_return upstream::failed("run", found.error());
-    if (!*found) co_return unknown_run();
-    Run run = std::move(**found);
-    change(run);
-    auto written = co_await store_->replace(run);
-    if (!written) co_return upstream::failed("run", written.error());
-    if (!*written) continue;
-    ++run.version;
-    co_return std::move(run);
-  }
-}
-
-Task<> Service::deliver(Run run) {
-  Clock::duration pause = settings_.delivery_pause_first;
-  for (std::uint32_t attempt = 1; attempt <= settings_.delivery_attempts_max; ++attempt) {
-    auto posted = co_await post_completion(run);
-    bool const stopping = co_await is_cancelled();
-    if (stopping) co_return;
-    std::string error;
-    if (!posted) error = posted.error().reason;
-    auto note = [attempt, &error](Run& kept) {
-      kept.delivery_attempts = attempt;
-      kept.delivery_error = error;
-      if (error.empty()) kept.delivered_at = SystemClock::now();
-    };
-    [[maybe_unused]] auto noted = co_await edit(run.id, std::move(note));
-    if (posted) {
-      stats_.callbacks_delivered.add();
-      co_return;
-    }
-    stats_.callback_attempts_failed.add();
-    if (posted.error().fault.kind == FaultKind::forbidden || attempt == settings_.delivery_attempts_max) break;
-    auto waited = co_await pause_for(pause);
-    if (!waited) co_return;
-    pause = std::min<Clock::duration>(pause * 2, settings_.delivery_pause_max);
-  }
-  stats_.callbacks_given_up.add();
-}
-
-Task<Outcome<>> Service::post_completion(Run const& run) {
-  auto url = upstream::parse_url(run.callback_url);
-  if (!url) co_return upstream::failed("callback", url.error());
-  upstream::Call call;
-  call.method = "POST";
-  call.url = std::move(*url);
-  call.content_type = "application/json";
-  call.body = completion_body(run);
-  call.answer_bytes_max = 64 * 1024;
-  call.reach =
-      settings_.private_callbacks == PrivateCallbacks::allow ? upstream::Reach::anywhere : upstream::Reach::public_only;
-  auto const now = std::chrono::duration_cast<std::chrono::seconds>(SystemClock::now().time_since_epoch()).count();
-  std::string const message_id = completion_message_id(run);
-  call.headers.emplace_back("webhook-id", message_id);
-  call.headers.emplace_back("webhook-timestamp", std::to_string(now));
-  if (settings_.webhook_signing_keys) {
-    std::string signature = identity::webhook_signature(*settings_.webhook_signing_keys, message_id, now, call.body);
-    call.headers.emplace_back("webhook-signature", std::move(signature));
-  }
-  auto answer = co_await upstream::call(std::move(call), Deadline::in(settings_.delivery_time_max));
-  if (!answer) co_return upstream::failed("callback", answer.error());
-  if (!answer->ok()) co_return upstream::refused("callback", answer->status);
-  co_return Outcome<>{};
+  if (!changed.run.callback_url.empty()) deliveries_->tell(changed.run);
 }
 
 Task<Outcome<Run>> Service::find(std::string run_id, identity::Principal by) {
@@ -371,10 +320,23 @@ Task<Outcome<RunPage>> Service::list(identity::Principal by, std::size_t limit, 
   co_return std::move(*page);
 }
 
-Task<> Service::stop() {
-  is_closing_ = true;
+void Service::begin_closing() { is_closing_ = true; }
+
+Task<> Service::stop(Deadline by) {
+  begin_closing();
+  [[maybe_unused]] auto in_time = co_await with_deadline(by, tasks_.join());
+  auto const last = Deadline::in(closing_time_max);
+  is_stopping_ = true;
+  std::vector<std::string> left;
+  for (auto const& [id, job] : jobs_) left.push_back(id);
+  for (auto& id : left) {
+    GivenUp event{"the gateway was shut down"};
+    [[maybe_unused]] auto told = co_await apply(std::move(id), std::move(event));
+  }
+  deliveries_->begin_closing();
   tasks_.stop();
   [[maybe_unused]] auto joined = co_await tasks_.join();
+  co_await deliveries_->stop(last);
 }
 
 }  // namespace nestgate::automation

@@ -22,6 +22,14 @@ Failure unreadable(std::string_view step) {
                  std::string(step) + ": the server's answer has another shape"};
 }
 
+// What the server will not have is the client's to mend; any other answer is between the gateway and the server.
+Failure refused(std::string_view step, Answer const& answer, std::string_view excerpt = {}) {
+  auto failure = upstream::refused(step, answer.status);
+  if (answer.status == 400 || answer.status == 413 || answer.status == 422) failure.fault.kind = FaultKind::bad_input;
+  if (!excerpt.empty()) failure.reason.append(": ").append(excerpt);
+  return failure;
+}
+
 bool lacks_route(Answer const& answer) { return answer.status == 404 || answer.status == 405; }
 
 }  // namespace
@@ -33,11 +41,11 @@ Task<Outcome<Answer>> Client::send(std::string_view step, Call call, Deadline by
   co_return std::move(*answer);
 }
 
-Call Client::json_call(std::string_view method, std::string_view path, std::string body) const {
+Call Client::json_call(std::string_view method, std::string_view path, std::string_view body) const {
   Call call;
   call.method = method;
   call.url = base_.at(path);
-  call.body = std::move(body);
+  call.body = {body};
   call.content_type = "application/json";
   return call;
 }
@@ -78,26 +86,34 @@ Task<Outcome<Dialect>> Client::configure(Configuration const& configuration, Clo
 }
 
 Task<Outcome<Dialect>> Client::put_settings(Configuration const& configuration, Dialect dialect, Clock::duration step_max) {
-  std::string const body(configuration.settings_json.reveal());
+  auto const& settings = configuration.settings_json;
+  auto const refusal = [&settings](Answer const& answer) {
+    return refused("settings", answer, excerpt_of_refusal(answer.body, settings));
+  };
   if (dialect != Dialect::agent_server) {
-    Call call = json_call("POST", "/api/settings", body);
+    Call call = json_call("POST", "/api/settings", settings.reveal());
     NESTGATE_CO_TRY(answer, co_await send("settings", std::move(call), Deadline::in(step_max)));
     if (answer.ok()) co_return Dialect::older;
-    if (!lacks_route(answer)) co_return upstream::refused("settings", answer.status);
+    if (!lacks_route(answer)) co_return refusal(answer);
   }
-  Call call = json_call("PATCH", "/api/settings", body);
+  Call call = json_call("PATCH", "/api/settings", settings.reveal());
   NESTGATE_CO_TRY(answer, co_await send("settings", std::move(call), Deadline::in(step_max)));
-  if (!answer.ok()) co_return upstream::refused("settings", answer.status);
+  if (!answer.ok()) co_return refusal(answer);
   co_return Dialect::agent_server;
 }
 
 Task<Outcome<Dialect>> Client::put_git_tokens(Configuration const& configuration, Dialect dialect,
                                               Clock::duration step_max) {
   if (dialect != Dialect::agent_server) {
-    Call call = json_call("POST", "/api/add-git-providers", git_providers_body(configuration.git_tokens));
+    Secret const body = git_providers_body(configuration.git_tokens);
+    Call call = json_call("POST", "/api/add-git-providers", body.reveal());
     NESTGATE_CO_TRY(answer, co_await send("git_provider_tokens", std::move(call), Deadline::in(step_max)));
     if (answer.ok()) co_return Dialect::older;
-    if (dialect == Dialect::older || !lacks_route(answer)) co_return upstream::refused("git_provider_tokens", answer.status);
+    if (dialect == Dialect::older || !lacks_route(answer)) {
+      auto failure = refused("git_provider_tokens", answer);
+      if (answer.status == 401) failure.fault.kind = FaultKind::bad_input;  // the provider does not know the token
+      co_return failure;
+    }
   }
   for (auto const& token : configuration.git_tokens) {
     std::string const name = token.provider + "_token";
@@ -110,15 +126,16 @@ Task<Outcome<Dialect>> Client::put_git_tokens(Configuration const& configuration
 
 Task<Outcome<Dialect>> Client::put_secret(std::string_view step, std::string_view name, Secret const& value,
                                           std::string_view description, Dialect dialect, Clock::duration step_max) {
+  Secret const body = secret_body(name, value, description);
   if (dialect != Dialect::agent_server) {
-    Call call = json_call("POST", "/api/secrets", secret_body(name, value, description));
+    Call call = json_call("POST", "/api/secrets", body.reveal());
     NESTGATE_CO_TRY(answer, co_await send(step, std::move(call), Deadline::in(step_max)));
     if (answer.ok() || (answer.status == 400 && says_already_exists(answer.body))) co_return Dialect::older;
-    if (dialect == Dialect::older || !lacks_route(answer)) co_return upstream::refused(step, answer.status);
+    if (dialect == Dialect::older || !lacks_route(answer)) co_return refused(step, answer);
   }
-  Call call = json_call("PUT", "/api/settings/secrets", secret_body(name, value, description));
+  Call call = json_call("PUT", "/api/settings/secrets", body.reveal());
   NESTGATE_CO_TRY(answer, co_await send(step, std::move(call), Deadline::in(step_max)));
-  if (!answer.ok()) co_return upstream::refused(step, answer.status);
+  if (!answer.ok()) co_return refused(step, answer);
   co_return Dialect::agent_server;
 }
 
@@ -129,21 +146,23 @@ Task<Outcome<>> Client::stop_conversation(std::string_view id, Deadline by) {
   co_return Outcome<>{};
 }
 
-Task<Outcome<>> Client::upload(std::string path, std::string bytes, Deadline by) {
+Task<Outcome<>> Client::upload(std::string path, std::string_view bytes, Deadline by) {
   std::string const boundary = "nestgate-" + upstream::random_hex(16);
+  std::string const start = file_part_start(boundary);
+  std::string const end = file_part_end(boundary);
   Call call;
   call.method = "POST";
   call.url = base_.at("/api/file/upload", "path=" + query_encoded(path));
-  call.body = file_part_body(boundary, bytes);
+  call.body = {start, bytes, end};
   call.content_type = "multipart/form-data; boundary=" + boundary;
-  bytes = {};
   NESTGATE_CO_TRY(answer, co_await send("upload", std::move(call), by));
   if (!answer.ok()) co_return upstream::refused("upload", answer.status);
   co_return Outcome<>{};
 }
 
 Task<Outcome<CommandOutput>> Client::execute(std::string command, std::chrono::seconds time_max, Deadline by) {
-  Call call = json_call("POST", "/api/bash/execute_bash_command", command_body(command, time_max));
+  std::string const body = command_body(command, time_max);
+  Call call = json_call("POST", "/api/bash/execute_bash_command", body);
   NESTGATE_CO_TRY(answer, co_await send("command", std::move(call), by));
   if (!answer.ok()) co_return upstream::refused("command", answer.status);
   auto output = parse_output(answer.body);
@@ -152,7 +171,8 @@ Task<Outcome<CommandOutput>> Client::execute(std::string command, std::chrono::s
 }
 
 Task<Outcome<std::string>> Client::start(std::string command, std::chrono::seconds time_max, Deadline by) {
-  Call call = json_call("POST", "/api/bash/start_bash_command", command_body(command, time_max));
+  std::string const body = command_body(command, time_max);
+  Call call = json_call("POST", "/api/bash/start_bash_command", body);
   NESTGATE_CO_TRY(answer, co_await send("start", std::move(call), by));
   if (!answer.ok()) co_return upstream::refused("start", answer.status);
   auto id = parse_id(answer.body);

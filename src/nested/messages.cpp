@@ -2,6 +2,9 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
+
+#include "nestgate/base/invariant.hpp"
 #include "nestgate/codec/json_writer.hpp"
 
 namespace nestgate::nested {
@@ -32,10 +35,70 @@ CommandOutput output_of(dom::object const& object) {
   return output;
 }
 
+// Of text in JSON, whatever in it has to be escaped.
+constexpr std::size_t escaped_max(std::size_t bytes) { return bytes * 6; }
+
+constexpr std::size_t excerpt_bytes_max = 512;
+constexpr std::size_t key_bytes_min = 8;
+constexpr std::string_view mask = "***";
+
+// [{"loc":["body","a"],"msg":"…","input":…}]: the input is what was told, and may be a key.
+std::string faults_in(dom::array const& faults) {
+  std::string out;
+  for (auto const fault : faults) {
+    if (!out.empty()) out += "; ";
+    dom::array place;
+    if (!fault["loc"].get_array().get(place))
+      for (auto const step : place) out.append(out.empty() || out.ends_with(' ') ? "" : ".").append(simdjson::minify(step));
+    std::string_view message;
+    if (!fault["msg"].get_string().get(message)) out.append(out.empty() || out.ends_with(' ') ? "" : " ").append(message);
+    if (out.size() > excerpt_bytes_max) break;
+  }
+  std::erase(out, '"');
+  return out;
+}
+
+std::string said_in(dom::element root) {
+  for (auto const* name : {"detail", "message", "error"}) {
+    std::string_view text;
+    dom::array faults;
+    if (!root[name].get_string().get(text)) return std::string(text);
+    if (!root[name].get_array().get(faults)) return faults_in(faults);
+  }
+  return {};
+}
+
+// `text` was cut, so its end may be the start of a value.
+void mask_value(std::string& text, std::string_view value) {
+  if (value.size() < key_bytes_min) return;
+  for (auto at = text.find(value); at != text.npos; at = text.find(value, at + mask.size()))
+    text.replace(at, value.size(), mask);
+  for (auto size = std::min(value.size(), text.size()); size >= key_bytes_min; --size) {
+    if (!text.ends_with(value.substr(0, size))) continue;
+    text.replace(text.size() - size, size, mask);
+    return;
+  }
+}
+
+void mask_values(std::string& text, dom::element told) {
+  std::string_view value;
+  dom::array items;
+  dom::object members;
+  if (!told.get_string().get(value)) return mask_value(text, value);
+  if (!told.get_array().get(items))
+    for (auto const item : items) mask_values(text, item);
+  if (!told.get_object().get(members))
+    for (auto const [name, member] : members) mask_values(text, member);
+}
+
 }  // namespace
 
-std::string git_providers_body(std::vector<GitToken> const& tokens) {
+Secret git_providers_body(std::vector<GitToken> const& tokens) {
+  std::size_t room = 64;
+  for (auto const& token : tokens)
+    room += escaped_max(token.provider.size() + token.token.size() + token.user_id.size() + token.host.size()) + 64;
   std::string out;
+  out.reserve(room);  // never grows, so no copy is left behind
   codec::JsonWriter w(out);
   w.begin_object().key("provider_tokens").begin_object();
   for (auto const& token : tokens) {
@@ -45,14 +108,18 @@ std::string git_providers_body(std::vector<GitToken> const& tokens) {
     w.end_object();
   }
   w.end_object().end_object();
-  return out;
+  NESTGATE_INVARIANT(out.size() <= room, "the room was counted from what is written");
+  return Secret(std::move(out));
 }
 
-std::string secret_body(std::string_view name, Secret const& value, std::string_view description) {
+Secret secret_body(std::string_view name, Secret const& value, std::string_view description) {
+  std::size_t const room = escaped_max(name.size() + value.size() + description.size()) + 64;
   std::string out;
+  out.reserve(room);
   codec::JsonWriter w(out);
   w.begin_object().member("name", name).member("value", value.reveal()).member("description", description).end_object();
-  return out;
+  NESTGATE_INVARIANT(out.size() <= room, "the room was counted from what is written");
+  return Secret(std::move(out));
 }
 
 std::string command_body(std::string_view command, std::chrono::seconds time_max) {
@@ -62,16 +129,13 @@ std::string command_body(std::string_view command, std::chrono::seconds time_max
   return out;
 }
 
-std::string file_part_body(std::string_view boundary, std::string_view bytes) {
-  std::string out;
-  out.reserve(bytes.size() + 256);
-  out.append("--").append(boundary);
-  out +=
-      "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"upload\"\r\nContent-Type: "
-      "application/octet-stream\r\n\r\n";
-  out.append(bytes).append("\r\n--").append(boundary).append("--\r\n");
-  return out;
+std::string file_part_start(std::string_view boundary) {
+  return "--" + std::string(boundary) +
+         "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"upload\"\r\nContent-Type: "
+         "application/octet-stream\r\n\r\n";
 }
+
+std::string file_part_end(std::string_view boundary) { return "\r\n--" + std::string(boundary) + "--\r\n"; }
 
 std::string query_encoded(std::string_view text) {
   constexpr char digits[] = "0123456789ABCDEF";
@@ -92,6 +156,18 @@ std::string query_encoded(std::string_view text) {
 }
 
 bool says_already_exists(std::string_view answer) { return answer.find("already exists") != answer.npos; }
+
+std::string excerpt_of_refusal(std::string_view answer, Secret const& told) {
+  dom::parser answer_parser;
+  dom::element root;
+  if (answer_parser.parse(answer.data(), answer.size()).get(root)) return {};
+  std::string text = said_in(root).substr(0, excerpt_bytes_max);
+  dom::parser told_parser;
+  dom::element values;
+  if (told_parser.parse(told.reveal().data(), told.size()).get(values) == simdjson::SUCCESS) mask_values(text, values);
+  std::replace_if(text.begin(), text.end(), [](char c) { return c < ' ' || c > '~'; }, ' ');
+  return text.substr(0, excerpt_bytes_max);
+}
 
 std::optional<std::string> parse_id(std::string_view answer) {
   dom::parser parser;

@@ -12,18 +12,24 @@
 namespace nestgate::nested {
 
 // {"provider_tokens":{"github":{"token":"…","user_id":null,"host":null}}}
-std::string git_providers_body(std::vector<GitToken> const& tokens);
+Secret git_providers_body(std::vector<GitToken> const& tokens);
 // {"name":…,"value":…,"description":…}
-std::string secret_body(std::string_view name, Secret const& value, std::string_view description);
+Secret secret_body(std::string_view name, Secret const& value, std::string_view description);
 // {"command":…,"timeout":…}
 std::string command_body(std::string_view command, std::chrono::seconds time_max);
-// One part, field "file", as the agent server's upload takes it. `boundary` must not occur in `bytes`.
-std::string file_part_body(std::string_view boundary, std::string_view bytes);
+// What stands before and behind the bytes of one part, field "file", as the agent server's upload takes it. `boundary`
+// must not occur in the bytes.
+std::string file_part_start(std::string_view boundary);
+std::string file_part_end(std::string_view boundary);
 // Percent-encodes for a query value (RFC 3986 unreserved characters stay).
 std::string query_encoded(std::string_view text);
 
 // Whether a 400 says that the secret exists already.
 bool says_already_exists(std::string_view answer);
+// Why a server refused what it was told, in its own words: `detail`, `message` or `error`, of a list of faults the place
+// and the message of each. At most 512 bytes, printable; values of `told`, a JSON text, that it repeats are masked if they
+// are long enough to be a key. Empty: it did not say.
+std::string excerpt_of_refusal(std::string_view answer, Secret const& told);
 // The member `id` of an object.
 std::optional<std::string> parse_id(std::string_view answer);
 // One BashOutput.

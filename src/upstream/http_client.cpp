@@ -5,15 +5,16 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/ssl/stream.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
-#include <boost/beast/http/write.hpp>
 #include <charconv>
 #include <memory>
 
+#include "nestgate/base/invariant.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "nestgate/upstream/public_address.hpp"
 
@@ -82,28 +83,46 @@ Task<Result<TcpSocket>> connect(std::string host, std::uint16_t port, Reach reac
   co_return std::move(socket);
 }
 
-beast::http::request<beast::http::string_body> to_message(Call& call) {
-  beast::http::request<beast::http::string_body> message;
-  message.version(11);
-  message.method_string(call.method);
-  std::string target = call.url.path.empty() ? "/" : call.url.path;
-  if (!call.url.query.empty()) target += "?" + call.url.query;
-  message.target(target);
-  message.set(beast::http::field::host, call.url.authority());
-  message.set(beast::http::field::connection, "close");
-  message.set(beast::http::field::accept, "*/*");
-  if (!call.content_type.empty()) message.set(beast::http::field::content_type, call.content_type);
-  for (auto const& [name, value] : call.headers) message.set(name, value);
-  for (auto const& [name, value] : call.secret_headers) message.set(name, value.reveal());
-  message.body() = std::move(call.body);
-  if (call.method != "GET" && call.method != "HEAD") message.content_length(message.body().size());
-  return message;
+// Written in one go into room that suffices, so that no second copy of a secret field is left behind.
+Secret head_of(Call const& call) {
+  std::string const host = call.url.authority();
+  std::string length;
+  if (call.method != "GET" && call.method != "HEAD") {
+    std::size_t bytes = 0;
+    for (auto const piece : call.body) bytes += piece.size();
+    length = std::to_string(bytes);
+  }
+  std::size_t room = 128 + call.method.size() + call.url.path.size() + call.url.query.size() + host.size() +
+                     call.content_type.size() + length.size();
+  for (auto const& [name, value] : call.headers) room += name.size() + value.size() + 4;
+  for (auto const& [name, value] : call.secret_headers) room += name.size() + value.size() + 4;
+
+  std::string head;
+  head.reserve(room);
+  auto const field = [&head](std::string_view name, std::string_view value) {
+    head.append(name).append(": ").append(value).append("\r\n");
+  };
+  head.append(call.method).append(" ").append(call.url.path.empty() ? "/" : call.url.path);
+  if (!call.url.query.empty()) head.append("?").append(call.url.query);
+  head.append(" HTTP/1.1\r\n");
+  field("Host", host);
+  field("Connection", "close");
+  field("Accept", "*/*");
+  if (!call.content_type.empty()) field("Content-Type", call.content_type);
+  if (!length.empty()) field("Content-Length", length);
+  for (auto const& [name, value] : call.headers) field(name, value);
+  for (auto const& [name, value] : call.secret_headers) field(name, value.reveal());
+  head.append("\r\n");
+  NESTGATE_INVARIANT(head.size() <= room, "the room was counted from what is written");
+  return Secret(std::move(head));
 }
 
 template <class Stream>
 Task<Result<Answer>> exchange(Stream& stream, Call& call) {
-  auto message = to_message(call);
-  auto [write_ec, written] = co_await beast::http::async_write(stream, message, no_throw);
+  Secret const head = head_of(call);
+  std::vector<asio::const_buffer> request{asio::buffer(head.reveal())};
+  for (auto const piece : call.body) request.push_back(asio::buffer(piece));
+  auto [write_ec, written] = co_await asio::async_write(stream, request, no_throw);
   // A server may answer and close before it has read the whole request: what it said is worth more than the fault.
   if (write_ec == asio::error::operation_aborted) co_return Fault{FaultKind::cancelled, write_ec, "upstream.write"};
 

@@ -1,5 +1,6 @@
 #include "nestgate/upstream/random.hpp"
 
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 
 #include <array>
@@ -25,8 +26,11 @@ std::string random_hex(std::size_t bytes) {
       out += digits[piece[i] & 15];
     }
   }
+  OPENSSL_cleanse(piece.data(), piece.size());
   return out;
 }
+
+Secret random_token(std::size_t bytes) { return Secret(random_hex(bytes)); }
 
 std::string random_uuid_hex() {
   std::string id = random_hex(16);

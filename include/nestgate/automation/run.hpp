@@ -26,7 +26,8 @@ struct Run {
   std::string id;             // UUID with dashes
   std::uint64_t version = 0;  // counts up with every write
   RunStatus status = RunStatus::pending;
-  std::string error_detail;  // of a failed one
+  std::string error_detail;     // of a failed one
+  bool error_is_guess = false;  // nobody said so: a late success is believed
   std::string owner;
   ConversationId conversation;  // whose runtime it runs in
   std::string entrypoint;
@@ -60,7 +61,7 @@ struct CommandEnded {
 };
 struct GivenUp {
   std::string detail;
-};  // out of time, or its runtime is gone
+};  // out of time, its runtime is gone, or the gateway goes
 using RunEvent = std::variant<Claimed, DispatchFailed, ReportedCompleted, ReportedFailed, CommandEnded, GivenUp>;
 
 // What an event did to a run.
@@ -76,12 +77,13 @@ struct Step {
   Effect effect;
   RunStatus status;
   std::string error_detail;
+  bool error_is_guess = false;
 };
 
 // The run state machine: pure, and the only place that knows which event wins.
-Step advance(RunStatus status, std::string_view error_detail, RunEvent const& event);
+Step judge(Run const& run, RunEvent const& event);
 
-// A failure that is only a guess starts with this (automation.md 3.1).
-inline constexpr std::string_view guess_prefix = "Timed out: ";
+// What the detail of a run that was out of its time starts with (automation.md 3.1).
+inline constexpr std::string_view timed_out_prefix = "Timed out: ";
 
 }  // namespace nestgate::automation

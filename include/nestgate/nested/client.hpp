@@ -26,7 +26,7 @@ struct CommandOutput {
 };
 
 // Talks to one nested server in either dialect, one fresh connection a call. Lives on the control core and outlives its
-// calls; a cancel of the caller ends the call. No call is repeated here, and no failure tells what a body held.
+// calls; a cancel of the caller ends the call. No call is repeated here, and no failure tells a secret that a body held.
 class Client {
  public:
   Client(asio::ip::tcp::endpoint at, Secret session_key)
@@ -35,12 +35,14 @@ class Client {
   // Asks /alive until it answers 200: at once, then with a growing pause of 10 to 500 ms.
   Task<Outcome<>> wait_alive(Deadline by);
   // Settings, git providers, secrets, in this order, each call within `step_max`; the dialect is what the server's first
-  // answer shows. What exists already is success, so that the whole can be said again.
+  // answer shows. What exists already is success, so that the whole can be said again. Faults: bad_input (the server will
+  // not have what it is told; of settings with the reason it gives), upstream, timed_out.
   Task<Outcome<Dialect>> configure(Configuration const& configuration, Clock::duration step_max);
   // The older dialect's graceful stop of a conversation.
   Task<Outcome<>> stop_conversation(std::string_view id, Deadline by);
 
-  Task<Outcome<>> upload(std::string path, std::string bytes, Deadline by);
+  // `bytes` are sent from where they are.
+  Task<Outcome<>> upload(std::string path, std::string_view bytes, Deadline by);
   // Runs a command to its end within `time_max`.
   Task<Outcome<CommandOutput>> execute(std::string command, std::chrono::seconds time_max, Deadline by);
   // Starts a command and returns its id. Not idempotent: a timed_out or upstream fault does not say whether it runs.
@@ -50,7 +52,7 @@ class Client {
 
  private:
   Task<Outcome<upstream::Answer>> send(std::string_view step, upstream::Call call, Deadline by);
-  upstream::Call json_call(std::string_view method, std::string_view path, std::string body) const;
+  upstream::Call json_call(std::string_view method, std::string_view path, std::string_view body) const;
   Task<Outcome<Dialect>> put_settings(Configuration const& configuration, Dialect dialect, Clock::duration step_max);
   Task<Outcome<Dialect>> put_git_tokens(Configuration const& configuration, Dialect dialect, Clock::duration step_max);
   Task<Outcome<Dialect>> put_secret(std::string_view step, std::string_view name, Secret const& value,

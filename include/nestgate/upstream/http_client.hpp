@@ -38,7 +38,7 @@ struct Call {
   Url url;
   std::vector<std::pair<std::string, std::string>> headers;
   std::vector<std::pair<std::string, Secret>> secret_headers;  // X-Session-API-Key and the like; never logged
-  std::string body;
+  std::vector<std::string_view> body;  // sent one behind the other, never copied; what they view outlives the call
   std::string content_type;
   std::size_t answer_bytes_max = 16 * 1024 * 1024;
   Reach reach = Reach::anywhere;

@@ -4,12 +4,16 @@
 #include <span>
 #include <string>
 
+#include "nestgate/base/secret.hpp"
+
 namespace nestgate::upstream {
 
 // With the system's randomness.
 void fill_random(std::span<unsigned char> out);
-// `bytes` of the system's randomness as lower-case hex; good for tokens.
+// `bytes` of the system's randomness as lower-case hex.
 std::string random_hex(std::size_t bytes);
+// The same, for who holds it may.
+Secret random_token(std::size_t bytes);
 // A version 4 UUID as 32 lower-case hex digits.
 std::string random_uuid_hex();
 

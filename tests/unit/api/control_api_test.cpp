@@ -62,7 +62,7 @@ class Api : public testing::Test {
     api = make_control_api(*manager, *runs);
   }
   ~Api() override {
-    control.run(runs->stop());
+    control.run(runs->stop(Deadline::in(0s)));
     control.run(manager->stop_all());
   }
 
@@ -74,7 +74,7 @@ class Api : public testing::Test {
     if (question != path.npos) request.query = path.substr(question + 1);
     request.route = request.path.starts_with("/api/automation") ? http::OwnRoute::automation : http::OwnRoute::conversations;
     request.method = method;
-    request.body = std::move(body);
+    request.body = body;
     request.content_type = std::move(content_type);
     request.principal = std::move(by);
     request.bearer = Secret(std::move(token));
@@ -127,11 +127,19 @@ TEST_F(ConversationRoutes, SayWhichStepFailedInTheGatewaysErrorShape) {
   EXPECT_EQ(shown.at("/session_api_key"), "null");
 }
 
+TEST_F(ConversationRoutes, SayWhyTheServerWillNotHaveTheSettings) {
+  nested.on("POST /api/settings", {400, R"({"error":"no such model"})"});
+  auto const refused = ask(Method::post, "/api/conversations", alice, R"({"conversation_id":"c1","settings":{"a":1}})");
+  EXPECT_EQ(refused.status, 422U);
+  EXPECT_EQ(refused.at("/error/message"), "settings: the server answered 400: no such model");
+}
+
 TEST_F(ConversationRoutes, TellClientsToComeBackWhenAllIsInUse) {
   provider->refusal = upstream::Failure{Fault{FaultKind::overloaded}, "create: all 2 runtimes are in use"};
   auto const full = start("c1");
   EXPECT_EQ(full.status, 503U);
   EXPECT_EQ(full.headers.at(0), std::make_pair(std::string("Retry-After"), std::string("5")));
+  EXPECT_EQ(ask(Method::get, "/api/conversations/c1").status, 404U) << "and leave nothing behind";
 }
 
 TEST_F(ConversationRoutes, RefuseBodiesThatDoNotFit) {
@@ -180,13 +188,15 @@ TEST_F(ConversationRoutes, ListOnesOwnByPagesNewestFirst) {
   EXPECT_EQ(first.at("/results/0/id"), "c3");
   EXPECT_EQ(first.at("/results/1/id"), "c2");
   EXPECT_EQ(first.at("/results/2"), "(none)");
-  EXPECT_EQ(first.at("/next_page_id"), "c1");
-  auto const second = ask(Method::get, "/api/conversations?limit=2&page_id=c1");
+  ASSERT_EQ(ask(Method::delete_, "/api/conversations/c2").status, 204U) << "the page's last one goes";
+  auto const second = ask(Method::get, "/api/conversations?limit=2&page_id=" + first.at("/next_page_id"));
   EXPECT_EQ(second.at("/results/0/id"), "c1");
   EXPECT_EQ(second.at("/next_page_id"), "null");
-  EXPECT_EQ(ask(Method::get, "/api/conversations", ops).at("/results/3/id"), "c1") << "an admin sees all";
+  EXPECT_EQ(ask(Method::get, "/api/conversations", ops).at("/results/2/id"), "c1") << "an admin sees all";
   for (auto const* limit : {"0", "101", "-1", "x"})
     EXPECT_EQ(ask(Method::get, std::string("/api/conversations?limit=") + limit).status, 400U) << limit;
+  for (auto const* page_id : {"c1", "1", "1.", "x.c1", "1.a/b"})
+    EXPECT_EQ(ask(Method::get, std::string("/api/conversations?page_id=") + page_id).status, 400U) << page_id;
 }
 
 TEST_F(ConversationRoutes, StopAndDeleteByAnyFormOfTheId) {

@@ -135,10 +135,5 @@ TEST(WhyNotACommand, SaysItInTheContractsWords) {
     EXPECT_EQ(why_not_a_command("entrypoint", text), std::nullopt) << text;
 }
 
-TEST(IsVariableName, IsThatOfTheShell) {
-  for (auto const* name : {"A", "_", "a1", "LONG_NAME_2"}) EXPECT_TRUE(is_variable_name(name)) << name;
-  for (auto const* name : {"", "1A", "A-B", "A B", "A=B", "Ä"}) EXPECT_FALSE(is_variable_name(name)) << name;
-}
-
 }  // namespace
 }  // namespace nestgate::automation

@@ -5,6 +5,15 @@
 namespace nestgate::automation {
 namespace {
 
+// A run as it stands; what it failed of by guess starts with "?".
+Run run_at(RunStatus status, std::string_view error) {
+  Run run("r1", ConversationId::parse("c1").value());
+  run.status = status;
+  run.error_is_guess = error.starts_with('?');
+  run.error_detail = error;
+  return run;
+}
+
 struct Row {
   RunStatus from;
   std::string_view error;
@@ -14,9 +23,9 @@ struct Row {
   std::string_view to_error;
 };
 
-TEST(Advance, FollowsTheTable) {
+TEST(Judge, FollowsTheTable) {
   using enum RunStatus;
-  constexpr std::string_view guess = "Timed out: the command did not end";
+  constexpr std::string_view guess = "?nobody knows";
   Row const rows[] = {
       {pending, "", Claimed{}, Effect::moved, running, ""},
       {pending, "", DispatchFailed{"no"}, Effect::settled, failed, "no"},
@@ -31,7 +40,8 @@ TEST(Advance, FollowsTheTable) {
       {running, "", CommandEnded{3, "", ""}, Effect::settled, failed, "exit_code=3"},
       {running, "", CommandEnded{-1, "out", "err"}, Effect::settled, failed,
        "Timed out: command timed out or was killed\nstderr: err"},
-      {running, "", GivenUp{"the command did not end"}, Effect::settled, failed, guess},
+      {running, "", GivenUp{std::string(guess)}, Effect::settled, failed, guess},
+      {pending, "", GivenUp{std::string(guess)}, Effect::settled, failed, guess},
       {completed, "", ReportedCompleted{}, Effect::repeated, completed, ""},
       {completed, "", ReportedFailed{"late"}, Effect::refused, completed, ""},
       {completed, "", CommandEnded{3, "", ""}, Effect::refused, completed, ""},
@@ -47,16 +57,18 @@ TEST(Advance, FollowsTheTable) {
       {failed, guess, Claimed{}, Effect::refused, failed, guess},
   };
   for (auto const& row : rows) {
-    auto const step = advance(row.from, row.error, row.event);
+    auto const step = judge(run_at(row.from, row.error), row.event);
     auto const name = std::string(to_string(row.from)) + " + event " + std::to_string(row.event.index());
     EXPECT_EQ(step.effect, row.effect) << name;
     EXPECT_EQ(step.status, row.to) << name;
     EXPECT_EQ(step.error_detail, row.to_error) << name;
+    bool const is_guess = row.to_error.starts_with('?') || row.to_error.starts_with(timed_out_prefix);
+    EXPECT_EQ(step.error_is_guess, is_guess) << name;
   }
 }
 
-TEST(Advance, ShowsTheEndsOfLongOutputs) {
-  auto const step = advance(RunStatus::running, "", CommandEnded{1, std::string(600, 'o'), std::string(1200, 'e')});
+TEST(Judge, ShowsTheEndsOfLongOutputs) {
+  auto const step = judge(run_at(RunStatus::running, ""), CommandEnded{1, std::string(600, 'o'), std::string(1200, 'e')});
   EXPECT_EQ(step.error_detail, "exit_code=1\nstderr: " + std::string(1000, 'e') + "\nstdout: " + std::string(500, 'o'));
 }
 

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
+#include <future>
+
 #include "nestgate/identity/webhook_signature.hpp"
 #include "support/control.hpp"
 #include "support/fake_runtimes.hpp"
@@ -59,7 +61,7 @@ class Runs : public testing::Test {
     EXPECT_TRUE(started);
   }
   ~Runs() override {
-    if (service_) control.run(service_->stop());
+    if (service_) control.run(service_->stop(Deadline::in(0s)));
     control.run(manager->stop_all());
   }
 
@@ -270,11 +272,125 @@ TEST_F(Runs, AreGivenUpWhenTheirRuntimeEndsAndALateSuccessCorrectsThat) {
   auto const token = environment().at("AUTOMATION_CALLBACK_API_KEY");
   provider->die(id_of("c1"), "killed by signal 9");
   auto const lost = until_settled(run.id);
-  EXPECT_EQ(lost.error_detail, "Timed out: the runtime ended while the run was in it");
+  EXPECT_EQ(lost.error_detail, "the runtime ended while the run was in it");
   ASSERT_TRUE(report(run.id, Report{}, token));
   control.run_until([this] { return sink.requests().size() == 2; });
   EXPECT_EQ(find(run.id).status, RunStatus::completed);
   EXPECT_NE(sink.requests()[0].value("webhook-id"), sink.requests()[1].value("webhook-id"));
+}
+
+TEST_F(Runs, SayThatTheirConversationWasStopped) {
+  auto const run = submit();
+  until_dispatched(run.id);
+  ASSERT_TRUE(control.run(manager->stop(id_of("c1"))));
+  EXPECT_EQ(until_settled(run.id).error_detail, "the conversation was stopped while the run was in it");
+}
+
+TEST_F(Runs, AreGivenUpAndToldWhenTheGatewayStops) {
+  auto const waits = submit();
+  until_dispatched(waits.id);
+  control.run(service().stop(Deadline::in(0s)));
+  auto const lost = find(waits.id);
+  EXPECT_EQ(lost.status, RunStatus::failed);
+  EXPECT_EQ(lost.error_detail, "the gateway was shut down");
+  EXPECT_TRUE(lost.delivered_at);
+  ASSERT_EQ(sink.requests().size(), 1U);
+  EXPECT_EQ(sink.requests()[0].body,
+            R"({"status":"FAILED","run_id":")" + waits.id + R"(","error":"the gateway was shut down"})");
+}
+
+TEST_F(Runs, MayEndWhileTheGatewayStops) {
+  auto const run = submit();
+  until_dispatched(run.id);
+  nested.on(std::string(search), {200, ended_with(0)});
+  control.run(service().stop(Deadline::in(20s)));
+  auto const ended = find(run.id);
+  EXPECT_EQ(ended.status, RunStatus::completed);
+  EXPECT_TRUE(ended.delivered_at);
+}
+
+TEST_F(Runs, AreToldOnceMoreInsteadOfLaterWhenTheGatewayStops) {
+  settings.delivery_pause_first = 1h;
+  sink.on("POST /done", {500, ""});
+  nested.on(std::string(search), {200, ended_with(0)});
+  auto const run = submit();
+  until(run.id, [](Kept const& r) { return r.delivery_attempts == 1; });
+  sink.on("POST /done", {204, ""});
+  control.run(service().stop(Deadline::in(20s)));
+  EXPECT_TRUE(find(run.id).delivered_at);
+}
+
+TEST_F(Runs, AreRefusedOnceItCloses) {
+  service().begin_closing();
+  EXPECT_EQ(control.run(service().submit(request_for())).error().fault.kind, FaultKind::unavailable);
+}
+
+TEST_F(Runs, AreRefusedBeyondTheTarballBytesThatMayBeHeldUntilThoseAreInTheirRuntimes) {
+  auto request = request_for();
+  settings.tarball_bytes_held_max = request.tarball.size();
+  nested.on(std::string(execute_command), {500, ""});
+  auto const both = [](Service& s, RunRequest a, RunRequest b, std::vector<Outcome<Kept>>& out) -> Task<> {
+    auto first = co_await s.submit(std::move(a));
+    auto second = co_await s.submit(std::move(b));
+    out.push_back(std::move(first));
+    out.push_back(std::move(second));
+  };
+  std::vector<Outcome<Kept>> runs;
+  control.run(both(service(), request_for(), request_for(), runs));
+  ASSERT_TRUE(runs[0]);
+  ASSERT_FALSE(runs[1]);
+  EXPECT_EQ(runs[1].error().fault.kind, FaultKind::overloaded);
+  until_settled(runs[0]->id);
+  EXPECT_TRUE(control.run(service().submit(request_for()))) << "there is room again";
+}
+
+TEST_F(Runs, TakeOneTarballHoweverLargeItIsWhenNoneIsHeld) {
+  settings.tarball_bytes_held_max = 1;
+  EXPECT_EQ(refused(request_for()), "");
+}
+
+TEST_F(Runs, TellTheirCompletionsAFewAtATime) {
+  settings.deliveries_at_once_max = 1;
+  nested.on(std::string(search), {200, ended_with(0)});
+  std::vector<std::string> ids;
+  for (int i = 0; i < 5; ++i) ids.push_back(submit().id);
+  for (auto const& id : ids) until(id, [](Kept const& r) { return r.delivered_at.has_value(); });
+  EXPECT_EQ(sink.requests().size(), 5U);
+}
+
+TEST_F(Runs, TellNoCompletionWhileAsManyAsMayBeAreBeingTold) {
+  settings.deliveries_at_once_max = 1;
+  nested.on(std::string(search), {200, ended_with(0)});
+  std::promise<void> may_answer;
+  test::Server slow([answer = may_answer.get_future().share()](test::Connection& connection) {
+    connection.read_until("\r\n\r\n");
+    answer.wait();
+    connection.send("HTTP/1.1 204 x\r\n\r\n");
+  });
+  auto request = request_for();
+  request.callback_url = "http://127.0.0.1:" + std::to_string(slow.port()) + "/done";
+  auto const first = submit(std::move(request));
+  control.run_until([&slow] { return slow.accepted() == 1; });
+  auto const second = submit();
+  until_settled(second.id);
+  EXPECT_TRUE(sink.requests().empty());
+  may_answer.set_value();
+  for (auto const& id : {first.id, second.id}) until(id, [](Kept const& r) { return r.delivered_at.has_value(); });
+}
+
+TEST_F(Runs, GiveATellingUpWhenTooManyWait) {
+  settings.deliveries_at_once_max = 1;
+  settings.deliveries_waiting_max = 1;
+  settings.delivery_pause_first = 1h;
+  sink.on("POST /done", {500, ""});
+  nested.on(std::string(search), {200, ended_with(0)});
+  for (int i = 0; i < 2; ++i) {
+    auto const run = submit();
+    until(run.id, [](Kept const& r) { return r.delivery_attempts == 1; });
+  }
+  auto const third = until_settled(submit().id);
+  EXPECT_EQ(third.delivery_error, "callback: too many completions wait to be told");
+  EXPECT_EQ(service().stats().callbacks_given_up.read(), 1U);
 }
 
 TEST_F(Runs, TellTheirCompletionAgainUntilItIsTakenWithOneId) {

@@ -137,6 +137,61 @@ TEST(Configure, EndsAtTheFirstStepThatFailsWithItsNameAndWithoutTheAnswer) {
   }
 }
 
+TEST(Configure, SaysWhyTheServerWillNotHaveTheSettings) {
+  Nested nested;
+  nested.server.on("POST /api/settings", {400, R"({"error":"llm_model gpt-17 is unknown\n"})"});
+  auto const configuration = configuration_of({"settings"});
+  auto const done = nested.control.run(nested.client.configure(configuration, 20s));
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().fault.kind, FaultKind::bad_input);
+  EXPECT_EQ(done.error().reason, "settings: the server answered 400: llm_model gpt-17 is unknown ");
+}
+
+TEST(Configure, BlamesTheClientOnlyForWhatTheClientGave) {
+  struct Case {
+    std::string line;
+    unsigned status;
+    FaultKind kind;
+  };
+  Case const cases[] = {
+      {"POST /api/settings", 422, FaultKind::bad_input},          {"POST /api/settings", 401, FaultKind::upstream},
+      {"POST /api/settings", 500, FaultKind::upstream},           {"POST /api/settings", 429, FaultKind::upstream},
+      {"POST /api/add-git-providers", 401, FaultKind::bad_input}, {"POST /api/secrets", 400, FaultKind::bad_input},
+  };
+  for (auto const& c : cases) {
+    Nested nested;
+    nested.server.on(c.line, Reply{c.status, ""});
+    auto const configuration = configuration_of({"settings", "tokens", "secrets"});
+    auto const done = nested.control.run(nested.client.configure(configuration, 20s));
+    ASSERT_FALSE(done) << c.line;
+    EXPECT_EQ(done.error().fault.kind, c.kind) << c.line << " " << c.status;
+  }
+}
+
+std::string excerpt(std::string_view answer, std::string_view told = "{}") {
+  return excerpt_of_refusal(answer, Secret(std::string(told)));
+}
+
+TEST(ExcerptOfRefusal, IsTheServersOwnReason) {
+  EXPECT_EQ(excerpt(R"({"detail":"no such model"})"), "no such model");
+  EXPECT_EQ(excerpt(R"({"message":"no such model"})"), "no such model");
+  EXPECT_EQ(excerpt(R"({"detail":[{"type":"t","loc":["body","llm",0],"msg":"Field required","input":"sk-1"},{"msg":"x"}]})"),
+            "body.llm.0 Field required; x");
+  for (auto const* nothing : {"", "<html>", "[]", "{}", R"({"detail":7})"}) EXPECT_EQ(excerpt(nothing), "") << nothing;
+}
+
+TEST(ExcerptOfRefusal, IsBoundedAndPrintable) {
+  EXPECT_EQ(excerpt(R"({"detail":"a\u001b[31m\u00e9"})"), "a [31m  ");
+  EXPECT_EQ(excerpt(R"({"detail":")" + std::string(10'000, 'x') + "\"}").size(), 512U);
+}
+
+TEST(ExcerptOfRefusal, MasksWhatWasToldAndCouldBeAKey) {
+  constexpr auto told = R"({"llm":{"api_key":"sk-12345678"},"list":["another-key"],"language":"en"})";
+  EXPECT_EQ(excerpt(R"({"detail":"en: bad sk-12345678, bad another-key, sk-12345678"})", told), "en: bad ***, bad ***, ***");
+  auto const cut = excerpt(R"({"detail":")" + std::string(502, 'x') + "sk-12345678\"}", told);
+  EXPECT_EQ(cut, std::string(502, 'x') + "***") << "the key was cut in the middle";
+}
+
 TEST(WaitAlive, AsksUntilTheServerSaysSo) {
   ScriptedServer server([asked = 0](Request const&) mutable { return ++asked < 4 ? Reply{503, ""} : Reply{}; });
   Client client(server.endpoint(), Secret("key"));
