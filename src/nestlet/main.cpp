@@ -13,6 +13,7 @@
 #include "nestgate/codec/json_writer.hpp"
 #include "nestlet/files.hpp"
 #include "nestlet/server.hpp"
+#include "nestlet/warden.hpp"
 
 namespace nestgate::nestlet {
 namespace {
@@ -25,17 +26,18 @@ void complain(std::string_view line) { std::fprintf(stderr, "nestlet: %.*s\n", s
 std::vector<std::string> command_environment() {
   std::vector<std::string> out;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (!std::string_view(*entry).starts_with("NESTLET_")) out.emplace_back(*entry);
+    std::string_view const text = *entry;
+    if (!text.starts_with("NESTLET_") && !text.starts_with("AI_AGENT=")) out.emplace_back(text);
   }
   out.emplace_back("AI_AGENT=openhands");  // agent_server.md 3.2
   return out;
 }
 
 // {"pid":1,"listen":["127.0.0.1:1234"]}, whole or not at all.
-int write_ready_file(std::string const& path, std::vector<std::string> const& addresses) {
+int write_ready_file(std::string const& path, pid_t pid, std::vector<std::string> const& addresses) {
   std::string text;
   codec::JsonWriter w(text);
-  w.begin_object().member("pid", ::getpid()).key("listen").begin_array();
+  w.begin_object().member("pid", pid).key("listen").begin_array();
   for (auto const& address : addresses) w.value(address);
   w.end_array().end_object();
   text.push_back('\n');
@@ -66,16 +68,14 @@ int serve(Settings settings) {
   std::string key_file = settings.session_key_file;
   if (char const* const named = std::getenv("NESTLET_SESSION_KEY_FILE"); key_file.empty() && named != nullptr)
     key_file = named;
-  auto keys = key_file.empty() ? Result<SessionKeys>(keys_from_environment()) : keys_from_file(key_file);
+  auto keys = key_file.empty() ? keys_from(own_environment()) : keys_from_file(key_file);
   if (!keys) {
-    auto const why = keys.error().kind == FaultKind::bad_input ? "no key in it" : keys.error().cause.message();
-    complain("session key file \"" + key_file + "\": " + why);
+    complain(keys.error().message);
     return wrong_usage;
   }
   scrub_environment();
   // Commands run as the same user: without this they could read the keys out of /proc/PID/mem.
   ::prctl(PR_SET_DUMPABLE, 0);
-  ::prctl(PR_SET_CHILD_SUBREAPER, 1);
 
   std::array<char, PATH_MAX> resolved;
   struct stat about{};
@@ -86,8 +86,13 @@ int serve(Settings settings) {
   }
   settings.workspace = resolved.data();
 
-  auto warden = Warden::start();
-  ProcessGroups groups(&warden);
+  auto const split = split_off_server();
+  if (!split) {
+    complain(std::string("fork: ") + ::strerror(errno));
+    return failed;
+  }
+  if (split->ended) return *split->ended;
+  ProcessGroups groups;
   auto const ready_file = settings.ready_file;
   asio::io_context loop(1);
   asio::basic_signal_set<Executor> told(loop.get_executor(), SIGTERM, SIGINT);
@@ -98,7 +103,7 @@ int serve(Settings settings) {
   if (!opened) {
     complain(opened.error().message);
     code = opened.error().kind == FaultKind::bad_input ? wrong_usage : failed;
-  } else if (int const error = ready_file.empty() ? 0 : write_ready_file(ready_file, *opened); error != 0) {
+  } else if (int const error = ready_file.empty() ? 0 : write_ready_file(ready_file, split->warden, *opened); error != 0) {
     complain("--ready-file: \"" + ready_file + "\": " + ::strerror(error));
     code = failed;
   }

@@ -3,18 +3,41 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cstdlib>
+#include <algorithm>
+#include <cerrno>
 #include <cstring>
 
 #include "nestlet/fd.hpp"
+#include "nestlet/json.hpp"
 
 namespace nestgate::nestlet {
 namespace {
 
 constexpr std::size_t key_file_bytes_max = 64 * 1024;
 
+constexpr std::string_view keys_name = "OH_SESSION_API_KEYS";
+
 bool is_secret_name(std::string_view name) {
-  return name == "SESSION_API_KEY" || name == "OH_SECRET_KEY" || name.starts_with("OH_SESSION_API_KEYS");
+  return name == "SESSION_API_KEY" || name == "OH_SECRET_KEY" || name.starts_with(keys_name);
+}
+
+// Both say what is wrong, or nothing. An empty key would let in whoever sends none.
+std::string_view add_list(std::vector<Secret>& keys, std::string_view json) {
+  auto list = parse_string_list(json);
+  if (!list) return "not a JSON list of keys";
+  if (list->empty() || std::any_of(list->begin(), list->end(), [](auto const& key) { return key.empty(); })) {
+    return "a list without a key, or with an empty one";
+  }
+  for (auto& key : *list) keys.emplace_back(std::move(key));
+  return {};
+}
+std::string_view add_numbered(std::vector<Secret>& keys, std::string_view suffix, std::string_view value) {
+  bool const numbered =
+      suffix.size() > 1 && suffix.front() == '_' && suffix.find_first_not_of("0123456789", 1) == suffix.npos;
+  if (!numbered) return "not the name of a key: OH_SESSION_API_KEYS_0, _1, ... or a JSON list in OH_SESSION_API_KEYS";
+  if (value.empty()) return "no key in it";
+  keys.emplace_back(std::string(value));
+  return {};
 }
 
 }  // namespace
@@ -25,26 +48,34 @@ bool SessionKeys::accept(std::string_view key) const noexcept {
   return accepted;
 }
 
-SessionKeys keys_from_environment() {
+boost::system::result<SessionKeys, KeyFault> keys_from(std::vector<std::string_view> const& environment) {
   std::vector<Secret> keys;
-  auto take = [&keys](char const* name) {
-    char const* const value = std::getenv(name);
-    if (value == nullptr) return false;
-    if (*value != '\0') keys.emplace_back(std::string(value));
-    return true;
-  };
-  for (int i = 0; take(("OH_SESSION_API_KEYS_" + std::to_string(i)).c_str()); ++i) {
+  std::string_view single;
+  for (auto const entry : environment) {
+    auto const name = entry.substr(0, entry.find('='));
+    auto const value = entry.substr(std::min(entry.size(), name.size() + 1));
+    if (name == "SESSION_API_KEY") single = value;
+    if (!name.starts_with(keys_name)) continue;
+    auto const why = name == keys_name ? add_list(keys, value) : add_numbered(keys, name.substr(keys_name.size()), value);
+    if (!why.empty()) return KeyFault{std::string(name) + ": " + std::string(why)};
   }
-  if (keys.empty()) take("SESSION_API_KEY");
+  if (keys.empty() && !single.empty()) keys.emplace_back(std::string(single));
   return SessionKeys(std::move(keys));
 }
 
-Result<SessionKeys> keys_from_file(std::string const& path) {
+std::vector<std::string_view> own_environment() {
+  std::vector<std::string_view> out;
+  for (char** entry = environ; *entry != nullptr; ++entry) out.emplace_back(*entry);
+  return out;
+}
+
+boost::system::result<SessionKeys, KeyFault> keys_from_file(std::string const& path) {
   Fd const file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return Fault{FaultKind::not_found, {errno, boost::system::system_category()}, "session_key_file"};
+  auto const fault = [&path](char const* why) { return KeyFault{"session key file \"" + path + "\": " + why}; };
+  if (!file) return fault(::strerror(errno));
   std::string buffer(key_file_bytes_max, '\0');
   auto const n = ::read(file.get(), buffer.data(), buffer.size());
-  if (n < 0) return Fault{FaultKind::not_found, {errno, boost::system::system_category()}, "session_key_file"};
+  if (n < 0) return fault(::strerror(errno));
   ::unlink(path.c_str());
   Secret const text(std::move(buffer));
   std::vector<Secret> keys;
@@ -56,7 +87,7 @@ Result<SessionKeys> keys_from_file(std::string const& path) {
     if (!line.empty()) keys.emplace_back(std::string(line));
     rest = end == rest.npos ? std::string_view{} : rest.substr(end + 1);
   }
-  if (keys.empty()) return Fault{FaultKind::bad_input, {}, "session_key_file"};
+  if (keys.empty()) return fault("no key in it");
   return SessionKeys(std::move(keys));
 }
 

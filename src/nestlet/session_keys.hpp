@@ -1,10 +1,10 @@
 #pragma once
 
+#include <boost/system/result.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "nestgate/base/result.hpp"
 #include "nestgate/base/secret.hpp"
 
 namespace nestgate::nestlet {
@@ -23,11 +23,15 @@ class SessionKeys {
   std::vector<Secret> keys_;
 };
 
-// OH_SESSION_API_KEYS_0, _1, ... or, without those, SESSION_API_KEY. Empty values do not count.
-SessionKeys keys_from_environment();
+// OH_SESSION_API_KEYS_<number> and the JSON list in OH_SESSION_API_KEYS or, without those, SESSION_API_KEY. A variable named
+// OH_SESSION_API_KEYS... that gives no key is a fault: whoever set it did not want an open server. The text says which.
+struct KeyFault {
+  std::string message;
+};
+boost::system::result<SessionKeys, KeyFault> keys_from(std::vector<std::string_view> const& environment);
+std::vector<std::string_view> own_environment();
 // One key a line. The file is removed: the keys shall not lie about where a command can read them.
-// Faults: not_found (cannot be opened), bad_input (no key in it).
-Result<SessionKeys> keys_from_file(std::string const& path);
+boost::system::result<SessionKeys, KeyFault> keys_from_file(std::string const& path);
 
 // Removes the keys and OH_SECRET_KEY from this process's environment and overwrites the text where it stood, so that
 // neither children nor /proc/PID/environ show them.

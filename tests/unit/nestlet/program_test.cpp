@@ -86,6 +86,12 @@ struct Served {
     return output.at("stdout").is_string() ? std::string(output.at("stdout").as_string()) : "";
   }
 
+  // The process that serves; the one that was started watches over it.
+  pid_t server() const {
+    auto const pid = std::to_string(program.pid());
+    return std::stoi(read_file("/proc/" + pid + "/task/" + pid + "/children"));
+  }
+
   TemporaryDirectory directory;
   Program program;
   boost::json::object ready;
@@ -131,7 +137,10 @@ TEST(Program, IsStaticallyLinked) {
 TEST(Program, IsSmallWhenIdleAndStaysSoWhileBigFilesPass) {
   Served served;
   constexpr std::size_t idle_kb_max = 10 * 1024;
-  EXPECT_LT(memory_kb(served.program.pid(), "VmRSS:"), idle_kb_max);
+  auto const both_kb = [&](std::string_view which) {
+    return memory_kb(served.program.pid(), which) + memory_kb(served.server(), which);
+  };
+  EXPECT_LT(both_kb("VmRSS:"), idle_kb_max);
   constexpr std::size_t size = 64 * 1024 * 1024;
   auto const path = served.directory.path("big");
   Client client(served.port);
@@ -140,27 +149,51 @@ TEST(Program, IsSmallWhenIdleAndStaysSoWhileBigFilesPass) {
   EXPECT_EQ(up.status, 200u) << up.body;
   EXPECT_EQ(std::filesystem::file_size(path), size);
   EXPECT_TRUE(client.request("GET", "/api/file/download?path=" + path, "", key_field).body == data);
-  EXPECT_LT(memory_kb(served.program.pid(), "VmHWM:"), idle_kb_max) << "the most it ever had";
+  EXPECT_LT(both_kb("VmHWM:"), idle_kb_max) << "the most it ever had";
 }
 #endif
 
 TEST(Program, HidesItsKeysFromCommandsAndFromItsOwnEnvironment) {
   Served served({"OH_SESSION_API_KEYS_0=k1", "OH_SESSION_API_KEYS_1=k2", "SESSION_API_KEY=old-secret",
-                 "OH_SECRET_KEY=deep-secret", "KEPT=yes"});
-  auto const mine = read_file("/proc/" + std::to_string(served.program.pid()) + "/environ");
-  if (::geteuid() == 0) EXPECT_NE(mine.find("KEPT=yes"), std::string::npos);
-  for (auto const* text : {"k1", "k2", "old-secret", "deep-secret"}) {
-    EXPECT_EQ(mine.find(text), std::string::npos) << text;
+                 "OH_SECRET_KEY=deep-secret", "KEPT=yes", "AI_AGENT=another"});
+  for (pid_t const pid : {served.program.pid(), served.server()}) {
+    auto const mine = read_file("/proc/" + std::to_string(pid) + "/environ");
+    if (::geteuid() == 0) EXPECT_NE(mine.find("KEPT=yes"), std::string::npos);
+    for (auto const* text : {"k1", "k2", "old-secret", "deep-secret"}) {
+      EXPECT_EQ(mine.find(text), std::string::npos) << text;
+    }
   }
   auto const theirs = served.shell("env; tr '\\0' '\\n' < /proc/$PPID/environ 2>/dev/null");
   EXPECT_NE(theirs.find("KEPT=yes"), std::string::npos);
   EXPECT_NE(theirs.find("AI_AGENT=openhands"), std::string::npos);
+  auto const as_started = served.shell("cat /proc/$$/environ");
+  EXPECT_NE(as_started.find("AI_AGENT="), std::string::npos);
+  EXPECT_EQ(as_started.find("AI_AGENT="), as_started.rfind("AI_AGENT=")) << "an inherited one is replaced";
   for (auto const* text : {"OH_SESSION_API_KEYS", "SESSION_API_KEY", "OH_SECRET_KEY", "secret"}) {
     EXPECT_EQ(theirs.find(text), std::string::npos) << text;
   }
   EXPECT_NE(served.shell("echo", {{"X-Session-API-Key", "k2"}}), "");
   auto const old_key = Client(served.port).request("GET", "/api/secrets", "", {{"X-Session-API-Key", "old-secret"}});
   EXPECT_EQ(old_key.status, 401u) << "numbered keys replace it";
+}
+
+TEST(Program, TakesNumberedKeysWithGapsAndAJsonListOfThem) {
+  Served served({"OH_SESSION_API_KEYS=[\"k8\",\"k9\"]", "OH_SESSION_API_KEYS_7=k7", "SESSION_API_KEY=other"});
+  auto const status = [&](Fields const& fields) {
+    return Client(served.port).request("GET", "/api/secrets", "", fields).status;
+  };
+  for (auto const* key : {"k7", "k8", "k9"}) EXPECT_EQ(status({{"X-Session-API-Key", key}}), 200u) << key;
+  EXPECT_EQ(status({{"X-Session-API-Key", "other"}}), 401u);
+  EXPECT_EQ(status({}), 401u);
+}
+
+TEST(Program, RefusesToStartOpenWhenAVariableForKeysGivesNone) {
+  for (auto const* entry : {"OH_SESSION_API_KEYS=k9", "OH_SESSION_API_KEYS=[]", "OH_SESSION_API_KEYS=[\"\"]",
+                            "OH_SESSION_API_KEYS=", "OH_SESSION_API_KEYS_0=", "OH_SESSION_API_KEYS_X=k"}) {
+    Program open({"--listen", "127.0.0.1:0"}, {entry});
+    EXPECT_EQ(open.wait(), 2) << entry;
+    EXPECT_TRUE(open.errors().starts_with("nestlet: OH_SESSION_API_KEYS")) << entry;
+  }
 }
 
 TEST(Program, TakesItsKeysFromAFileAndRemovesIt) {
@@ -187,12 +220,38 @@ TEST(Program, NoCommandOutlivesASigtermNotEvenOneThatLeftItsGroup) {
   EXPECT_FALSE(alive(background));
 }
 
-TEST(Program, CommandsDieWithItEvenOnSigkill) {
+// What commands leave behind in every way that a shell has to let go of a process.
+std::vector<pid_t> leave_behind(Served const& served) {
+  std::vector<pid_t> out;
+  write_file(served.directory.path("leave"), "echo $$ > pid; exec sleep 1000");
+  for (std::string const how :
+       {"sh leave &", "setsid sh leave &", "nohup setsid sh leave &", "(setsid sh -c '(setsid sh leave &)' &)"}) {
+    auto const pid =
+        served.shell("rm -f pid; exec 3>&1 >/dev/null 2>&1; " + how + "\n until [ -s pid ]; do :; done; cat pid >&3");
+    out.push_back(std::stoi(pid));
+    EXPECT_TRUE(alive(out.back())) << how;
+  }
+  return out;
+}
+
+TEST(Program, NothingOfACommandOutlivesASigkill) {
   Served served;
-  auto const background = std::stoi(served.shell("sleep 1000 >/dev/null 2>&1 & echo $!"));
+  auto const left = leave_behind(served);
+  auto const server = served.server();
   ::kill(served.program.pid(), SIGKILL);
   EXPECT_EQ(served.program.wait(), -SIGKILL);
-  while (alive(background)) std::this_thread::yield();
+  for (pid_t const pid : left) {
+    while (alive(pid)) std::this_thread::yield();
+  }
+  while (alive(server)) std::this_thread::yield();
+}
+
+TEST(Program, NothingOfACommandOutlivesTheServerAndTheProgramEndsLikeIt) {
+  Served served;
+  auto const left = leave_behind(served);
+  ::kill(served.server(), SIGKILL);
+  EXPECT_EQ(served.program.wait(), -SIGKILL);
+  for (pid_t const pid : left) EXPECT_FALSE(alive(pid));
 }
 
 TEST(Program, WrongUsageIsOneLineForEachFaultAndExitCode2) {

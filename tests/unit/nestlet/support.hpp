@@ -7,6 +7,7 @@
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -37,7 +38,9 @@ inline std::string text(boost::json::value const& value) { return std::string(va
 
 inline std::string read_file(std::string const& path) {
   std::ifstream in(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream out;
+  out << in.rdbuf();  // no exception when a process in /proc ends meanwhile
+  return std::move(out).str();
 }
 inline void write_file(std::string const& path, std::string_view text) { std::ofstream(path, std::ios::binary) << text; }
 
@@ -143,8 +146,10 @@ class SocketClient {
 // The server in this process, on a thread of its own, with the key "k1" unless told otherwise.
 class RunningServer {
  public:
-  explicit RunningServer(Limits limits = {}, std::vector<std::string> key_texts = {"k1"})
-      : server_(loop_.get_executor(), settings(limits, directory_.path()), keys(key_texts), {"PATH=/usr/bin:/bin"},
+  enum class Grace : bool { as_given, short_for_tests };
+  explicit RunningServer(Limits limits = {}, std::vector<std::string> key_texts = {"k1"},
+                         Grace grace = Grace::short_for_tests)
+      : server_(loop_.get_executor(), settings(limits, directory_.path(), grace), keys(key_texts), {"PATH=/usr/bin:/bin"},
                 groups_) {
     auto const bound = server_.open();
     if (!bound) throw std::runtime_error(bound.error().message);
@@ -170,11 +175,11 @@ class RunningServer {
   }
 
  private:
-  static Settings settings(Limits limits, std::string workspace) {
+  static Settings settings(Limits limits, std::string workspace, Grace grace) {
     Settings out;
     out.listen = {"127.0.0.1:0"};
     out.workspace = std::move(workspace);
-    limits.stop_grace_seconds = std::min<std::uint64_t>(limits.stop_grace_seconds, 1);
+    if (grace == Grace::short_for_tests) limits.stop_grace_seconds = std::min<std::uint64_t>(limits.stop_grace_seconds, 1);
     out.limits = limits;
     return out;
   }
@@ -186,7 +191,7 @@ class RunningServer {
 
   TemporaryDirectory directory_;
   asio::io_context loop_{1};
-  ProcessGroups groups_{nullptr};
+  ProcessGroups groups_;
   Server server_;
   std::uint16_t port_ = 0;
   bool stopped_ = false;
