@@ -89,6 +89,7 @@ CommandLine Commands::line_of(CommandRequest const& request, std::vector<std::st
 }
 
 Checked<std::shared_ptr<Commands::Running>> Commands::admit() {
+  if (closing_) return refuse(503, "The server is shutting down");
   if (running_.size() >= limits_.commands_max) {
     return refuse(429, "Too many running commands: at most " + std::to_string(limits_.commands_max));
   }
@@ -265,6 +266,7 @@ void Commands::publish_output(Running& command, std::optional<int> exit_code, st
 }
 
 Task<> Commands::shut_down() {
+  closing_ = true;
   for (auto& [id, command] : running_) {
     command->stop_asked = true;
     command->alarm.cancel();

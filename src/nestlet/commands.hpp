@@ -52,7 +52,7 @@ class Commands {
   EventLog& log() noexcept { return log_; }
   Feed& feed() noexcept { return feed_; }
 
-  // Stops everything that runs and returns when it has ended.
+  // Stops everything that runs and returns when it has ended. From then on nothing is started (503).
   Task<> shut_down();
 
  private:
@@ -82,6 +82,7 @@ class Commands {
   TaskGroup tasks_;
   std::unordered_map<std::string, std::shared_ptr<Running>> running_;
   Moment last_event_{};
+  bool closing_ = false;
 };
 
 }  // namespace nestgate::nestlet

@@ -21,7 +21,7 @@ std::string text_of(JsonValue const& content) {
   for (auto const& item : content.get_array()) {
     auto const* object = item.if_object();
     auto const* piece = object == nullptr ? nullptr : object->if_contains("text");
-    if (piece != nullptr && piece->is_string()) text += piece->get_string().c_str();
+    if (piece != nullptr && piece->is_string()) text += std::string_view(piece->get_string());
   }
   return text;
 }
@@ -243,6 +243,7 @@ void Conversations::remove(std::string_view hex) {
 }
 
 Checked<> Conversations::run(std::shared_ptr<Conversation> conversation) {
+  if (closing_) return refuse(503, "The server is shutting down");
   if (conversation->status() == RunStatus::running) {
     return refuse(409, "Conversation already running. Wait for completion or pause first.");
   }
@@ -263,6 +264,7 @@ void Conversations::pause(Conversation& conversation, std::string_view event_kin
 }
 
 Task<> Conversations::shut_down() {
+  closing_ = true;
   for (auto const& conversation : in_order_) pause(*conversation, "PauseEvent");
   runs_.stop();
   co_await runs_.join();

@@ -91,7 +91,7 @@ class Conversations {
   // Its sockets are closed with 4004.
   void remove(std::string_view hex);
 
-  // 409 when it runs already.
+  // 409 when it runs already, 503 once the server ends.
   Checked<> run(std::shared_ptr<Conversation> conversation);
   void pause(Conversation& conversation, std::string_view event_kind);
   // Ends the runs; conversations that ran are paused (agent_server_live.md 2, row 3.6).
@@ -107,6 +107,7 @@ class Conversations {
   std::map<std::string, std::shared_ptr<Conversation>, std::less<>> by_id_;
   std::vector<std::shared_ptr<Conversation>> in_order_;
   TaskGroup runs_;
+  bool closing_ = false;
 };
 
 }  // namespace nestgate::nestlet

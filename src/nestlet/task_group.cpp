@@ -29,7 +29,8 @@ void TaskGroup::spawn(Task<> body) {
 }
 
 void TaskGroup::stop() {
-  for (auto& child : children_) child.emit(asio::cancellation_type::terminal);
+  // A child may end, and take itself off the list, while it is told.
+  for (auto at = children_.begin(); at != children_.end();) (at++)->emit(asio::cancellation_type::terminal);
 }
 
 Task<> TaskGroup::join_by(Deadline deadline) {

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
@@ -40,11 +41,13 @@ Task<bool> give_way(Executor executor) {
   co_return !told_to_stop(co_await asio::this_coro::cancellation_state);
 }
 
-Task<Checked<>> pack_file(Executor executor, void* zip, std::string path, std::string name) {
+// `archive` itself may lie in the directory that is packed.
+Task<Checked<>> pack_file(Executor executor, void* zip, struct stat archive, std::string path, std::string name) {
   Fd const file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   struct stat about{};
   if (!file || ::fstat(file.get(), &about) != 0) co_return Checked<>();  // gone, or not ours to read: left out
   if (!S_ISREG(about.st_mode)) co_return Checked<>();
+  if (about.st_dev == archive.st_dev && about.st_ino == archive.st_ino) co_return Checked<>();
   zip_fileinfo info{};
   info.external_fa = static_cast<unsigned long>(about.st_mode) << attributes_shift;
   int const opened =
@@ -52,9 +55,11 @@ Task<Checked<>> pack_file(Executor executor, void* zip, std::string path, std::s
                                 -MAX_WBITS, DEF_MEM_LEVEL, Z_DEFAULT_STRATEGY, nullptr, 0, made_by_unix, 0, 1);
   if (opened != ZIP_OK) co_return refuse(500, "Failed to write the archive");
   std::vector<char> piece(piece_bytes);
-  for (;;) {
-    auto const n = ::read(file.get(), piece.data(), piece.size());
+  // No more than it had at first: what grows as fast as it is read would never end.
+  for (auto left = static_cast<std::uint64_t>(about.st_size); left > 0;) {
+    auto const n = ::read(file.get(), piece.data(), static_cast<std::size_t>(std::min<std::uint64_t>(piece.size(), left)));
     if (n <= 0) break;
+    left -= static_cast<std::uint64_t>(n);
     if (::zipWriteInFileInZip(zip, piece.data(), static_cast<unsigned>(n)) != ZIP_OK) {
       co_return refuse(507, "Failed to write the archive");
     }
@@ -129,15 +134,17 @@ bool is_safe_entry_name(std::string_view name) {
 Task<Checked<>> pack(Executor executor, std::string path, std::string archive) {
   Writer const zip(::zipOpen64(archive.c_str(), APPEND_STATUS_CREATE));
   if (!zip) co_return refuse(500, "Failed to create the archive");
+  struct stat own{};
+  if (::stat(archive.c_str(), &own) != 0) co_return refuse(500, "Failed to create the archive");
   std::error_code ec;
   if (!fs::is_directory(path, ec)) {
-    co_return co_await pack_file(executor, zip.get(), path, path.substr(path.rfind('/') + 1));
+    co_return co_await pack_file(executor, zip.get(), own, path, path.substr(path.rfind('/') + 1));
   }
   fs::recursive_directory_iterator at(path, fs::directory_options::skip_permission_denied, ec);
   for (fs::recursive_directory_iterator const end; !ec && at != end; at.increment(ec)) {
     auto const name = at->path().lexically_relative(path).string();
     if (at->is_symlink(ec) || !at->is_regular_file(ec)) continue;
-    auto const packed = co_await pack_file(executor, zip.get(), at->path().string(), name);
+    auto const packed = co_await pack_file(executor, zip.get(), own, at->path().string(), name);
     if (!packed) co_return packed.error();
   }
   co_return Checked<>();

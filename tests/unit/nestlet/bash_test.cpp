@@ -149,5 +149,15 @@ TEST(Bash, TooManyCommandsAtOnceAreRefusedWithTheLimit) {
   EXPECT_EQ(reply.body, R"({"detail":"Too many running commands: at most 1"})");
 }
 
+TEST(Bash, NothingIsStartedAnyMoreOnceCommandsAreShutDown) {
+  asio::io_context loop(1);
+  ProcessGroups groups;
+  Commands commands(loop.get_executor(), {}, "/", {}, groups);
+  asio::co_spawn(loop, commands.shut_down(), [](std::exception_ptr bug) { EXPECT_FALSE(bug); });
+  loop.run();
+  EXPECT_EQ(commands.start({"true", {}, 1}).error().status, 503u);
+  EXPECT_EQ(commands.log().size(), 0u);
+}
+
 }  // namespace
 }  // namespace nestgate::nestlet::testing

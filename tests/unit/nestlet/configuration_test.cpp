@@ -1,3 +1,4 @@
+#include "nestlet/zip_archive.hpp"
 #include "unit/nestlet/support.hpp"
 
 namespace nestgate::nestlet::testing {
@@ -144,6 +145,18 @@ TEST(ActionServer, AZipComesOutAndGoesInAgain) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(server.path("to")), {}), 2) << "no leftovers";
   EXPECT_EQ(server.call("GET", "/download_files?path=" + server.path("none")).status, 404u);
   EXPECT_EQ(server.call("GET", "/download_files?path=relative").status, 400u);
+}
+
+TEST(ActionServer, AZipDoesNotPackItself) {
+  TemporaryDirectory const directory;
+  write_file(directory.path("a"), "a");
+  asio::io_context loop(1);
+  auto const archive = directory.path("out.zip");
+  asio::co_spawn(loop, pack(loop.get_executor(), directory.path(), archive),
+                 [](std::exception_ptr bug, Checked<> packed) { EXPECT_TRUE(!bug && packed); });
+  loop.run();
+  EXPECT_EQ(read_file(archive).find("out.zip"), std::string::npos);
+  EXPECT_EQ(read_file(archive).front(), 'P');
 }
 
 TEST(ActionServer, APlainUploadKeepsItsNameButNotItsPath) {

@@ -155,6 +155,16 @@ TEST(Conversations, TooManyAreRefusedWithTheLimit) {
   EXPECT_EQ(server.call("POST", of("/fork")).status, 429u);
 }
 
+TEST(Conversations, NothingRunsAnyMoreOnceTheyAreShutDown) {
+  asio::io_context loop(1);
+  Conversations conversations(loop.get_executor(), {});
+  auto const conversation = *conversations.create(hex_id, {});
+  asio::co_spawn(loop, conversations.shut_down(), [](std::exception_ptr bug) { EXPECT_FALSE(bug); });
+  loop.run();
+  EXPECT_EQ(conversations.run(conversation).error().status, 503u);
+  EXPECT_EQ(conversation->status(), RunStatus::idle);
+}
+
 TEST(Conversations, TheEventStreamGivesASnapshotThenWhatHappens) {
   RunningServer server;
   create(server);
