@@ -370,7 +370,9 @@ Task<Answer> stream_events(App& app, Request& request) {
   if (conversation->feed().size() >= app.settings.limits.event_subscribers_max) {
     co_return refuse(429, "Too many connections for this conversation");
   }
-  auto const outbox = std::make_shared<Outbox>(app.executor, app.settings.limits.subscriber_queue_bytes_max);
+  auto const& limits = app.settings.limits;
+  auto const closing_max = std::chrono::seconds(limits.close_seconds);
+  auto const outbox = std::make_shared<Outbox>(app.executor, limits.subscriber_queue_bytes_max, closing_max);
   outbox->push(make_frame(conversation->snapshot_event()));
   Answer answer;
   answer.content_type = "text/event-stream";

@@ -19,7 +19,7 @@ using Task = asio::awaitable<T, Executor>;
 using Timer = asio::basic_waitable_timer<Clock, asio::wait_traits<Clock>, Executor>;
 // TCP and Unix sockets alike.
 using Stream = beast::basic_stream<asio::generic::stream_protocol, Executor>;
-using WebSocket = beast::websocket::stream<Stream>;
+using WebSocket = beast::websocket::stream<Stream&>;  // the connection keeps its stream: the server can close it
 using Descriptor = asio::posix::basic_stream_descriptor<Executor>;
 
 inline constexpr auto no_throw = asio::as_tuple(asio::deferred);

@@ -2,7 +2,8 @@
 
 namespace nestgate::nestlet {
 
-Outbox::Outbox(Executor executor, std::size_t bytes_max) : wake_(executor), bytes_max_(bytes_max) {}
+Outbox::Outbox(Executor executor, std::size_t bytes_max, Clock::duration closing_max)
+    : wake_(executor), late_(executor), closing_max_(closing_max), bytes_max_(bytes_max) {}
 
 void Outbox::preload(std::vector<Frame> const& frames) {
   if (ended()) return;
@@ -22,6 +23,8 @@ void Outbox::push(Frame frame) {
 void Outbox::close(CloseReason reason) {
   if (ended()) return;
   closing_ = reason;
+  late_at_ = Clock::now() + closing_max_;
+  late_.cancel();
   queue_.clear();
   wake_.cancel();
 }
@@ -30,6 +33,13 @@ void Outbox::abandon() {
   abandoned_ = true;
   queue_.clear();
   wake_.cancel();
+}
+
+Task<> Outbox::overdue() {
+  while (Clock::now() < late_at_ && !told_to_stop(co_await asio::this_coro::cancellation_state)) {
+    late_.expires_at(late_at_);
+    co_await late_.async_wait(no_throw);
+  }
 }
 
 Task<Outbox::Next> Outbox::next(Deadline deadline) {

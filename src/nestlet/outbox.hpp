@@ -30,7 +30,7 @@ inline constexpr CloseReason conversation_not_found{4004, "Conversation not foun
 // stalls nobody; past its bound it is closed with 1013. One reader of next().
 class Outbox {
  public:
-  Outbox(Executor executor, std::size_t bytes_max);
+  Outbox(Executor executor, std::size_t bytes_max, Clock::duration closing_max);
 
   // Frames that others hold anyway (a log to replay), not counted against the bound.
   void preload(std::vector<Frame> const& frames);
@@ -43,6 +43,9 @@ class Outbox {
   bool ended() const noexcept { return abandoned_ || closing_.has_value(); }
   std::optional<CloseReason> const& closing() const noexcept { return closing_; }
 
+  // Returns `closing_max` after close(), or when the caller is told to stop. One caller at a time.
+  Task<> overdue();
+
   struct Next {
     Frame frame;  // none: closed, or the wait timed out
   };
@@ -50,6 +53,9 @@ class Outbox {
 
  private:
   Timer wake_;
+  Timer late_;
+  Clock::duration closing_max_;
+  Clock::time_point late_at_ = Clock::time_point::max();
   std::size_t bytes_max_;
   std::size_t bytes_ = 0;
   std::size_t uncounted_ = 0;  // preloaded frames at the front

@@ -1,5 +1,6 @@
 #include "nestlet/settings.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <optional>
@@ -28,7 +29,7 @@ constexpr std::array number_flags = {
     NumberFlag{"--conversation-event-bytes-max", &Limits::conversation_event_bytes_max, 1, many_bytes,
                "kept for each conversation"},
     NumberFlag{"--json-body-bytes-max", &Limits::json_body_bytes_max, 1, 1u << 30, "then 413"},
-    NumberFlag{"--head-bytes-max", &Limits::head_bytes_max, 1024, 16 * 1024 * 1024, "then 431"},
+    NumberFlag{"--head-bytes-max", &Limits::head_bytes_max, 1024, 16 * 1024 * 1024, "then 431, as for one field of 64 KiB"},
     NumberFlag{"--event-subscribers-max", &Limits::event_subscribers_max, 1, 100'000, "of one conversation, then 1013"},
     NumberFlag{"--bash-subscribers-max", &Limits::bash_subscribers_max, 1, 100'000, "of the bash events, then 1013"},
     NumberFlag{"--subscriber-queue-bytes-max", &Limits::subscriber_queue_bytes_max, 1, many_bytes,
@@ -38,6 +39,7 @@ constexpr std::array number_flags = {
     NumberFlag{"--keep-alive-seconds", &Limits::keep_alive_seconds, 1, day_seconds, "between two requests"},
     NumberFlag{"--progress-seconds", &Limits::progress_seconds, 1, day_seconds, "without a byte moved in a body"},
     NumberFlag{"--stop-grace-seconds", &Limits::stop_grace_seconds, 0, day_seconds, "for what runs at SIGTERM"},
+    NumberFlag{"--close-seconds", &Limits::close_seconds, 1, day_seconds, "for a websocket's peer to take the close"},
     NumberFlag{"--run-milliseconds", &Limits::run_milliseconds, 0, day_seconds * 1000, "how long a run stays `running`"},
 };
 
@@ -60,7 +62,13 @@ std::optional<std::uint64_t> parse_number(std::string_view text) {
   return number;
 }
 
-// Nothing when `flag` took the value; otherwise what is wrong with it.
+bool is_known(std::string_view flag) {
+  auto const named = [flag](auto const& known) { return known.name == flag; };
+  return flag == "--listen" || std::any_of(text_flags.begin(), text_flags.end(), named) ||
+         std::any_of(number_flags.begin(), number_flags.end(), named);
+}
+
+// Nothing when `flag`, a known one, took the value; otherwise what is wrong with it.
 std::optional<std::string> apply(Settings& settings, std::string_view flag, std::string_view value) {
   if (value.empty()) return std::string(flag) + ": is empty";
   if (flag == "--listen") {
@@ -82,10 +90,8 @@ std::optional<std::string> apply(Settings& settings, std::string_view flag, std:
     settings.limits.*number.field = *parsed;
     return std::nullopt;
   }
-  return "unknown flag " + std::string(flag) + " (see --help)";
+  return std::nullopt;
 }
-
-bool takes_value(std::string_view flag) { return flag.starts_with("--"); }
 
 }  // namespace
 
@@ -96,21 +102,24 @@ std::variant<Settings, Notice, UsageFaults> parse_command_line(std::vector<std::
     std::string_view flag = arguments[i];
     if (flag == "--help" || flag == "-h") return Notice::help;
     if (flag == "--version") return Notice::version;
-    if (!takes_value(flag)) {
+    if (!flag.starts_with("--")) {
       faults.lines.push_back("unexpected argument \"" + std::string(flag) + "\" (see --help)");
       continue;
     }
-    std::string_view value;
-    if (auto const equals = flag.find('='); equals != flag.npos) {
-      value = flag.substr(equals + 1);
-      flag = flag.substr(0, equals);
-    } else if (++i < arguments.size()) {
-      value = arguments[i];
-    } else {
+    auto const equals = flag.find('=');
+    std::optional<std::string_view> value;
+    if (equals != flag.npos) value = flag.substr(equals + 1);
+    flag = flag.substr(0, equals);
+    bool const known = is_known(flag);
+    if (!known) faults.lines.push_back("unknown flag " + std::string(flag) + " (see --help)");
+    bool const next_is_value = i + 1 < arguments.size() && (known || !arguments[i + 1].starts_with("--"));
+    if (!value && next_is_value) value = arguments[++i];
+    if (!known) continue;
+    if (!value) {
       faults.lines.push_back(std::string(flag) + ": needs a value");
       break;
     }
-    if (auto fault = apply(settings, flag, value)) faults.lines.push_back(std::move(*fault));
+    if (auto fault = apply(settings, flag, *value)) faults.lines.push_back(std::move(*fault));
   }
   if (settings.listen.empty() && faults.lines.empty()) {
     faults.lines.emplace_back("--listen: missing; an address such as 127.0.0.1:8000, [::1]:0 or unix:/path");
@@ -131,8 +140,9 @@ std::string usage() {
            std::to_string(Limits{}.*flag.field) + "\n";
   }
   out +=
-      "\nSession keys come from --session-key-file or NESTLET_SESSION_KEY_FILE, else OH_SESSION_API_KEYS_0, _1, ..., else\n"
-      "SESSION_API_KEY. Without any key every request is let in.\n";
+      "\nSession keys come from --session-key-file or NESTLET_SESSION_KEY_FILE, else OH_SESSION_API_KEYS_0, _1, ... and a "
+      "JSON\n"
+      "list in OH_SESSION_API_KEYS, else SESSION_API_KEY. Without any key every request is let in.\n";
   return out;
 }
 

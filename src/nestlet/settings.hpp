@@ -29,7 +29,10 @@ struct Limits {
   std::uint64_t keep_alive_seconds = 5;                          // the agent server's own (agent_server.md 0.8)
   std::uint64_t progress_seconds = 60;                           // without a byte moved in a body, either way
   std::uint64_t stop_grace_seconds = 5;                          // what runs may finish after SIGTERM
-  std::uint64_t run_milliseconds = 0;                            // how long an echoing run stays `running`
+  std::uint64_t close_seconds = 1;  // from the wish to close a websocket to its end, answer included
+  // How long an echoing run stays `running`: an SDK client looks out for its end only once its POST is answered
+  // (agent_server.md 7.4).
+  std::uint64_t run_milliseconds = 100;
 };
 
 struct Settings {

@@ -18,6 +18,7 @@ namespace websocket = beast::websocket;
 using codec::JsonWriter;
 
 constexpr auto first_frame_max = std::chrono::seconds(10);  // agent_server.md 2.2
+constexpr std::uint64_t first_frame_bytes_max = 64 * 1024;  // of somebody who has not shown a key yet
 constexpr auto handshake_max = std::chrono::seconds(10);
 constexpr auto idle_max = std::chrono::seconds(60);  // a peer that answers no ping is dead
 constexpr CloseReason too_many_events{1013, "Too many connections for this conversation"};
@@ -28,6 +29,12 @@ Task<> refuse_upgrade(App& app, Stream& stream, std::string_view status) {
       "HTTP/1.1 " + std::string(status) + "\r\nserver: nestlet\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
   stream.expires_after(std::chrono::seconds(app.settings.limits.progress_seconds));
   co_await asio::async_write(stream, asio::buffer(head), no_throw);
+}
+
+// Closes the socket under a writer that cannot finish: a peer that reads nothing, or never answers the close.
+Task<> insist(Stream& stream, Outbox& outbox) {
+  co_await outbox.overdue();
+  if (!told_to_stop(co_await asio::this_coro::cancellation_state)) stream.close();
 }
 
 // The only one who writes to the socket; ends when the outbox does.
@@ -209,7 +216,8 @@ Task<> serve_session(WebSocket& socket, std::shared_ptr<Outbox> outbox, std::sha
   Feed::Seat const seat(conversation->session_feed(), outbox);
   auto const& log = conversation->log();
   auto const next = static_cast<std::int64_t>(log.next_seq());
-  auto const from = after_seq ? std::clamp(*after_seq + 1, static_cast<std::int64_t>(log.first_seq()), next) : next;
+  auto const first_kept = static_cast<std::int64_t>(log.first_seq());
+  auto const from = after_seq ? std::clamp(*after_seq, first_kept - 1, next - 1) + 1 : next;
   std::string sync;
   JsonWriter(sync)
       .begin_object()
@@ -249,24 +257,29 @@ Task<> serve_web_socket(App& app, Stream& stream, RequestParser& parser, Request
   if (!target || bad_seq || entry == Entry::refused) co_return co_await refuse_upgrade(app, stream, "403 Forbidden");
   if (app.stopping) co_return co_await refuse_upgrade(app, stream, "503 Service Unavailable");
 
-  WebSocket socket(std::move(stream));
+  WebSocket socket(stream);
   websocket::permessage_deflate deflate;
   deflate.server_enable = true;
   socket.set_option(deflate);
   socket.set_option(websocket::stream_base::timeout{handshake_max, idle_max, true});
-  socket.read_message_max(app.settings.limits.frame_bytes_max);
+  auto const& limits = app.settings.limits;
+  bool authenticated = entry == Entry::open;
+  socket.read_message_max(authenticated ? limits.frame_bytes_max : std::min(first_frame_bytes_max, limits.frame_bytes_max));
   auto [ec] = co_await socket.async_accept(parser.get(), no_throw);
   if (ec) co_return;
 
-  auto const outbox = std::make_shared<Outbox>(app.executor, app.settings.limits.subscriber_queue_bytes_max);
+  auto const closing_max = std::chrono::seconds(limits.close_seconds);
+  auto const outbox = std::make_shared<Outbox>(app.executor, limits.subscriber_queue_bytes_max, closing_max);
   Feed::Seat const everyone(app.sockets, outbox);
   TaskGroup writer(app.executor);
+  TaskGroup watch(app.executor);
   writer.spawn(write_frames(socket, *outbox));
-  bool authenticated = entry == Entry::open;
+  watch.spawn(insist(stream, *outbox));
   if (!authenticated) authenticated = co_await authenticate(app, socket, *outbox);
   if (authenticated) {
+    socket.read_message_max(limits.frame_bytes_max);
     co_await serve_target(app, socket, outbox, *target, request.query());
-  } else {
+  } else if (socket.is_open()) {  // a socket that failed cannot be read again
     co_await read_frames(socket, *outbox, {});
   }
   // The peer is gone, or the writer has closed: either way nothing more can be sent.
@@ -275,6 +288,8 @@ Task<> serve_web_socket(App& app, Stream& stream, RequestParser& parser, Request
     writer.stop();
   }
   co_await writer.join();
+  watch.stop();
+  co_await watch.join();
 }
 
 }  // namespace nestgate::nestlet

@@ -70,6 +70,18 @@ TEST(CommandLine, NeedsAnAddressAndAValueForEachFlag) {
   EXPECT_EQ(std::get<UsageFaults>(parse_command_line({"--workspace"})).lines.front(), "--workspace: needs a value");
 }
 
+TEST(CommandLine, NamesAnUnknownFlagWithOrWithoutAValue) {
+  auto const faults = [](std::vector<std::string_view> const& arguments) {
+    return std::get<UsageFaults>(parse_command_line(arguments)).lines;
+  };
+  std::vector<std::string> const unknown{"unknown flag --bogus (see --help)"};
+  EXPECT_EQ(faults({"--bogus"}), unknown);
+  EXPECT_EQ(faults({"--bogus=1"}), unknown);
+  EXPECT_EQ(faults({"--bogus", "--listen", "127.0.0.1:0"}), unknown);
+}
+
+TEST(Limits, ARunLastsUntilAClientThatStartedItLooksOutForItsEnd) { EXPECT_GE(Limits{}.run_milliseconds, 100u); }
+
 TEST(CommandLine, ReadsBothWaysOfGivingAValue) {
   auto const parsed = parse_command_line({"--listen=127.0.0.1:1", "--listen", "unix:/x", "--run-milliseconds=7"});
   auto const& settings = std::get<Settings>(parsed);

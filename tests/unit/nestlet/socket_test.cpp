@@ -128,6 +128,7 @@ TEST(EventSocket, SubscribersPastTheLimitAreClosedWith1013) {
 TEST(EventSocket, ASlowReaderIsClosedWith1013WhileAnotherGoesOn) {
   Limits limits;
   limits.subscriber_queue_bytes_max = 1024 * 1024;
+  limits.close_seconds = 3600;  // it will read on, when the test comes to it
   RunningServer const server(limits);
   create(server);
   SocketClient slow(server.port(), events_socket, key_field, SocketClient::Deflate::not_offered);
@@ -146,6 +147,62 @@ TEST(EventSocket, ASlowReaderIsClosedWith1013WhileAnotherGoesOn) {
   EXPECT_EQ(slow.close_code(), 1013u);
   say(server, "after");
   EXPECT_NE(quick.receive().find("after"), std::string::npos);
+}
+
+// Fills the socket of a reader that stalled, and its outbox, until it is to be closed with 1013.
+void overflow(RunningServer const& server) {
+  constexpr int messages = 48;  // more than all socket buffers hold
+  for (int i = 0; i < messages; ++i) say(server, std::string(512 * 1024, 'x'));
+}
+
+TEST(EventSocket, AReaderThatStallsLosesItsSeatSoonAfterItOverflowed) {
+  Limits limits;
+  limits.subscriber_queue_bytes_max = 1024 * 1024;
+  RunningServer const server(limits);
+  create(server);
+  SocketClient stalled(server.port(), events_socket, key_field, SocketClient::Deflate::not_offered);
+  EXPECT_NE(stalled.receive(), "");
+  overflow(server);
+  auto const seats = [&] {
+    return server.call("GET", "/api/conversations/" + std::string(dashed_id)).json().at("num_connections");
+  };
+  while (seats() != 0) std::this_thread::yield();
+}
+
+TEST(EventSocket, AReaderThatStallsDoesNotHoldUpTheEnd) {
+  Limits limits;
+  limits.subscriber_queue_bytes_max = 1024 * 1024;
+  limits.close_seconds = 3600;
+  RunningServer server(limits);
+  create(server);
+  SocketClient stalled(server.port(), events_socket, key_field, SocketClient::Deflate::not_offered);
+  EXPECT_NE(stalled.receive(), "");
+  overflow(server);
+  server.stop();
+}
+
+TEST(EventSocket, APeerThatNeverAnswersTheCloseDoesNotHoldUpTheEnd) {
+  Limits limits;
+  limits.stop_grace_seconds = 3600;
+  RunningServer server(limits, {"k1"}, RunningServer::Grace::as_given);
+  create(server);
+  SocketClient quiet(server.port(), events_socket, key_field);
+  EXPECT_NE(quiet.receive(), "");
+  server.stop();
+}
+
+TEST(EventSocket, AStrangersFirstFrameMayNotBeLarge) {
+  RunningServer const server;
+  create(server);
+  SocketClient stranger(server.port(), events_socket, {}, SocketClient::Deflate::not_offered);
+  stranger.send(std::string(65 * 1024, 'x'));
+  EXPECT_EQ(stranger.receive(), "");
+  EXPECT_EQ(stranger.close_code(), 1009u);
+  SocketClient friendly(server.port(), events_socket);
+  friendly.send(good_auth);
+  EXPECT_NE(friendly.receive(), "");
+  friendly.send(R"({"role":"user","content":")" + std::string(100 * 1024, 'x') + "\"}");
+  EXPECT_EQ(friendly.receive_json().at("kind"), "MessageEvent");
 }
 
 TEST(EventSocket, DeletingTheConversationClosesItsSocketsWith4004) {
@@ -190,6 +247,9 @@ TEST(SessionSocket, ReplaysFromASequenceNumberAndGoesOnLive) {
   EXPECT_EQ(socket.receive_json().at("type"), "transient");
   say(server, "two");
   EXPECT_EQ(socket.receive_json().at("seq"), 2);
+  SocketClient ahead(server.port(), "/sockets/session/" + std::string(dashed_id) + "?after_seq=9223372036854775807",
+                     key_field);
+  EXPECT_EQ(ahead.receive_json().at("from_seq"), 3) << "past the end: nothing is replayed";
   EXPECT_EQ(SocketClient(server.port(), "/sockets/session/" + std::string(dashed_id) + "?after_seq=x", key_field).status(),
             403u);
 }
