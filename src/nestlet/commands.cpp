@@ -52,8 +52,8 @@ struct Commands::Running {
   bool stop_asked = false;
   bool finished = false;
   std::int64_t next_order = 0;
-  std::string out;  // not yet in an event
-  std::string err;
+  CharBuffer out;  // not yet in an event
+  CharBuffer err;
   Frame last_output;
   // Set for a command without events: output stays here, up to the limit.
   bool logged = true;
@@ -136,10 +136,11 @@ Task<Checked<Frame>> Commands::execute(CommandRequest request) {
 Task<Checked<CommandResult>> Commands::run_unlogged(CommandRequest request, std::vector<std::string> extra) {
   NESTGATE_CO_TRY(command, admit());
   command->logged = false;
+  auto const limit = static_cast<std::size_t>(limits_.output_chars_max);
   auto line = line_of(request, extra);
   tasks_.spawn(run(command, std::move(line), std::chrono::seconds(request.timeout_seconds)));
   co_await wait_for(command);
-  co_return CommandResult{command->exit_code, std::move(command->out), std::move(command->err)};
+  co_return CommandResult{command->exit_code, command->out.take(limit), command->err.take(limit)};
 }
 
 Commands::Stopped Commands::stop(std::string_view command_id) {
@@ -155,15 +156,15 @@ Task<> Commands::run(std::shared_ptr<Running> command, CommandLine line, Clock::
   if (spawned) {
     command->exit_code = co_await await_exit(*command, *spawned, timeout);
   } else {
-    command->err = std::string(spawned.error().where) + ": " + ::strerror(spawned.error().error) +
-                   (spawned.error().where == "chdir" ? " (" + line.directory + ")" : "");
+    command->err.append(std::string(spawned.error().where) + ": " + ::strerror(spawned.error().error) +
+                        (spawned.error().where == "chdir" ? " (" + line.directory + ")" : ""));
   }
   if (command->logged) {
     auto const limit = static_cast<std::size_t>(limits_.output_chars_max);
     auto as_optional = [](std::string text) { return text.empty() ? std::nullopt : std::optional(std::move(text)); };
     for (;;) {
-      auto out = take_chars(command->out, limit);
-      auto err = take_chars(command->err, limit);
+      auto out = command->out.take(limit);
+      auto err = command->err.take(limit);
       bool const last = command->out.empty() && command->err.empty();
       publish_output(*command, last ? std::optional(command->exit_code) : std::nullopt, as_optional(std::move(out)),
                      as_optional(std::move(err)));
@@ -181,28 +182,12 @@ Task<int> Commands::await_exit(Running& command, ChildProcess& child, Clock::dur
   Descriptor err(executor_, child.err.release());
   Descriptor ended(executor_, ::fcntl(child.pidfd.get(), F_DUPFD_CLOEXEC, 0));
 
-  auto read_stream = [](Commands& self, Running& of, Descriptor& from, std::string Running::* into) -> Task<> {
+  auto read_stream = [](Commands& self, Running& of, Descriptor& from, CharBuffer Running::* into) -> Task<> {
     std::array<char, read_bytes> buffer;
     for (;;) {
       auto [ec, n] = co_await from.async_read_some(asio::buffer(buffer), no_throw);
       if (ec && n == 0) co_return;
-      auto& text = of.*into;
-      text.append(buffer.data(), n);
-      if (!of.logged && text.size() > self.limits_.output_chars_max) text.resize(self.limits_.output_chars_max);
-      while (of.logged && text.size() > self.limits_.output_chars_max) {
-        // Bytes are never fewer than characters; only now count these.
-        auto taken = take_chars(text, self.limits_.output_chars_max);
-        if (text.empty()) {
-          text = std::move(taken);
-          break;
-        }
-        auto some = std::optional(std::move(taken));
-        if (into == &Running::out) {
-          self.publish_output(of, std::nullopt, std::move(some), std::nullopt);
-        } else {
-          self.publish_output(of, std::nullopt, std::nullopt, std::move(some));
-        }
-      }
+      self.take_in(of, into, std::string_view(buffer.data(), n));
       if (told_to_stop(co_await asio::this_coro::cancellation_state)) co_return;
     }
   };
@@ -237,11 +222,28 @@ Task<int> Commands::await_exit(Running& command, ChildProcess& child, Clock::dur
   readers.stop();
   co_await readers.join();
   // What the shell wrote last is in the pipes; what a background process may still write is not waited for.
-  command.out += read_at_once(out.native_handle());
-  command.err += read_at_once(err.native_handle());
+  take_in(command, &Running::out, read_at_once(out.native_handle()));
+  take_in(command, &Running::err, read_at_once(err.native_handle()));
   int const code = reap(child);
   groups_.leave(child.pid);
   co_return timed_out ? -1 : code;
+}
+
+// In time linear in what comes, whatever the bytes are.
+void Commands::take_in(Running& command, CharBuffer Running::* into, std::string_view piece) {
+  auto const limit = static_cast<std::size_t>(limits_.output_chars_max);
+  auto& text = command.*into;
+  if (!command.logged) {
+    if (text.chars() < limit) text.append(piece);
+    return text.cut(limit);
+  }
+  text.append(piece);
+  while (text.chars() > limit) {
+    auto taken = std::optional(text.take(limit));
+    bool const is_out = into == &Running::out;
+    publish_output(command, std::nullopt, is_out ? std::move(taken) : std::nullopt,
+                   is_out ? std::nullopt : std::move(taken));
+  }
 }
 
 void Commands::publish_output(Running& command, std::optional<int> exit_code, std::optional<std::string> out,

@@ -67,6 +67,7 @@ class Commands {
   Task<> wait_for(std::shared_ptr<Running> command);
   Task<> run(std::shared_ptr<Running> command, CommandLine line, Clock::duration timeout);
   Task<int> await_exit(Running& command, ChildProcess& child, Clock::duration timeout);
+  void take_in(Running& command, CharBuffer Running::* into, std::string_view piece);
   void publish_output(Running& command, std::optional<int> exit_code, std::optional<std::string> out,
                       std::optional<std::string> err);
   CommandLine line_of(CommandRequest const& request, std::vector<std::string> const& extra) const;

@@ -2,6 +2,7 @@
 
 #include <sys/random.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstdio>
@@ -81,7 +82,28 @@ std::optional<std::string> decode(std::string_view text, char space) {
   return out;
 }
 
-bool continues_sequence(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+// `owed`: how many bytes may still continue the character before.
+bool begins_character(char c, unsigned& owed) {
+  auto const byte = static_cast<unsigned char>(c);
+  if ((byte & 0xC0) == 0x80 && owed > 0) {
+    --owed;
+    return false;
+  }
+  owed = byte >= 0xF0 ? 3 : byte >= 0xE0 ? 2 : byte >= 0xC0 ? 1 : 0;
+  return true;
+}
+
+// The length of the first `chars` characters.
+std::size_t bytes_of(std::string_view text, std::size_t chars) {
+  unsigned owed = 0;
+  std::size_t end = 0;
+  for (; end < text.size(); ++end) {
+    if (!begins_character(text[end], owed)) continue;
+    if (chars == 0) break;
+    --chars;
+  }
+  return end;
+}
 
 }  // namespace
 
@@ -212,17 +234,41 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
   return number;
 }
 
-std::string take_chars(std::string& buffer, std::size_t chars_max) {
-  std::size_t chars = 0;
-  std::size_t end = 0;
-  for (; end < buffer.size(); ++end) {
-    if (continues_sequence(buffer[end])) continue;
-    if (chars == chars_max) break;
-    ++chars;
+std::optional<bool> parse_boolean(std::string_view text) {
+  constexpr std::array<std::string_view, 6> yes = {"1", "true", "t", "yes", "y", "on"};
+  constexpr std::array<std::string_view, 6> no = {"0", "false", "f", "no", "n", "off"};
+  std::string word(text);
+  for (char& c : word) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  if (std::find(yes.begin(), yes.end(), word) != yes.end()) return true;
+  if (std::find(no.begin(), no.end(), word) != no.end()) return false;
+  return std::nullopt;
+}
+
+void CharBuffer::append(std::string_view piece) {
+  for (char const c : piece) chars_ += begins_character(c, owed_) ? 1 : 0;
+  text_.append(piece);
+}
+
+std::string CharBuffer::take(std::size_t chars_max) {
+  std::string out;
+  if (chars_ <= chars_max) {
+    chars_ = 0;
+    owed_ = 0;
+    out.swap(text_);
+    return out;
   }
-  std::string out = buffer.substr(0, end);
-  buffer.erase(0, end);
+  auto const end = bytes_of(text_, chars_max);
+  out = text_.substr(0, end);
+  text_.erase(0, end);
+  chars_ -= chars_max;
   return out;
+}
+
+void CharBuffer::cut(std::size_t chars_max) {
+  if (chars_ <= chars_max) return;
+  text_.resize(bytes_of(text_, chars_max));
+  chars_ = chars_max;
+  owed_ = 0;
 }
 
 }  // namespace nestgate::nestlet

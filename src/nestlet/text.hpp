@@ -44,7 +44,25 @@ std::optional<std::string> uuid_hex(std::string_view text);
 
 std::optional<std::int64_t> parse_integer(std::string_view text);
 
-// Splits at most `chars_max` characters off the front of `buffer`, never through a UTF-8 sequence.
-std::string take_chars(std::string& buffer, std::size_t chars_max);
+// The words that pydantic takes for true and false, in any case.
+std::optional<bool> parse_boolean(std::string_view text);
+
+// Text that comes in pieces; its characters are counted once, as they come. A byte that continues no UTF-8 sequence counts
+// as a character, for it becomes U+FFFD: so none has more than four bytes.
+class CharBuffer {
+ public:
+  void append(std::string_view piece);
+  std::size_t chars() const noexcept { return chars_; }
+  bool empty() const noexcept { return text_.empty(); }
+  // At most `chars_max` characters off the front, never through a sequence.
+  std::string take(std::size_t chars_max);
+  // Drops what is past `chars_max` characters.
+  void cut(std::size_t chars_max);
+
+ private:
+  std::string text_;
+  std::size_t chars_ = 0;
+  unsigned owed_ = 0;  // bytes that may still continue the last character
+};
 
 }  // namespace nestgate::nestlet

@@ -102,6 +102,15 @@ TEST(Bash, AStreamPastTheLimitComesInPiecesAndLosesNothing) {
   EXPECT_EQ(all, std::string(3500, 'x') + "äöü");
 }
 
+TEST(Bash, BytesThatAreNoTextCountTowardsTheLimit) {
+  Limits limits;
+  limits.output_chars_max = 1000;
+  RunningServer const server(limits);
+  auto const last = execute(server, "head -c 2500 /dev/zero | tr '\\0' '\\200'");
+  EXPECT_EQ(last.at("order"), 2) << "two pieces were full before";
+  EXPECT_EQ(text(last.at("stdout")).size(), 500 * std::string("\uFFFD").size());
+}
+
 TEST(Bash, SearchFiltersSortsAndPages) {
   RunningServer const server;
   auto const first = execute(server, "echo 1");
