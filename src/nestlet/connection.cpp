@@ -189,6 +189,12 @@ Answer head_refusal(error_code ec) {
   return refuse(400, "Invalid HTTP request received.");
 }
 
+// RFC 9112 section 3.2.
+bool names_its_host(RequestParser const& parser) {
+  auto const hosts = parser.get().count(http::field::host);
+  return hosts == 1 || (hosts == 0 && parser.get().version() < 11);
+}
+
 bool is_parse_error(error_code ec) { return ec.category() == http::make_error_code(http::error::bad_method).category(); }
 
 }  // namespace
@@ -202,8 +208,9 @@ Task<> serve_connection(App& app, Stream& stream, ConnectionState& state) {
     parser.body_limit(boost::none);
     state = ConnectionState::idle;
     stream.expires_after(std::chrono::seconds(limits.keep_alive_seconds));
-    auto const ec = co_await read_head(stream, buffer, parser);
+    auto ec = co_await read_head(stream, buffer, parser);
     state = ConnectionState::busy;
+    if (!ec && !names_its_host(parser)) ec = http::error::bad_field;
     if (ec) {
       if (!is_parse_error(ec)) co_return;
       co_await write_answer(app, stream, head_refusal(ec), Keep::no, Body::sent);

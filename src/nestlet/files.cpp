@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 
@@ -41,7 +43,24 @@ int make_directories(std::string const& path) {
   return ::mkdir(path.c_str(), directory_mode) == 0 || errno == EEXIST ? 0 : errno;
 }
 
-boost::system::result<PendingFile, int> PendingFile::create(std::string const& path) {
+boost::system::result<std::string, int> follow_links(std::string path) {
+  constexpr int links_max = 40;  // the kernel's own
+  std::array<char, PATH_MAX> target;
+  for (int links = 0; links <= links_max; ++links) {
+    auto const n = ::readlink(path.c_str(), target.data(), target.size());
+    if (n < 0) return path;  // no link, or nothing
+    std::string_view const leads(target.data(), static_cast<std::size_t>(n));
+    path = leads.starts_with('/') ? std::string(leads) : parent_of(path) + "/" + std::string(leads);
+  }
+  return ELOOP;
+}
+
+boost::system::result<PendingFile, int> PendingFile::create(std::string path, AtLink at_link) {
+  if (at_link == AtLink::follow) {
+    auto target = follow_links(std::move(path));
+    if (!target) return target.error();
+    path = std::move(*target);
+  }
   struct stat about{};
   if (path.ends_with('/') || (::stat(path.c_str(), &about) == 0 && S_ISDIR(about.st_mode))) return EISDIR;
   auto const parent = parent_of(path);
@@ -50,7 +69,7 @@ boost::system::result<PendingFile, int> PendingFile::create(std::string const& p
   std::string temporary = parent + "/.nestlet-" + new_id();
   Fd file(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, file_mode));
   if (!file) return errno;
-  return PendingFile(std::move(file), std::move(temporary), path);
+  return PendingFile(std::move(file), std::move(temporary), std::move(path));
 }
 
 PendingFile::PendingFile(PendingFile&& other) noexcept

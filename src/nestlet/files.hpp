@@ -17,8 +17,10 @@ namespace nestgate::nestlet {
 // of it. Removed again when it is not committed.
 class PendingFile {
  public:
-  // Makes the parent directories. Errors are errno.
-  static boost::system::result<PendingFile, int> create(std::string const& path);
+  // Makes the parent directories. Errors are errno. Where `path` is a symbolic link, what it leads to is written, or the
+  // link is replaced.
+  enum class AtLink : bool { follow, replace };
+  static boost::system::result<PendingFile, int> create(std::string path, AtLink at_link = AtLink::follow);
   PendingFile(PendingFile&& other) noexcept;
   PendingFile& operator=(PendingFile&&) = delete;
   ~PendingFile();
@@ -26,7 +28,7 @@ class PendingFile {
   // 0, or errno.
   int write(std::string_view data);
   int commit() { return commit_as(path_); }
-  // `path` in the same directory. A file that is replaced passes its permissions on.
+  // `path` on the same file system. A file that is replaced passes its permissions on.
   int commit_as(std::string const& path);
   std::uint64_t size() const noexcept { return size_; }
   int fd() const noexcept { return file_.get(); }
@@ -40,6 +42,9 @@ class PendingFile {
   std::string path_;
   std::uint64_t size_ = 0;
 };
+
+// `path`, or where it leads if it is a symbolic link, even to nothing yet. Errors are errno.
+boost::system::result<std::string, int> follow_links(std::string path);
 
 // 0, or errno. No error when it is there already.
 int make_directories(std::string const& path);

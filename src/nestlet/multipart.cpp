@@ -12,37 +12,65 @@ bool iequal(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
-// The value of `name=` in a header's parameters, unquoted.
+std::string_view trimmed(std::string_view text) {
+  auto const blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+// Takes one parameter off the front of `rest`, up to the next semicolon outside of quotes.
+std::string_view take_parameter(std::string_view& rest) {
+  bool quoted = false;
+  std::size_t end = 0;
+  for (; end < rest.size() && (quoted || rest[end] != ';'); ++end) {
+    if (rest[end] == '"') quoted = !quoted;
+    if (quoted && rest[end] == '\\') ++end;
+  }
+  auto const item = rest.substr(0, end);
+  rest.remove_prefix(std::min(rest.size(), end + 1));
+  return item;
+}
+
+std::string unquoted(std::string_view text) {
+  if (!text.starts_with('"')) return std::string(text);
+  std::string out;
+  for (std::size_t i = 1; i < text.size() && text[i] != '"'; ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) ++i;
+    out.push_back(text[i]);
+  }
+  return out;
+}
+
+// The value of `name=` in a header's parameters, unquoted. Leniently: blanks may be anywhere, and a parameter may be a flag.
 std::optional<std::string> parameter(std::string_view header, std::string_view name) {
-  std::size_t at = header.find(';');
-  while (at != header.npos) {
-    ++at;
-    while (at < header.size() && (header[at] == ' ' || header[at] == '\t')) ++at;
-    auto const equals = header.find('=', at);
-    if (equals == header.npos) return std::nullopt;
-    auto const key = header.substr(at, equals - at);
-    std::string value;
-    std::size_t end = equals + 1;
-    if (end < header.size() && header[end] == '"') {
-      for (++end; end < header.size() && header[end] != '"'; ++end) {
-        if (header[end] == '\\' && end + 1 < header.size()) ++end;
-        value.push_back(header[end]);
-      }
-      at = header.find(';', std::min(end, header.size()));
-    } else {
-      at = header.find(';', end);
-      value = header.substr(end, at == header.npos ? at : at - end);
-      while (value.ends_with(' ')) value.pop_back();
-    }
-    if (iequal(key, name)) return value;
+  take_parameter(header);
+  while (!header.empty()) {
+    auto const item = take_parameter(header);
+    auto const equals = item.find('=');
+    if (equals != item.npos && iequal(trimmed(item.substr(0, equals)), name))
+      return unquoted(trimmed(item.substr(equals + 1)));
   }
   return std::nullopt;
+}
+
+// One header line of a part off the front of `lines`, each of which begins with CRLF; folded ones in one.
+std::string take_line(std::string_view& lines) {
+  std::string line;
+  do {
+    lines.remove_prefix(crlf.size());
+    auto const piece = lines.substr(0, lines.find(crlf));
+    line.append(piece);
+    lines.remove_prefix(piece.size());
+  } while (lines.size() > crlf.size() && (lines[crlf.size()] == ' ' || lines[crlf.size()] == '\t'));
+  return line;
 }
 
 }  // namespace
 
 std::optional<std::string> multipart_boundary(std::string_view content_type) {
-  if (!iequal(content_type.substr(0, content_type.find(';')), "multipart/form-data")) return std::nullopt;
+  auto const type = trimmed(content_type.substr(0, content_type.find(';')));
+  if (!iequal(type, "multipart/form-data")) return std::nullopt;
   auto boundary = parameter(content_type, "boundary");
   if (!boundary || boundary->empty() || boundary->size() > 70) return std::nullopt;
   return boundary;
@@ -108,11 +136,9 @@ MultipartReader::Step MultipartReader::read_head() {
   if (end == text.npos) return text.size() > part_head_bytes_max ? Step::malformed : Step::need_more;
   auto lines = text.substr(0, end);
   while (!lines.empty()) {
-    lines.remove_prefix(crlf.size());
-    auto const line = lines.substr(0, lines.find(crlf));
-    lines.remove_prefix(line.size());
-    auto const colon = line.find(':');
-    if (colon == line.npos || !iequal(line.substr(0, colon), "content-disposition")) continue;
+    auto const line = take_line(lines);
+    auto const name = std::string_view(line).substr(0, line.find(':'));
+    if (!iequal(trimmed(name), "content-disposition")) continue;
     wanted_ = parameter(line, "name") == field_;
     if (wanted_) filename_ = parameter(line, "filename").value_or("");
   }

@@ -1,7 +1,10 @@
 #include "nestlet/server.hpp"
 
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
 
 namespace nestgate::nestlet {
@@ -33,6 +36,15 @@ std::optional<HostPort> parse_address(std::string_view text) {
 std::string text_of(asio::ip::tcp::endpoint const& at) {
   auto const host = at.address().to_string();
   return (at.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(at.port());
+}
+
+// A socket file that nobody listens at: its server was killed. Anything else at `path` is none.
+bool is_stale_socket(std::string const& path) {
+  struct stat about{};
+  if (::lstat(path.c_str(), &about) != 0 || !S_ISSOCK(about.st_mode)) return false;
+  Fd const probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  asio::local::stream_protocol::endpoint const at(path);
+  return probe && ::connect(probe.get(), at.data(), static_cast<socklen_t>(at.size())) != 0 && errno == ECONNREFUSED;
 }
 
 void no_delay(asio::basic_stream_socket<asio::ip::tcp, Executor>& socket) {
@@ -89,6 +101,7 @@ Result<std::string> Server::open_local(std::string_view path) {
   if (path.empty() || path.size() > path_max) return Fault{FaultKind::bad_input, {}, "server.listen"};
   error_code ec;
   door->open(asio::local::stream_protocol(), ec);
+  if (!ec && is_stale_socket(std::string(path))) ::unlink(std::string(path).c_str());
   if (!ec) door->bind(asio::local::stream_protocol::endpoint(path), ec);
   if (!ec) door->listen(asio::socket_base::max_listen_connections, ec);
   if (ec) return Fault{FaultKind::unavailable, ec, "server.listen"};

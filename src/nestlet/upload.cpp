@@ -1,5 +1,7 @@
 #include "nestlet/upload.hpp"
 
+#include <cerrno>
+
 #include "nestlet/multipart.hpp"
 
 namespace nestgate::nestlet {
@@ -10,8 +12,11 @@ Task<Checked<ReceivedFile>> receive_file(Request& request, std::string path) {
   if (!boundary) co_return missing("body", "file");
   auto created = PendingFile::create(path);
   if (!created) {
-    if (created.error() == EISDIR) co_return refuse(400, "Path is a directory");
-    co_return file_trouble("Failed to upload file", created.error());
+    int const error = created.error();
+    if (error == EISDIR) co_return refuse(400, "Path is a directory");
+    if (error == ENOTDIR || error == EEXIST) co_return refuse(400, "Path is below a file");
+    if (error == ELOOP) co_return refuse(400, "Path is a loop of links");
+    co_return file_trouble("Failed to upload file", error);
   }
   auto& file = *created;
   MultipartReader reader(*boundary, "file");

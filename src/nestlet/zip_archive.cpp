@@ -99,7 +99,8 @@ Checked<std::vector<Entry>> read_entries(void* zip, std::uint64_t bytes_max) {
 
 Task<Checked<>> unpack_file(Executor executor, void* zip, Entry entry, std::string path) {
   if (::unzOpenCurrentFile(zip) != UNZ_OK) co_return refuse(400, "The archive is not a valid zip file");
-  auto created = PendingFile::create(path);
+  // Not through a link: it could lead out of the directory.
+  auto created = PendingFile::create(path, PendingFile::AtLink::replace);
   if (!created) co_return file_trouble("Failed to unpack", created.error());
   std::vector<char> piece(piece_bytes);
   for (;;) {
