@@ -10,6 +10,8 @@
 #include "nestgate/base/result.hpp"
 #include "nestgate/codec/json_writer.hpp"
 #include "nestlet/app.hpp"
+#include "nestlet/command_request.hpp"
+#include "nestlet/filters.hpp"
 #include "nestlet/request.hpp"
 #include "nestlet/routes.hpp"
 #include "nestlet/upload.hpp"
@@ -81,9 +83,9 @@ Checked<> write_whole(std::string const& path, std::string_view text) {
 }
 
 Task<Answer> run_action(App& app, JsonObject args, std::uint64_t timeout_seconds) {
-  NESTGATE_CO_TRY(command, need_string(args, "command"));
-  NESTGATE_CO_TRY(directory, maybe_string(args, "cwd"));
-  CommandRequest wanted{command, std::move(directory), timeout_seconds};
+  NESTGATE_CO_TRY(wanted, read_shell(args, "body.action.args"));
+  wanted.timeout_seconds = timeout_seconds;
+  auto const command = wanted.command;
   NESTGATE_CO_TRY(result, co_await app.commands.run_unlogged(std::move(wanted), app.vault.command_environment()));
   std::string text;
   JsonWriter w(text);
@@ -170,26 +172,23 @@ Answer edit_action(App& app, std::string const& path, JsonObject const& args) {
 Task<Answer> execute_action(App& app, Request& request) {
   NESTGATE_CO_TRY(body, co_await request.object());
   NESTGATE_CO_TRY(action, need_object(body, "action"));
-  NESTGATE_CO_TRY(kind, need_string(action, "action"));
+  NESTGATE_CO_TRY(kind, need_string(action, "action", "body.action"));
   JsonObject args;
   if (action.contains("args")) {
-    NESTGATE_CO_TRY(given, need_object(action, "args"));
+    NESTGATE_CO_TRY(given, need_object(action, "args", "body.action"));
     args = std::move(given);
   }
-  NESTGATE_CO_TRY(timeout, maybe_integer(action, "timeout"));
+  NESTGATE_CO_TRY(timeout, read_timeout(action, action_timeout_seconds, "body.action"));
   app.touch();
   auto const pass = co_await app.actions.enter();
-  if (kind == "run") {
-    auto const seconds = timeout && *timeout > 0 ? static_cast<std::uint64_t>(*timeout) : action_timeout_seconds;
-    co_return co_await run_action(app, std::move(args), seconds);
-  }
+  if (kind == "run") co_return co_await run_action(app, std::move(args), timeout);
   if (kind != "read" && kind != "write" && kind != "edit") co_return not_runnable("Invalid action type");
-  NESTGATE_CO_TRY(path, need_string(args, "path"));
-  NESTGATE_CO_TRY(start, maybe_integer(args, "start"));
-  NESTGATE_CO_TRY(end, maybe_integer(args, "end"));
+  NESTGATE_CO_TRY(path, need_string(args, "path", "body.action.args"));
+  NESTGATE_CO_TRY(start, maybe_integer(args, "start", "body.action.args"));
+  NESTGATE_CO_TRY(end, maybe_integer(args, "end", "body.action.args"));
   if (kind == "read") co_return read_action(app, path, start.value_or(0), end.value_or(-1));
   if (kind == "edit") co_return edit_action(app, path, args);
-  NESTGATE_CO_TRY(content, need_string(args, "content"));
+  NESTGATE_CO_TRY(content, need_string(args, "content", "body.action.args"));
   co_return write_action(app, path, std::move(content), start.value_or(0), end.value_or(-1));
 }
 
@@ -200,10 +199,9 @@ std::string file_name_of(std::string_view name) {
 
 Task<Answer> upload_file(App& app, Request& request) {
   std::string const destination(request.query().get("destination").value_or("/"));
-  auto const recursive = request.query().get("recursive").value_or("false");
+  NESTGATE_CO_TRY(unpacks, boolean(request.query(), "recursive"));
   if (!destination.starts_with('/')) co_return refuse(400, "Destination must be an absolute path");
   app.touch();
-  bool const unpacks = recursive == "true" || recursive == "1";
   auto base = destination;
   while (base.size() > 1 && base.ends_with('/')) base.pop_back();
   // Its name is in the body; the file is received under a name of ours and gets its own when it is whole.
@@ -215,7 +213,8 @@ Task<Answer> upload_file(App& app, Request& request) {
     auto const archive = file.pending.temporary_path();
     NESTGATE_CO_TRY_VOID(co_await unpack(app.executor, archive, base, limit));
   } else {
-    int const error = file.pending.commit_as(base + "/" + name);
+    auto const target = follow_links(base + "/" + name);
+    int const error = target ? file.pending.commit_as(*target) : target.error();
     if (error != 0) co_return file_trouble("Failed to upload file", error);
   }
   std::string text;

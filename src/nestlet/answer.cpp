@@ -1,5 +1,7 @@
 #include "nestlet/answer.hpp"
 
+#include <algorithm>
+
 #include "nestgate/codec/json_writer.hpp"
 
 namespace nestgate::nestlet {
@@ -27,7 +29,12 @@ Refusal invalid(std::string_view where, std::string_view field, std::string_view
   Refusal refusal{422, {}};
   JsonWriter w(refusal.body);
   w.begin_object().key("detail").begin_array().begin_object();
-  w.member("type", type).key("loc").begin_array().value(where);
+  w.member("type", type).key("loc").begin_array();
+  for (auto rest = where; !rest.empty();) {
+    auto const step = rest.substr(0, rest.find('.'));
+    w.value(step);
+    rest.remove_prefix(std::min(rest.size(), step.size() + 1));
+  }
   if (!field.empty()) w.value(field);
   w.end_array().member("msg", message).key("input").null();
   w.end_object().end_array().end_object();

@@ -55,7 +55,8 @@ Answer plain(std::string text);
 
 Refusal refuse(unsigned status, std::string_view detail);
 Refusal not_found();
-// 422 as FastAPI has it. `where` is "body" or "query"; the input is never echoed, it may be a secret.
+// 422 as FastAPI has it. `where` is "query", "body" or a place in it, as "body.action"; the input is never echoed, it may be
+// a secret.
 Refusal invalid(std::string_view where, std::string_view field, std::string_view type, std::string_view message);
 Refusal missing(std::string_view where, std::string_view field);
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <limits>
 
 #include "nestgate/base/result.hpp"
 #include "nestgate/codec/json_writer.hpp"
@@ -89,8 +90,7 @@ Task<Answer> create(App& app, Request& request) {
   co_return Answer(201, created->info_json());
 }
 
-template <class Items>
-std::string info_page(Items const& items, std::string_view list_name, std::string_view next_page_id) {
+std::string info_page(std::vector<Found> const& items, std::string_view list_name, std::string_view next_page_id) {
   std::string text;
   JsonWriter w(text);
   w.begin_object().key(list_name).begin_array();
@@ -105,11 +105,29 @@ std::string info_page(Items const& items, std::string_view list_name, std::strin
   return text;
 }
 
-// With ids the agent server's list with nulls, without them the older server's page.
+// Up to `limit` of `found`, from the one named by the query's page id on.
+std::string page_of(std::vector<Found> const& found, Query const& query, std::size_t limit, std::string_view list_name) {
+  auto at = found.begin();
+  if (auto const page = query.get("page_id")) {
+    auto const hex = uuid_hex(*page);
+    at = std::find_if(found.begin(), found.end(), [&](Found const& c) { return hex == c->hex(); });
+  }
+  auto const end = at + std::min(found.end() - at, static_cast<std::ptrdiff_t>(limit));
+  std::vector<Found> const items(at, end);
+  return info_page(items, list_name, end == found.end() ? "" : (*end)->hex());
+}
+
+// With ids the agent server's list with nulls, without them the older server's page, newest first.
 Task<Answer> list(App& app, Request& request) {
   constexpr std::size_t ids_max = 100;
+  constexpr std::size_t older_limit = 20;
   auto const ids = request.query().all("ids");
-  if (ids.empty()) co_return json(info_page(app.conversations.all(), "results", ""));
+  if (ids.empty()) {
+    NESTGATE_CO_TRY(limit, page_limit(request.query(), older_limit));
+    auto const& all = app.conversations.all();
+    std::vector<Found> const newest_first(all.rbegin(), all.rend());
+    co_return json(page_of(newest_first, request.query(), limit, "results"));
+  }
   if (ids.size() >= ids_max) co_return invalid("query", "ids", "too_long", "At most 99 ids");
   std::string text;
   JsonWriter w(text);
@@ -146,14 +164,7 @@ Task<Answer> search(App& app, Request& request) {
     auto const y = std::pair(by_update ? b->updated_at() : b->created_at(), b->hex());
     return descending ? y < x : x < y;
   });
-  auto at = found.begin();
-  if (auto const page = request.query().get("page_id")) {
-    auto const hex = uuid_hex(*page);
-    at = std::find_if(found.begin(), found.end(), [&](Found const& c) { return hex == c->hex(); });
-  }
-  auto const end = at + std::min(found.end() - at, static_cast<std::ptrdiff_t>(limit));
-  std::vector<Found> const items(at, end);
-  co_return json(info_page(items, "items", end == found.end() ? "" : (*end)->hex()));
+  co_return json(page_of(found, request.query(), limit, "items"));
 }
 
 Task<Answer> count(App& app, Request& request) { co_return json(std::to_string(with_status(app, request).size())); }
@@ -298,20 +309,39 @@ Task<Answer> get_event(App& app, Request& request) {
   co_return json(*entry->json);
 }
 
-// The older server's page: {"events":[...],"has_more":bool}.
-Answer older_events(Conversation const& conversation, Query const& query, std::int64_t start, std::int64_t limit) {
-  auto const& entries = conversation.log().entries();
-  bool const reverse = query.get("reverse") == "true";
-  auto const total = static_cast<std::int64_t>(entries.size());
+struct OlderRange {
+  std::uint64_t first;
+  std::uint64_t last;
+  std::uint64_t limit;
+  Order order;
+};
+
+// The older server's page: {"events":[...],"has_more":bool}. Both ids are inclusive; in reverse it begins at the end.
+Answer older_events(EventLog const& log, OlderRange range) {
+  auto const first = std::max(range.first, log.first_seq());
+  auto const end = std::min(range.last + 1, log.next_seq());
+  auto const count = first < end ? end - first : 0;
   std::string text;
   JsonWriter w(text);
   w.begin_object().key("events").begin_array();
-  std::int64_t step = start;
-  for (; step < total && step < start + limit; ++step) {
-    w.raw(*entries[static_cast<std::size_t>(reverse ? total - 1 - step : step)].json);
+  for (std::uint64_t step = 0; step < std::min(count, range.limit); ++step) {
+    w.raw(*log.at(range.order == Order::descending ? end - 1 - step : first + step).json);
   }
-  w.end_array().member("has_more", step < total).end_object();
+  w.end_array().member("has_more", count > range.limit).end_object();
   return json(std::move(text));
+}
+
+Checked<OlderRange> older_range(Query const& query) {
+  constexpr std::int64_t last = std::numeric_limits<std::int64_t>::max();
+  NESTGATE_TRY(start, integer(query, "start_id"));
+  NESTGATE_TRY(end, integer(query, "end_id"));
+  NESTGATE_TRY(limit, integer(query, "limit"));
+  NESTGATE_TRY(reverse, boolean(query, "reverse"));
+  if (limit && (*limit < 0 || *limit > 100)) return refuse(400, "Invalid limit: from 0 to 100");
+  if (start.value_or(0) < 0) return refuse(400, "Invalid start_id: not negative");
+  if (end.value_or(0) < 0) return refuse(400, "Invalid end_id: not negative");
+  return OlderRange{static_cast<std::uint64_t>(start.value_or(0)), static_cast<std::uint64_t>(end.value_or(last)),
+                    static_cast<std::uint64_t>(limit.value_or(20)), reverse ? Order::descending : Order::ascending};
 }
 
 // With a JSON body of ids the agent server's list, without one the older server's page.
@@ -319,11 +349,8 @@ Task<Answer> get_events(App& app, Request& request) {
   NESTGATE_CO_TRY(conversation, conversation_of(app, request));
   NESTGATE_CO_TRY(text, co_await request.body());
   if (text.empty()) {
-    NESTGATE_CO_TRY(start, integer(request.query(), "start_id"));
-    NESTGATE_CO_TRY(limit, integer(request.query(), "limit"));
-    if (limit && (*limit < 0 || *limit > 100)) co_return refuse(400, "Invalid limit: from 0 to 100");
-    if (start && *start < 0) co_return refuse(400, "Invalid start_id: not negative");
-    co_return older_events(*conversation, request.query(), start.value_or(0), limit.value_or(20));
+    NESTGATE_CO_TRY(range, older_range(request.query()));
+    co_return older_events(conversation->log(), range);
   }
   NESTGATE_CO_TRY(ids, parse_string_list(text));
   std::string out;

@@ -78,9 +78,9 @@ Task<Answer> create_directory(App& app, Request& request) {
 
 enum class Hidden : bool { left_out, included };
 
-Hidden hidden_of(Query const& query) {
-  auto const text = query.get("include_hidden");
-  return text == "true" || text == "1" ? Hidden::included : Hidden::left_out;
+Checked<Hidden> hidden_of(Query const& query) {
+  NESTGATE_TRY(included, boolean(query, "include_hidden"));
+  return included ? Hidden::included : Hidden::left_out;
 }
 
 // Names of the directories in `path`, symlinks left out, sorted without regard to case.
@@ -116,7 +116,8 @@ Task<Answer> home(App&, Request& request) {
   constexpr std::size_t favorites_max = 50;
   char const* const variable = std::getenv("HOME");
   std::string const directory = variable != nullptr && *variable == '/' ? variable : "/";
-  auto favorites = subdirectories(directory, hidden_of(request.query()));
+  NESTGATE_CO_TRY(hidden, hidden_of(request.query()));
+  auto favorites = subdirectories(directory, hidden);
   std::string body;
   codec::JsonWriter w(body);
   w.begin_object().member("home", directory).key("favorites").begin_array();
@@ -134,7 +135,8 @@ Task<Answer> home(App&, Request& request) {
 Task<Answer> search_subdirectories(App&, Request& request) {
   NESTGATE_CO_TRY(path, absolute_path(request));
   NESTGATE_CO_TRY(limit, page_limit(request.query()));
-  NESTGATE_CO_TRY(names, subdirectories(path, hidden_of(request.query())));
+  NESTGATE_CO_TRY(hidden, hidden_of(request.query()));
+  NESTGATE_CO_TRY(names, subdirectories(path, hidden));
   auto at = names.begin();
   if (auto const page = request.query().get("page_id")) at = std::find(names.begin(), names.end(), *page);
   std::string body;

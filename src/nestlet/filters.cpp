@@ -12,10 +12,18 @@ Checked<std::optional<std::int64_t>> integer(Query const& query, std::string_vie
   return number;
 }
 
-Checked<std::size_t> page_limit(Query const& query) {
+Checked<bool> boolean(Query const& query, std::string_view name) {
+  auto const text = query.get(name);
+  if (!text) return false;
+  auto const value = parse_boolean(*text);
+  if (!value) return invalid("query", name, "bool_parsing", "Input should be a valid boolean, unable to interpret input");
+  return *value;
+}
+
+Checked<std::size_t> page_limit(Query const& query, std::size_t otherwise) {
   constexpr std::int64_t limit_max = 100;
   NESTGATE_TRY(limit, integer(query, "limit"));
-  if (!limit) return static_cast<std::size_t>(limit_max);
+  if (!limit) return otherwise;
   if (*limit <= 0) return invalid("query", "limit", "greater_than", "Input should be greater than 0");
   if (*limit > limit_max) return invalid("query", "limit", "less_than_equal", "Input should be less than or equal to 100");
   return static_cast<std::size_t>(*limit);

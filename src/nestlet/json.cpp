@@ -47,26 +47,27 @@ Checked<std::vector<std::string>> parse_string_list(std::string_view body) {
   return out;
 }
 
-Checked<std::string> need_string(JsonObject const& object, std::string_view field) {
-  NESTGATE_TRY(text, maybe_string(object, field));
-  if (!text && object.contains(field)) return invalid("body", field, "string_type", "Input should be a valid string");
-  if (!text) return missing("body", field);
+Checked<std::string> need_string(JsonObject const& object, std::string_view field, std::string_view where) {
+  NESTGATE_TRY(text, maybe_string(object, field, where));
+  if (!text && object.contains(field)) return invalid(where, field, "string_type", "Input should be a valid string");
+  if (!text) return missing(where, field);
   return std::move(*text);
 }
 
-Checked<std::optional<std::string>> maybe_string(JsonObject const& object, std::string_view field) {
+Checked<std::optional<std::string>> maybe_string(JsonObject const& object, std::string_view field, std::string_view where) {
   auto const* value = find(object, field);
   if (value == nullptr) return std::optional<std::string>();
-  if (!value->is_string()) return invalid("body", field, "string_type", "Input should be a valid string");
+  if (!value->is_string()) return invalid(where, field, "string_type", "Input should be a valid string");
   return std::optional<std::string>(std::in_place, value->get_string());
 }
 
-Checked<std::optional<std::int64_t>> maybe_integer(JsonObject const& object, std::string_view field) {
+Checked<std::optional<std::int64_t>> maybe_integer(JsonObject const& object, std::string_view field,
+                                                   std::string_view where) {
   auto const* value = find(object, field);
   if (value == nullptr) return std::optional<std::int64_t>();
   boost::system::error_code ec;
   auto const number = value->to_number<std::int64_t>(ec);
-  if (ec) return invalid("body", field, "int_type", "Input should be a valid integer");
+  if (ec) return invalid(where, field, "int_type", "Input should be a valid integer");
   return std::optional<std::int64_t>(number);
 }
 
@@ -77,10 +78,10 @@ Checked<bool> flag(JsonObject const& object, std::string_view field) {
   return value->get_bool();
 }
 
-Checked<JsonObject> need_object(JsonObject const& object, std::string_view field) {
+Checked<JsonObject> need_object(JsonObject const& object, std::string_view field, std::string_view where) {
   auto const* value = object.if_contains(field);
-  if (value == nullptr) return missing("body", field);
-  if (!value->is_object()) return invalid("body", field, "dict_type", "Input should be a valid dictionary");
+  if (value == nullptr) return missing(where, field);
+  if (!value->is_object()) return invalid(where, field, "dict_type", "Input should be a valid dictionary");
   return value->get_object();
 }
 

@@ -21,12 +21,14 @@ using JsonValue = boost::json::value;
 Checked<JsonObject> parse_object(std::string_view body);
 Checked<std::vector<std::string>> parse_string_list(std::string_view body);
 
-// A field, checked: 422 names it. `where` of the fault is "body".
-Checked<std::string> need_string(JsonObject const& object, std::string_view field);
-Checked<std::optional<std::string>> maybe_string(JsonObject const& object, std::string_view field);  // null is nothing
-Checked<std::optional<std::int64_t>> maybe_integer(JsonObject const& object, std::string_view field);
+// A field, checked: 422 names it. `where` says what of the request `object` is. For maybe_... null is nothing.
+Checked<std::string> need_string(JsonObject const& object, std::string_view field, std::string_view where = "body");
+Checked<std::optional<std::string>> maybe_string(JsonObject const& object, std::string_view field,
+                                                 std::string_view where = "body");
+Checked<std::optional<std::int64_t>> maybe_integer(JsonObject const& object, std::string_view field,
+                                                   std::string_view where = "body");
 Checked<bool> flag(JsonObject const& object, std::string_view field);  // absent or null: false
-Checked<JsonObject> need_object(JsonObject const& object, std::string_view field);
+Checked<JsonObject> need_object(JsonObject const& object, std::string_view field, std::string_view where = "body");
 // The field as JSON text, or "null".
 std::string raw_or_null(JsonObject const& object, std::string_view field);
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+
+#include "nestlet/text.hpp"
 
 namespace nestgate::nestlet {
 namespace {
@@ -9,14 +12,82 @@ namespace {
 constexpr std::array<std::string_view, 3> secret_settings = {"llm_api_key", "search_api_key", "sandbox_api_key"};
 // Those that a null leaves as they are.
 constexpr std::array<std::string_view, 2> sticky_settings = {"llm_model", "llm_base_url"};
-constexpr std::array<std::string_view, 25> plain_settings = {
-    "language", "agent", "max_iterations", "security_analyzer", "confirmation_mode", "llm_model", "llm_base_url",
-    "remote_runtime_resource_factor", "enable_default_condenser", "enable_sound_notifications",
-    "enable_proactive_conversation_starters", "enable_solvability_analysis", "user_consents_to_analytics",
-    "sandbox_base_container_image", "sandbox_runtime_container_image", "mcp_config", "max_budget_per_task",
-    "condenser_max_size", "email", "email_verified", "git_user_name", "git_user_email",
+enum class Kind : std::uint8_t { text, integer, number, boolean, object };
+struct PlainSetting {
+  std::string_view name;
+  Kind kind;
+};
+constexpr std::array plain_settings = {
+    PlainSetting{"language", Kind::text},
+    PlainSetting{"agent", Kind::text},
+    PlainSetting{"max_iterations", Kind::integer},
+    PlainSetting{"security_analyzer", Kind::text},
+    PlainSetting{"confirmation_mode", Kind::boolean},
+    PlainSetting{"llm_model", Kind::text},
+    PlainSetting{"llm_base_url", Kind::text},
+    PlainSetting{"remote_runtime_resource_factor", Kind::integer},
+    PlainSetting{"enable_default_condenser", Kind::boolean},
+    PlainSetting{"enable_sound_notifications", Kind::boolean},
+    PlainSetting{"enable_proactive_conversation_starters", Kind::boolean},
+    PlainSetting{"enable_solvability_analysis", Kind::boolean},
+    PlainSetting{"user_consents_to_analytics", Kind::boolean},
+    PlainSetting{"sandbox_base_container_image", Kind::text},
+    PlainSetting{"sandbox_runtime_container_image", Kind::text},
+    PlainSetting{"mcp_config", Kind::object},
+    PlainSetting{"max_budget_per_task", Kind::number},
+    PlainSetting{"condenser_max_size", Kind::integer},
+    PlainSetting{"email", Kind::text},
+    PlainSetting{"email_verified", Kind::boolean},
+    PlainSetting{"git_user_name", Kind::text},
+    PlainSetting{"git_user_email", Kind::text},
     // Today's agent server keeps these three (agent_server.md 1.4).
-    "agent_settings", "conversation_settings", "misc_settings"};
+    PlainSetting{"agent_settings", Kind::object},
+    PlainSetting{"conversation_settings", Kind::object},
+    PlainSetting{"misc_settings", Kind::object},
+};
+constexpr std::int64_t condenser_size_min = 20;
+
+Refusal wrong_type(std::string_view name, std::string_view type, std::string_view wanted) {
+  return invalid("body", name, type, "Input should be a valid " + std::string(wanted));
+}
+
+// The value as it is kept: as pydantic, a number or a boolean may come as text.
+Checked<JsonValue> typed(PlainSetting const& setting, JsonValue const& value) {
+  if (value.is_null()) return value;
+  std::string_view const text = value.is_string() ? std::string_view(value.get_string()) : std::string_view();
+  boost::system::error_code ec;
+  switch (setting.kind) {
+    case Kind::text:
+      if (value.is_string()) return value;
+      return wrong_type(setting.name, "string_type", "string");
+    case Kind::integer: {
+      auto const number = value.is_string() ? parse_integer(text) : std::optional(value.to_number<std::int64_t>(ec));
+      if (ec || !number) return wrong_type(setting.name, "int_parsing", "integer");
+      if (setting.name == "condenser_max_size" && *number < condenser_size_min) {
+        return invalid("body", setting.name, "greater_than_equal", "Input should be greater than or equal to 20");
+      }
+      return JsonValue(*number);
+    }
+    case Kind::number: {
+      double number = 0;
+      auto const [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
+      bool const parsed = value.is_string() && fault == std::errc{} && end == text.data() + text.size();
+      if (!parsed && !value.is_number()) return wrong_type(setting.name, "float_parsing", "number");
+      return parsed ? JsonValue(number) : value;
+    }
+    case Kind::boolean: {
+      if (value.is_bool()) return value;
+      auto const parsed = parse_boolean(value.is_number() ? boost::json::serialize(value) : std::string(text));
+      if (!parsed) return wrong_type(setting.name, "bool_parsing", "boolean");
+      return JsonValue(*parsed);
+    }
+    case Kind::object:
+      // It may hold keys (mcp_config, agent_settings). Nothing here reads it, and it is never shown: only that it is set.
+      if (value.is_object()) return JsonValue(nullptr);
+      return wrong_type(setting.name, "dict_type", "dictionary");
+  }
+  return value;
+}
 
 template <class Names>
 bool is_one_of(Names const& names, std::string_view name) {
@@ -54,17 +125,21 @@ std::optional<Vault::NotReady> Vault::why_not_ready() const {
 }
 
 Checked<> Vault::store_settings(JsonObject const& body) {
+  std::vector<std::pair<std::string, Secret>> secrets;
   for (auto const name : secret_settings) {
     NESTGATE_TRY(value, maybe_string(body, name));
-    if (value) setting_secrets_[std::string(name)] = Secret(std::move(*value));
+    if (value) secrets.emplace_back(std::string(name), Secret(std::move(*value)));
   }
-  for (auto const& field : body) {
-    if (!is_one_of(plain_settings, field.key())) continue;
-    if (field.value().is_null() && is_one_of(sticky_settings, field.key())) continue;
-    // An object may hold keys (mcp_config, agent_settings). Nothing here reads it, and it is never shown: only that it is
-    // set.
-    settings_[field.key()] = field.value().is_object() ? JsonValue(nullptr) : field.value();
+  auto settings = settings_;
+  for (auto const& setting : plain_settings) {
+    auto const* given = body.if_contains(setting.name);
+    if (given == nullptr || (given->is_null() && is_one_of(sticky_settings, setting.name))) continue;
+    NESTGATE_TRY(value, typed(setting, *given));
+    settings[setting.name] = std::move(value);
   }
+  // All or nothing: no fault from here on.
+  for (auto& [name, secret] : secrets) setting_secrets_[name] = std::move(secret);
+  settings_ = std::move(settings);
   has_settings_ = true;
   return {};
 }

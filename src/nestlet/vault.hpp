@@ -22,7 +22,7 @@ class Vault {
   // Why the older server would not start a conversation: no settings, or no key for the model.
   std::optional<NotReady> why_not_ready() const;
 
-  // Unknown keys are ignored, null secrets keep what is stored.
+  // Unknown keys are ignored, null secrets keep what is stored. 422 for a wrong type, and then nothing is stored.
   Checked<> store_settings(JsonObject const& body);
   // Nothing was stored yet: none.
   std::optional<std::string> settings_json() const;

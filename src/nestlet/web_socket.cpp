@@ -8,6 +8,7 @@
 
 #include "nestgate/base/text.hpp"
 #include "nestlet/command_request.hpp"
+#include "nestlet/filters.hpp"
 #include "nestlet/outbox.hpp"
 #include "nestlet/task_group.hpp"
 
@@ -151,13 +152,19 @@ void on_bash_text(App& app, Outbox& outbox, std::string_view text) {
   }
 }
 
+// `resend_all` is the older way to say it; that it is a boolean was checked before the upgrade.
+std::string_view resend_mode(Query const& query) {
+  auto const all = boolean(query, "resend_all");
+  return query.get("resend_mode").value_or(all && *all ? "all" : "");
+}
+
 Task<> serve_bash_events(App& app, WebSocket& socket, std::shared_ptr<Outbox> outbox, Query const& query) {
   if (app.commands.feed().size() >= app.settings.limits.bash_subscribers_max) {
     outbox->close(too_many_bash);
     co_return co_await read_frames(socket, *outbox, {});
   }
   Feed::Seat const seat(app.commands.feed(), outbox);
-  if (query.get("resend_mode") == "all" || query.get("resend_all") == "true") {
+  if (resend_mode(query) == "all") {
     std::vector<Frame> kept;
     for (auto const& entry : app.commands.log().entries()) kept.push_back(entry.json);
     outbox->preload(kept);
@@ -190,7 +197,7 @@ void on_event_text(App& app, std::shared_ptr<Conversation> const& conversation, 
 
 // The whole log, or what is not older than `after_timestamp`.
 std::vector<Frame> replay(Conversation const& conversation, Query const& query) {
-  auto const mode = query.get("resend_mode").value_or(query.get("resend_all") == "true" ? "all" : "");
+  auto const mode = resend_mode(query);
   std::vector<Frame> frames;
   if (mode != "all" && mode != "since") return frames;
   auto const since =
@@ -253,8 +260,8 @@ Task<> serve_target(App& app, WebSocket& socket, std::shared_ptr<Outbox> outbox,
 Task<> serve_web_socket(App& app, Stream& stream, RequestParser& parser, Request const& request) {
   auto const target = socket_target(request.path());
   auto const entry = entry_of(app, request);
-  bool const bad_seq = request.query().get("after_seq") && !parse_integer(*request.query().get("after_seq"));
-  if (!target || bad_seq || entry == Entry::refused) co_return co_await refuse_upgrade(app, stream, "403 Forbidden");
+  bool const bad_query = !integer(request.query(), "after_seq") || !boolean(request.query(), "resend_all");
+  if (!target || bad_query || entry == Entry::refused) co_return co_await refuse_upgrade(app, stream, "403 Forbidden");
   if (app.stopping) co_return co_await refuse_upgrade(app, stream, "503 Service Unavailable");
 
   WebSocket socket(stream);

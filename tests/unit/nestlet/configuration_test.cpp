@@ -27,6 +27,25 @@ TEST(SettingsRoutes, KeepSecretsToThemselves) {
   EXPECT_EQ(server.call("POST", "/api/settings", R"({"llm_api_key":7})").status, 422u);
 }
 
+TEST(SettingsRoutes, RefuseAWrongTypeAndThenStoreNothing) {
+  RunningServer const server;
+  auto const store = [&](std::string const& body) { return server.call("POST", "/api/settings", body).status; };
+  for (auto const* fault : {R"("condenser_max_size":3)", R"("max_iterations":"abc")", R"("max_iterations":1.5)",
+                            R"("llm_model":5)", R"("confirmation_mode":"maybe")", R"("mcp_config":[])",
+                            R"("max_budget_per_task":"much")", R"("max_budget_per_task":true)"}) {
+    EXPECT_EQ(store(R"({"llm_api_key":"k","language":"en",)" + std::string(fault) + "}"), 422u) << fault;
+  }
+  EXPECT_EQ(server.call("GET", "/api/settings").status, 404u);
+  EXPECT_EQ(store(R"({"condenser_max_size":20,"max_iterations":"7","confirmation_mode":"yes","user_consents_to_analytics":0,
+                      "max_budget_per_task":"1.5","agent":null,"mcp_config":{}})"),
+            200u);
+  auto const settings = server.call("GET", "/api/settings").json();
+  EXPECT_EQ(settings.at("max_iterations"), 7);
+  EXPECT_EQ(settings.at("confirmation_mode"), true);
+  EXPECT_EQ(settings.at("user_consents_to_analytics"), false);
+  EXPECT_EQ(settings.at("max_budget_per_task"), 1.5);
+}
+
 TEST(CustomSecrets, AreMadeOnceDescribedAndRemovedButNeverShown) {
   RunningServer const server;
   std::string const body = R"({"name":"X","value":"hunter2","description":"d"})";
@@ -113,6 +132,23 @@ TEST(ActionServer, RunsReadsWritesAndEdits) {
   EXPECT_EQ(act("edit", R"({"path":"d/f","command":"str_replace","old_str":"\n","new_str":""})").at("observation"), "error");
   EXPECT_EQ(act("edit", R"({"path":"d/f","command":"create","file_text":"x"})").at("observation"), "error");
   EXPECT_EQ(act("edit", R"({"path":"g","command":"create","file_text":"x"})").at("observation"), "edit");
+}
+
+TEST(ActionServer, ATimeoutOutOfBoundsIsRefusedByItsPlace) {
+  RunningServer const server;
+  auto const run_for = [&](std::string const& timeout) {
+    auto const body = R"({"action":{"action":"run","args":{"command":"true"},"timeout":)" + timeout + "}}";
+    return server.call("POST", "/execute_action", body);
+  };
+  for (auto const* timeout : {"10000000000", "9223372036854775807", "0", "-1", "0.5", "\"x\""}) {
+    auto const reply = run_for(timeout);
+    EXPECT_EQ(reply.status, 422u) << timeout;
+    EXPECT_NE(reply.body.find(R"("loc":["body","action","timeout"])"), std::string::npos) << reply.body;
+  }
+  for (auto const* timeout : {"1", "120.0", "null"}) EXPECT_EQ(run_for(timeout).status, 200u) << timeout;
+  auto const nul = server.call("POST", "/execute_action", R"({"action":{"action":"run","args":{"command":"a\u0000b"}}})");
+  EXPECT_EQ(nul.status, 422u);
+  EXPECT_NE(nul.body.find(R"(["body","action","args","command"])"), std::string::npos) << nul.body;
 }
 
 TEST(ActionServer, ListsDirectoriesFirst) {
@@ -203,6 +239,17 @@ TEST(ActionServer, RefusesAnArchiveThatWouldWriteOutsideOfItsDirectory) {
   }
   EXPECT_FALSE(std::filesystem::exists(server.path("evil")));
   EXPECT_EQ(status("this is no zip file"), 400u);
+}
+
+TEST(ActionServer, AnArchiveReplacesALinkAndNeverWritesThroughIt) {
+  RunningServer const server;
+  std::filesystem::create_directories(server.path("in"));
+  write_file(server.path("outside"), "kept");
+  std::filesystem::create_symlink(server.path("outside"), server.path("in/link"));
+  auto const url = "/upload_file?recursive=yes&destination=" + server.path("in");
+  EXPECT_EQ(server.call("POST", url, multipart(stored_zip("link", "x")), multipart_fields()).status, 200u);
+  EXPECT_EQ(read_file(server.path("outside")), "kept");
+  EXPECT_EQ(read_file(server.path("in/link")), "x");
 }
 
 TEST(ActionServer, RefusesAnArchiveThatUnpacksToTooMuch) {

@@ -89,6 +89,16 @@ TEST(Conversations, ARunEchoesTheLastMessageAndFinishes) {
   EXPECT_EQ(messages.body.find("null,"), std::string::npos) << "conversation events drop nulls";
 }
 
+TEST(Conversations, TextIsKeptPastANul) {
+  RunningServer const server;
+  create(server);
+  server.call("POST", of("/events"), R"({"content":[{"type":"text","text":"a\u0000b"}]})");
+  server.call("POST", of("/run"));
+  await_status(server, "finished");
+  auto const said = server.call("GET", of("/events/search?source=agent")).json().at("items").at(0);
+  EXPECT_EQ(text(said.at("llm_message").at("content").at(0).at("text")), std::string("a\0b", 3));
+}
+
 TEST(Conversations, ARunningOneRefusesASecondRunAndCanBePaused) {
   Limits limits;
   limits.run_milliseconds = 3'600'000;
@@ -176,6 +186,42 @@ TEST(Conversations, TheEventStreamGivesASnapshotThenWhatHappens) {
   server.call("POST", of("/events"), R"({"content":"live one"})");
   EXPECT_NE((head + client.receive_until("live one")).find("full_state"), std::string::npos);
   server.stop();
+}
+
+TEST(OlderServer, ListsConversationsInPagesNewestFirst) {
+  RunningServer const server;
+  create(server);
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(server.call("POST", "/api/conversations", "{}").status, 201u);
+  auto const page = server.call("GET", "/api/conversations?limit=2").json();
+  EXPECT_EQ(page.at("results").as_array().size(), 2u);
+  auto const rest = server.call("GET", "/api/conversations?limit=2&page_id=" + text(page.at("next_page_id"))).json();
+  EXPECT_EQ(rest.at("results").as_array().size(), 1u);
+  EXPECT_EQ(rest.at("results").at(0).at("id"), dashed_id) << "the first one made";
+  EXPECT_TRUE(rest.at("next_page_id").is_null());
+  EXPECT_EQ(server.call("GET", "/api/conversations?limit=x").status, 422u);
+}
+
+TEST(OlderServer, GivesTheEventsBetweenTwoIds) {
+  RunningServer const server;
+  create(server);
+  for (char c = '0'; c < '6'; ++c) server.call("POST", of("/events"), R"({"content":")" + std::string(1, c) + "\"}");
+  auto const said = [&](std::string const& query) {
+    auto const page = server.call("GET", of("/events?" + query)).json();
+    std::string out;
+    for (auto const& event : page.at("events").as_array()) {
+      out += text(event.at("llm_message").at("content").at(0).at("text"));
+    }
+    return out + (page.at("has_more").as_bool() ? "+" : "");
+  };
+  EXPECT_EQ(said("start_id=2&end_id=4"), "234");
+  EXPECT_EQ(said("start_id=2&end_id=4&limit=2"), "23+");
+  EXPECT_EQ(said("start_id=2&end_id=4&limit=2&reverse=True"), "43+");
+  EXPECT_EQ(said("limit=0"), "+");
+  EXPECT_EQ(said("start_id=4&end_id=2"), "");
+  EXPECT_EQ(said("start_id=9223372036854775807&end_id=9223372036854775807"), "");
+  EXPECT_EQ(said("end_id=9223372036854775807"), "012345");
+  EXPECT_EQ(server.call("GET", of("/events?reverse=maybe")).status, 422u);
+  EXPECT_EQ(server.call("GET", of("/events?end_id=-1")).status, 400u);
 }
 
 TEST(OlderServer, AConversationNeedsSettingsThenStartsAndStops) {

@@ -34,6 +34,36 @@ TEST(Files, AFailedUploadLeavesNothingBehind) {
   EXPECT_TRUE(std::filesystem::is_empty(server.path()));
 }
 
+TEST(Files, AnUploadThroughALinkWritesWhatTheLinkLeadsTo) {
+  RunningServer const server;
+  std::filesystem::create_directories(server.path("far"));
+  write_file(server.path("far/target"), "old");
+  std::filesystem::create_symlink("far/target", server.path("link"));
+  std::filesystem::create_symlink(server.path("far/new"), server.path("dangling"));
+  std::filesystem::create_symlink("loop", server.path("loop"));
+  auto const upload = [&](std::string const& url) {
+    return server.call("POST", url, multipart("new", "link"), multipart_fields()).status;
+  };
+  EXPECT_EQ(upload("/api/file/upload?path=" + server.path("link")), 200u);
+  EXPECT_EQ(upload("/api/file/upload?path=" + server.path("dangling")), 200u);
+  EXPECT_TRUE(std::filesystem::is_symlink(server.path("link")) && std::filesystem::is_symlink(server.path("dangling")));
+  EXPECT_EQ(read_file(server.path("far/target")), "new");
+  EXPECT_EQ(read_file(server.path("far/new")), "new");
+  EXPECT_EQ(upload("/api/file/upload?path=" + server.path("loop")), 400u);
+  write_file(server.path("far/target"), "old");
+  EXPECT_EQ(upload("/upload_file?destination=" + server.path()), 200u) << "by its own name, `link`";
+  EXPECT_EQ(read_file(server.path("far/target")), "new");
+}
+
+TEST(Files, AnUploadBelowAFileIsTheClientsFault) {
+  RunningServer const server;
+  write_file(server.path("f"), "");
+  for (auto const* path : {"f/x", "f/x/y"}) {
+    auto const url = "/api/file/upload?path=" + server.path(path);
+    EXPECT_EQ(server.call("POST", url, multipart("x"), multipart_fields()).status, 400u) << path;
+  }
+}
+
 TEST(Files, DownloadGivesTheWholeFileOrAPieceOfIt) {
   RunningServer const server;
   write_file(server.path("f"), "0123456789");
@@ -94,7 +124,12 @@ TEST(Files, DirectoriesAreMadeOnceAndListedInPages) {
   auto const rest = list("&limit=2&page_id=c");
   EXPECT_EQ(rest.at("items").as_array().size(), 1u);
   EXPECT_TRUE(rest.at("next_page_id").is_null());
-  EXPECT_EQ(list("&include_hidden=true").at("items").as_array().size(), 4u);
+  for (auto const* yes : {"true", "True", "1", "yes", "on"}) {
+    EXPECT_EQ(list("&include_hidden=" + std::string(yes)).at("items").as_array().size(), 4u) << yes;
+  }
+  EXPECT_EQ(list("&include_hidden=off").at("items").as_array().size(), 3u);
+  auto const unclear = server.call("GET", "/api/file/search_subdirs?path=" + server.path() + "&include_hidden=2");
+  EXPECT_EQ(unclear.status, 422u);
   EXPECT_EQ(server.call("GET", "/api/file/search_subdirs?path=" + server.path("none")).status, 404u);
   EXPECT_TRUE(server.call("GET", "/api/file/home").json().at("home").as_string().starts_with('/'));
 }

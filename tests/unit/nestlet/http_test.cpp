@@ -120,6 +120,18 @@ TEST(Http, GarbageAndHugeHeadsAreAnsweredAndClosed) {
   EXPECT_EQ(server.call("GET", "/alive").status, 200u);
 }
 
+TEST(Http, ARequestNamesItsHostOnce) {
+  RunningServer const server;
+  auto const status = [&](std::string const& raw) {
+    Client client(server.port());
+    client.send(raw);
+    return client.receive().status;
+  };
+  EXPECT_EQ(status("GET /alive HTTP/1.1\r\n\r\n"), 400u);
+  EXPECT_EQ(status("GET /alive HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n"), 400u);
+  EXPECT_EQ(status("GET /alive HTTP/1.0\r\n\r\n"), 200u);
+}
+
 TEST(Http, StoppingAnswersARunningRequestAndEndsItsCommand) {
   RunningServer server;
   Client client(server.port());

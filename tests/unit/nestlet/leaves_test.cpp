@@ -49,12 +49,34 @@ TEST(UuidHex, TakesEveryFormOfOneUuid) {
   EXPECT_EQ(dashed_uuid(hex), "01234567-89ab-cdef-0123-456789abcdef");
 }
 
-TEST(TakeChars, NeverCutsThroughACharacter) {
-  std::string text = "ä€😀x";
-  EXPECT_EQ(take_chars(text, 2), "ä€");
-  EXPECT_EQ(take_chars(text, 1), "😀");
-  EXPECT_EQ(take_chars(text, 9), "x");
-  EXPECT_TRUE(text.empty());
+TEST(CharBuffer, NeverCutsThroughACharacterHoweverItCame) {
+  std::string const text = "ä€😀x";
+  CharBuffer buffer;
+  for (char const c : text) buffer.append(std::string_view(&c, 1));
+  EXPECT_EQ(buffer.chars(), 4u);
+  EXPECT_EQ(buffer.take(2), "ä€");
+  EXPECT_EQ(buffer.take(1), "😀");
+  EXPECT_EQ(buffer.take(9), "x");
+  EXPECT_TRUE(buffer.empty());
+  buffer.append(text);
+  buffer.cut(3);
+  EXPECT_EQ(buffer.take(9), "ä€😀");
+}
+
+TEST(CharBuffer, CountsBytesThatContinueNothing) {
+  CharBuffer buffer;
+  buffer.append(std::string(1000, '\x80'));
+  EXPECT_EQ(buffer.chars(), 1000u);
+  EXPECT_EQ(buffer.take(600).size(), 600u);
+  EXPECT_EQ(buffer.chars(), 400u);
+  buffer.append("\xC3\xA4\xA4");
+  EXPECT_EQ(buffer.chars(), 402u) << "a character and a stray byte";
+}
+
+TEST(ParseBoolean, TakesPydanticsWordsAndNoOthers) {
+  for (auto const* word : {"true", "True", "1", "yes", "on", "t", "Y"}) EXPECT_EQ(parse_boolean(word), true) << word;
+  for (auto const* word : {"false", "FALSE", "0", "no", "off", "f", "N"}) EXPECT_EQ(parse_boolean(word), false) << word;
+  for (auto const* word : {"", "2", "tru", "null"}) EXPECT_EQ(parse_boolean(word), std::nullopt) << word;
 }
 
 TEST(CommandLine, NamesTheFlagAndTheBoundsOfABadValue) {
@@ -114,6 +136,16 @@ TEST(MultipartReader, GivesTheSameFieldForEveryWayToCutTheBody) {
   }
 }
 
+TEST(MultipartReader, TakesWhatLaxClientsWrite) {
+  for (auto const* line : {"Content-Disposition: form-data; inline; name=\"file\"; filename=\"f\"",
+                           "Content-Disposition: form-data; name = \"file\" ; filename = f",
+                           "Content-Disposition: form-data;\r\n name=file;\r\n\tfilename=f",
+                           "Content-Disposition : form-data; x=\"a;b=\\\"\"; NAME=file; filename=f"}) {
+    auto const body = "--XX\r\n" + std::string(line) + "\r\nContent-Type: a/b\r\n\r\none\r\n--XX--\r\n";
+    EXPECT_EQ(read_field(body, 5), "one|f") << line;
+  }
+}
+
 TEST(MultipartReader, TellsAMissingFieldFromAMalformedBody) {
   EXPECT_EQ(read_field("--XX\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\n1\r\n--XX--\r\n", 7), "no field");
   EXPECT_EQ(read_field("--XX??", 3), "malformed");
@@ -124,6 +156,7 @@ TEST(MultipartReader, TellsAMissingFieldFromAMalformedBody) {
 TEST(MultipartBoundary, IsReadFromQuotedAndPlainParameters) {
   EXPECT_EQ(multipart_boundary("multipart/form-data; charset=x; boundary=\"a b\""), "a b");
   EXPECT_EQ(multipart_boundary("Multipart/Form-Data;boundary=abc"), "abc");
+  EXPECT_EQ(multipart_boundary("Multipart/Form-Data ; x; boundary = abc"), "abc");
   EXPECT_EQ(multipart_boundary("application/json"), std::nullopt);
   EXPECT_EQ(multipart_boundary("multipart/form-data"), std::nullopt);
 }

@@ -295,5 +295,23 @@ TEST(Program, ListensOnAUnixSocketToo) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+TEST(Program, TakesOverASocketFileThatNobodyListensAtAndNothingElse) {
+  TemporaryDirectory const directory;
+  auto const path = directory.path("socket");
+  {
+    asio::io_context loop(1);
+    asio::basic_socket_acceptor<asio::local::stream_protocol, Executor> dead(loop.get_executor());
+    dead.open();
+    dead.bind(asio::local::stream_protocol::endpoint(path));
+  }
+  Served served({}, {"--listen", "unix:" + path});
+  Program second({"--listen", "unix:" + path});
+  EXPECT_EQ(second.wait(), 1) << "somebody listens";
+  write_file(directory.path("file"), "kept");
+  Program third({"--listen", "unix:" + directory.path("file")});
+  EXPECT_EQ(third.wait(), 1);
+  EXPECT_EQ(read_file(directory.path("file")), "kept");
+}
+
 }  // namespace
 }  // namespace nestgate::nestlet::testing

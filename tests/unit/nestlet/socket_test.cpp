@@ -73,6 +73,7 @@ TEST(EventSocket, ABadKeyInHeaderOrQueryAndABadPathRefuseTheUpgrade) {
   EXPECT_EQ(SocketClient(server.port(), "/sockets/events/no-id", key_field).status(), 403u);
   EXPECT_EQ(SocketClient(server.port(), "/alive", key_field).status(), 403u);
   EXPECT_TRUE(SocketClient(server.port(), events_socket + "?session_api_key=k1").open());
+  EXPECT_EQ(SocketClient(server.port(), events_socket + "?resend_all=2", key_field).status(), 403u);
 }
 
 TEST(EventSocket, ARunShowsItsMessageAndItsEnd) {
