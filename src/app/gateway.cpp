@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "nestgate/api/control_api.hpp"
@@ -94,6 +95,8 @@ struct Gateway::Parts {
   Task<bool> make_features(std::string& problem);
   AdminSources admin_sources();
   Task<> replace_static_runtimes(std::vector<StaticRuntimeSettings> next);
+  Task<> put_static(StaticRuntimeSettings const& fixed, std::set<std::string>& refused);
+  Task<> end_waiting(Deadline by);
 
   Core& control;
   Settings settings;
@@ -183,8 +186,8 @@ AdminSources Gateway::Parts::admin_sources() {
   return sources;
 }
 
-// Only what changed is touched: the others' connections stay. What failed is not remembered, so that the next reload
-// tries it again.
+// Only what changed is touched: the others' connections stay. A name that is not found yet is the manager's to try again;
+// what failed otherwise is not remembered, so that the next reload tries it.
 Task<> Gateway::Parts::replace_static_runtimes(std::vector<StaticRuntimeSettings> next) {
   auto const in = [](std::vector<StaticRuntimeSettings> const& all, auto matches) {
     return std::any_of(all.begin(), all.end(), matches);
@@ -193,18 +196,32 @@ Task<> Gateway::Parts::replace_static_runtimes(std::vector<StaticRuntimeSettings
     bool const stays = in(next, [&](auto const& fixed) { return fixed.id == old.id; });
     if (!stays) co_await manager->remove_static(ConversationId::parse(old.id).value());
   }
-  std::vector<StaticRuntimeSettings> now;
-  for (auto& fixed : next) {
-    if (!in(settings.static_runtimes, [&](auto const& old) { return same(old, fixed); })) {
-      auto const put = co_await manager->put_static(static_runtime(fixed));
-      if (!put) {
-        log(LogLevel::error, "static runtime not changed", {{"id", fixed.id}, {"problem", put.error().reason}});
-        continue;
-      }
-    }
-    now.push_back(std::move(fixed));
+  std::set<std::string> refused;
+  TaskGroup puts(control.loop.get_executor());
+  for (auto const& fixed : next) {
+    bool const unchanged = in(settings.static_runtimes, [&](auto const& old) { return same(old, fixed); });
+    if (!unchanged) puts.spawn("static", put_static(fixed, refused));
   }
-  settings.static_runtimes = std::move(now);
+  auto all = co_await puts.join();
+  NESTGATE_INVARIANT(all, "nobody cancels a start or a reload");
+  std::erase_if(next, [&](auto const& fixed) { return refused.contains(fixed.id); });
+  settings.static_runtimes = std::move(next);
+}
+
+Task<> Gateway::Parts::put_static(StaticRuntimeSettings const& fixed, std::set<std::string>& refused) {
+  auto const put = co_await manager->put_static(static_runtime(fixed));
+  if (put) co_return;
+  log(LogLevel::error, "static runtime", {{"id", fixed.id}, {"problem", put.error().reason}});
+  if (put.error().fault.kind == FaultKind::conflict) refused.insert(fixed.id);
+}
+
+// What a client still waits for once the grace is over is ended at its source.
+Task<> Gateway::Parts::end_waiting(Deadline by) {
+  Timer grace(control.loop.get_executor(), by.at());
+  auto [ec] = co_await grace.async_wait(no_throw);
+  if (ec) co_return;
+  automation->begin_closing();
+  manager->begin_closing();
 }
 
 Task<bool> Gateway::start(std::string& problem) {
@@ -222,13 +239,7 @@ Task<bool> Gateway::start(std::string& problem) {
   p.addresses.admin = text_of(*admin_at);
   p.cores.start();
   p.admin->start();
-  for (auto const& fixed : p.settings.static_runtimes) {
-    auto const put = co_await p.manager->put_static(static_runtime(fixed));
-    if (put) continue;
-    problem = "runtime.static " + fixed.id + ": " + put.error().reason;
-    co_await drain();
-    co_return false;
-  }
+  co_await p.replace_static_runtimes(std::exchange(p.settings.static_runtimes, {}));
   p.cores.open_doors();
   p.readiness = Readiness::ready;
   co_return true;
@@ -255,10 +266,15 @@ Task<> Gateway::drain() {
   auto& p = *parts_;
   p.readiness = Readiness::draining;
   auto const by = Deadline::in(p.settings.timeouts.drain_grace);
+  TaskGroup after_grace(p.control.loop.get_executor());
+  after_grace.spawn("grace", p.end_waiting(by));
   co_await p.cores.drain(p.settings.timeouts.drain_grace);
-  if (p.automation) co_await p.automation->stop(by);
-  if (p.manager) co_await p.manager->stop_all();
-  if (p.admin) co_await p.admin->stop();
+  after_grace.stop();
+  auto stopped = co_await after_grace.join();
+  NESTGATE_INVARIANT(stopped, "nobody cancels a drain");
+  co_await p.automation->stop(by);
+  co_await p.manager->stop_all();
+  co_await p.admin->stop();
 }
 
 }  // namespace nestgate::app

@@ -17,6 +17,7 @@
 #include "app/settings_values.hpp"
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/identity/webhook_signature.hpp"
+#include "nestgate/runtime/factory.hpp"
 
 namespace nestgate::app {
 namespace {
@@ -71,6 +72,7 @@ class Loader {
       check_listeners();
       check_certificates();
       check_access_log();
+      check_process();
       read_secrets();
       read_signing_keys();
       check_api_keys();
@@ -298,6 +300,18 @@ class Loader {
     std::string problem;
     if (!TlsServer::load(settings_.tls.certificates, settings_.tls.min_version, problem))
       fault(CertificateTable::name, problem);
+  }
+
+  void check_process() {
+    if (!out_.faults.empty()) return;
+    auto const problem = runtime::problem_with(settings_.process);
+    if (!problem) return;
+    // Who wrote nothing of it may want no runtimes of ours.
+    if (where_.contains(problem->key)) {
+      fault(problem->key, problem->what);
+    } else {
+      warn(problem->key, problem->what + "; no conversation can be started");
+    }
   }
 
   void check_access_log() {

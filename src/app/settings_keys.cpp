@@ -233,6 +233,10 @@ void add_conversations(std::vector<Key<Settings>>& keys) {
   add<c, &ManagerSettings::configure_step_time_max>(
       keys, "runtime.configure_step_timeout", Duration{100ms, 10min}, Reload::restart,
       "Each of settings, git providers and secrets: a server may check tokens online.");
+  add<c, &ManagerSettings::resolve_time_max>(keys, "runtime.resolve_timeout", Duration{100ms, 10min}, Reload::restart,
+                                             "Each look-up of the name in a static runtime's URL.");
+  add<c, &ManagerSettings::resolve_pause>(keys, "runtime.resolve_pause", Duration{100ms, 1h}, Reload::restart,
+                                          "Before a name that was not found is looked up again; meanwhile 503.");
   add<c, &ManagerSettings::stop_call_time_max>(keys, "runtime.stop_timeout", Duration{10ms, 10min}, Reload::restart,
                                                "For the conversation's own stop, before its server is ended.");
 }

@@ -1,7 +1,6 @@
 #include "nestgate/conversation/manager.hpp"
 
 #include <algorithm>
-#include <boost/asio/ip/basic_resolver.hpp>
 #include <tuple>
 
 #include "interruptible.hpp"
@@ -20,6 +19,12 @@ Failure closing() { return fail(FaultKind::unavailable, "conversation.start", "t
 
 Failure static_runtime() {
   return fail(FaultKind::conflict, "conversation.stop", "this runtime comes from the settings; whoever runs it ends it");
+}
+
+// A server that listens on every address has both, one that listens on one mostly has the first kind.
+tcp::endpoint preferred(upstream::Endpoints const& found) {
+  auto const v4 = std::find_if(found.begin(), found.end(), [](auto const& at) { return at.address().is_v4(); });
+  return v4 == found.end() ? found.front() : *v4;
 }
 
 ConversationId made_id() {
@@ -57,6 +62,7 @@ struct Manager::Conversation {
   std::vector<DeclaredPort> ports;
   Secret session_key;
   bool has_own_key = false;  // a static runtime's, which no secret derives
+  unsigned puts = 0;         // of a static runtime: only the latest counts
   nested::Dialect dialect = nested::Dialect::unknown;
   std::optional<Interrupt> interrupt;
   FaultKind failure_kind = FaultKind::upstream;  // of state error: what a starter is told
@@ -240,38 +246,71 @@ Task<Outcome<>> Manager::put_static(StaticRuntime fixed) {
   if (!url || url->scheme != "http" || !(url->path.empty() || url->path == "/") || !url->query.empty())
     co_return fail(FaultKind::bad_input, "runtime.static", "url: must be http://host:port");
   auto c = lookup(fixed.id);
-  bool const is_new = c == nullptr;
-  if (!is_new && c->origin != Origin::fixed)
+  if (c && c->origin != Origin::fixed)
     co_return fail(FaultKind::conflict, "runtime.static", "id: belongs to a started conversation");
-  if (is_new) {
+  if (!c) {
     c = std::make_shared<Conversation>(tasks_.executor(), fixed.id);
     c->origin = Origin::fixed;
     conversations_.emplace(c->id.canonical(), c);  // before the look-up, so that the id is taken
+    stats_.runtimes[static_cast<std::size_t>(c->state)].add();
   }
-  c->is_busy = true;
+  auto const turn = ++c->puts;
+  auto found = co_await look_up(fixed.url);
+  if (!is_latest(*c, turn))
+    co_return fail(FaultKind::cancelled, "runtime.static", "it was replaced or removed meanwhile");
+  if (found) {
+    co_await place(c, std::move(fixed), *found);
+    co_return Outcome<>{};
+  }
+  auto failure = upstream::failed("url: " + url->host, found.error());
+  if (c->epoch.get() == 0) {
+    c->epoch = Epoch{++epochs_};
+    take_key(*c, fixed);
+    change(*c, RuntimeState::starting, failure.reason);
+    co_await publish(c);
+  }
+  tasks_.spawn("conversation.resolve", place_once_found(c, std::move(fixed), turn));
+  co_return failure;
+}
 
-  asio::ip::basic_resolver<tcp, Executor> resolver(tasks_.executor());
-  auto [ec, found] =
-      co_await resolver.async_resolve(url->host, std::to_string(url->port), tcp::resolver::numeric_service, no_throw);
-  if (ec || found.empty()) {
-    if (is_new) conversations_.erase(c->id.canonical());
-    done(*c);
-    co_return fail(FaultKind::upstream, "runtime.static", "url: " + url->host + ": " + ec.message());
+Task<Result<upstream::Endpoints>> Manager::look_up(std::string const& url) {
+  auto const parts = upstream::parse_url(url);
+  NESTGATE_INVARIANT(parts, "put_static has looked at it");
+  co_return co_await with_deadline(Deadline::in(settings_.resolve_time_max), upstream::resolve(parts->host, parts->port));
+}
+
+Task<> Manager::place_once_found(ConversationPtr c, StaticRuntime fixed, unsigned turn) {
+  while (is_latest(*c, turn)) {
+    auto waited = co_await pause_for(settings_.resolve_pause);
+    if (!waited) co_return;
+    auto found = co_await look_up(fixed.url);
+    if (!found || !is_latest(*c, turn)) continue;
+    co_await place(c, std::move(fixed), *found);
+    co_return;
   }
+}
+
+Task<> Manager::place(ConversationPtr c, StaticRuntime fixed, upstream::Endpoints found) {
   c->epoch = Epoch{++epochs_};
-  c->endpoint = found.begin()->endpoint();
+  take_key(*c, fixed);
+  c->endpoint = preferred(found);
   c->ports.clear();
   for (auto& [name, number] : fixed.ports) {
     tcp::endpoint const at(c->endpoint.address(), number);
     c->ports.push_back(DeclaredPort{std::move(name), number, at});
   }
-  c->has_own_key = fixed.session_key.has_value();
-  c->session_key = c->has_own_key ? std::move(*fixed.session_key) : keys_->derive(c->id);
-  if (is_new) stats_.runtimes[static_cast<std::size_t>(c->state)].add();
   change(*c, RuntimeState::running);
   co_await publish(c);
-  done(*c);
-  co_return Outcome<>{};
+}
+
+void Manager::take_key(Conversation& c, StaticRuntime const& fixed) const {
+  c.has_own_key = fixed.session_key.has_value();
+  c.session_key = c.has_own_key ? fixed.session_key->clone() : keys_->derive(c.id);
+}
+
+// Neither removed nor put anew since.
+bool Manager::is_latest(Conversation const& c, unsigned turn) const {
+  return lookup(c.id).get() == &c && c.puts == turn;
 }
 
 Task<> Manager::remove_static(ConversationId id) {

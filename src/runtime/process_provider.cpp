@@ -40,11 +40,8 @@ std::string search_path_of_this_process() {
   return path && *path ? std::string(path) : std::string(default_search_path);
 }
 
-Outcome<std::string> find_or_fail(std::string_view key, std::string const& program) {
-  auto found = find_program(program, directory_of_this_program(), search_path_of_this_process());
-  if (found) return std::move(*found);
-  return fail(FaultKind::bad_input, "runtime.command",
-              std::string(key) + ": no executable '" + program + "' beside the gateway or in PATH");
+std::optional<std::string> program_path(std::string const& program) {
+  return find_program(program, directory_of_this_program(), search_path_of_this_process());
 }
 
 Result<> make_private_directory(fs::path const& path) {
@@ -55,13 +52,14 @@ Result<> make_private_directory(fs::path const& path) {
   return Result<>{};
 }
 
-// Made when it is not there; one that is there keeps its rights.
-Result<> make_usable_directory(fs::path const& path) {
+// Whether what is there can be written, or where nothing is, what it would be made in.
+std::optional<std::string> problem_with_folder(fs::path const& path) {
   std::error_code ignored;
-  if (!fs::exists(path, ignored)) return make_private_directory(path);
-  int const error = !fs::is_directory(path, ignored) ? ENOTDIR : ::access(path.c_str(), R_OK | W_OK | X_OK) == 0 ? 0 : errno;
-  if (error == 0) return Result<>{};
-  return Fault{FaultKind::unavailable, {error, boost::system::system_category()}, "runtime.workspace"};
+  auto at = fs::absolute(path, ignored);
+  while (!fs::exists(at, ignored) && at.has_relative_path()) at = at.parent_path();
+  int const error = !fs::is_directory(at, ignored) ? ENOTDIR : ::access(at.c_str(), R_OK | W_OK | X_OK) == 0 ? 0 : errno;
+  if (error == 0) return std::nullopt;
+  return at.string() + ": " + std::generic_category().message(error);
 }
 
 std::optional<std::string> read_file(fs::path const& path) {
@@ -117,31 +115,23 @@ struct ProcessProvider::Runtime {
   bool end_was_asked = false;
 };
 
-std::optional<std::string> problem_with(ProcessSettings const& settings) {
-  if (settings.command.empty() || settings.command.front().empty()) return "runtime.process.command: must name a program";
+std::optional<SettingProblem> problem_with(ProcessSettings const& settings) {
+  constexpr std::string_view command = "runtime.process.command";
+  if (settings.command.empty() || settings.command.front().empty()) return SettingProblem{command, "must name a program"};
   if (auto const name = unknown_placeholder(settings.command))
-    return "runtime.process.command: {" + *name + "} is none of {port}, {id}, {workspace}";
-  if (auto const server = find_or_fail("runtime.process.command", settings.command.front()); !server)
-    return server.error().reason;
-  if (auto const keeper = find_or_fail("runtime.process", keeper_program); !keeper) return keeper.error().reason;
+    return SettingProblem{command, "{" + *name + "} is none of {port}, {id}, {workspace}"};
+  for (auto const& program : {settings.command.front(), std::string(keeper_program)})
+    if (!program_path(program))
+      return SettingProblem{command, "no executable '" + program + "' beside the gateway or in PATH"};
+  if (auto problem = problem_with_folder(settings.workspace_dir))
+    return SettingProblem{"runtime.process.workspace_dir", std::move(*problem)};
   return std::nullopt;
 }
 
-Outcome<std::unique_ptr<RuntimeProvider>> ProcessProvider::make(ProcessSettings settings, Executor control) {
-  if (auto problem = problem_with(settings)) return fail(FaultKind::bad_input, "runtime.process", std::move(*problem));
-  NESTGATE_TRY(server, find_or_fail("runtime.process.command", settings.command.front()));
-  NESTGATE_TRY(keeper, find_or_fail("runtime.process", keeper_program));
+ProcessProvider::ProcessProvider(ProcessSettings settings, Executor control)
+    : settings_(std::move(settings)), tasks_(control) {
   std::error_code ec;
-  settings.workspace_dir = fs::absolute(settings.workspace_dir, ec);
-  if (auto const made = make_usable_directory(settings.workspace_dir); !made)
-    return fail(FaultKind::bad_input, "runtime.workspace",
-                "runtime.process.workspace_dir: " + settings.workspace_dir.string() + ": " + made.error().cause.message());
-  return std::unique_ptr<RuntimeProvider>(
-      new ProcessProvider(std::move(settings), {std::move(keeper), std::move(server)}, control));
-}
-
-ProcessProvider::ProcessProvider(ProcessSettings settings, Programs programs, Executor control)
-    : settings_(std::move(settings)), programs_(std::move(programs)), tasks_(control) {
+  settings_.workspace_dir = fs::absolute(settings_.workspace_dir, ec);
   remove_old_trash();
 }
 
@@ -165,6 +155,11 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
     return fail(
         FaultKind::overloaded, "runtime.create",
         "create: all " + std::to_string(settings_.runtimes_max) + " runtimes are in use (runtime.process.runtimes_max)");
+  // Asked each time: what is missing may be installed meanwhile.
+  if (auto const problem = problem_with(settings_)) {
+    return fail(FaultKind::unavailable, "runtime.create",
+                "create: " + problem->what + " (" + std::string(problem->key) + ")");
+  }
   fs::path const folder = folder_of(spec.id);
   fs::path const workspace = folder / "workspace";
   if (auto claimed = claim(folder, spec); !claimed) return claimed.error();
@@ -174,8 +169,8 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
   if (!port) return upstream::failed("create: port", port.error());
 
   Launch launch;
-  launch.keeper = programs_.keeper;
-  launch.program = programs_.server;
+  launch.keeper = program_path(std::string(keeper_program)).value();
+  launch.program = program_path(settings_.command.front()).value();
   Placeholders values;
   values.port = std::to_string(port->port());
   values.id = spec.id.text();
@@ -190,14 +185,18 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
   launch.directory = workspace;
   launch.limits = settings_.limits;
   auto child = ChildProcess::start(tasks_.executor(), launch);
-  if (!child) return upstream::failed("create: start of " + programs_.server, child.error());
+  if (!child) return upstream::failed("create: start of " + launch.program, child.error());
   return std::make_shared<Runtime>(tasks_.executor(), std::move(spec.id), spec.epoch, std::move(*port), std::move(*child),
                                    OutputLog(folder / "output.log", settings_.output_bytes_max));
 }
 
 // Files that were kept go to their owner alone: a gateway that was started anew knows conversations by nothing else.
 Outcome<> ProcessProvider::claim(fs::path const& folder, Spec const& spec) {
-  if (auto made = make_private_directory(folder); !made) return upstream::failed("create: working directory", made.error());
+  std::error_code ignored;
+  bool const is_first = !fs::exists(settings_.workspace_dir, ignored);  // one that is there keeps its rights
+  auto made = is_first ? make_private_directory(settings_.workspace_dir) : Result<>{};
+  if (made) made = make_private_directory(folder);
+  if (!made) return upstream::failed("create: working directory", made.error());
   auto const owner = read_file(folder / "owner");
   if (owner && *owner != spec.owner)
     return fail(FaultKind::conflict, "runtime.create", "create: this id has files that belong to someone else");
@@ -307,7 +306,7 @@ Task<> ProcessProvider::close() {
 }
 
 Outcome<std::unique_ptr<RuntimeProvider>> make_provider(std::string_view name, ProviderSettings settings, Executor control) {
-  if (name == "process") return ProcessProvider::make(std::move(settings.process), control);
+  if (name == "process") return std::unique_ptr<RuntimeProvider>(new ProcessProvider(std::move(settings.process), control));
   return fail(FaultKind::bad_input, "runtime.provider", "runtime.provider: '" + std::string(name) + "' is none of: process");
 }
 

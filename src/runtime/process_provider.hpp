@@ -16,8 +16,7 @@ namespace nestgate::runtime {
 // Runtimes as processes of this machine, each under a keeper (README.md).
 class ProcessProvider final : public RuntimeProvider {
  public:
-  // Makes the folder of workspaces. A failure (bad_input) for what problem_with finds, or a folder that cannot be used.
-  static Outcome<std::unique_ptr<RuntimeProvider>> make(ProcessSettings settings, Executor control);
+  ProcessProvider(ProcessSettings settings, Executor control);
   ~ProcessProvider() override;
 
   std::string_view name() const noexcept override { return "process"; }
@@ -29,12 +28,6 @@ class ProcessProvider final : public RuntimeProvider {
   struct Runtime;
   using RuntimePtr = std::shared_ptr<Runtime>;
 
-  struct Programs {
-    std::string keeper;
-    std::string server;
-  };
-
-  ProcessProvider(ProcessSettings settings, Programs programs, Executor control);
   Outcome<RuntimePtr> launch(Spec spec);
   Outcome<> claim(std::filesystem::path const& folder, Spec const& spec);
   Task<> pump(RuntimePtr runtime);
@@ -47,7 +40,6 @@ class ProcessProvider final : public RuntimeProvider {
   std::filesystem::path trash_of(ConversationId const& id) const;
 
   ProcessSettings settings_;
-  Programs programs_;
   std::map<std::string, RuntimePtr> runtimes_;  // by canonical id
   std::set<std::string> claimed_;               // canonical ids whose files are a conversation's of now, to remove
   TaskGroup tasks_;

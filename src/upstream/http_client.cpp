@@ -17,14 +17,13 @@
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "nestgate/upstream/public_address.hpp"
+#include "nestgate/upstream/resolve.hpp"
 
 namespace nestgate::upstream {
 namespace {
 
 namespace beast = boost::beast;
 using asio::ip::tcp;
-using Resolver = asio::ip::basic_resolver<tcp, Executor>;
-using Endpoints = std::vector<tcp::endpoint>;
 
 constexpr Fault bad_url{FaultKind::bad_input, {}, "url"};
 constexpr std::uint32_t answer_head_bytes_max = 64 * 1024;
@@ -37,39 +36,6 @@ bool is_url_text(std::string_view text) {
   for (char c : text)
     if (c <= ' ' || c == 0x7f || c == '"' || c == '<' || c == '>' || c == '\\') return false;
   return true;
-}
-
-// Holds what a look-up needs until it ends by itself: a caller whose time is up leaves at once, getaddrinfo does not.
-struct LookUp {
-  explicit LookUp(Executor executor) : resolver(executor), ended(executor, Clock::time_point::max()) {}
-  Resolver resolver;
-  Timer ended;
-  std::optional<Result<Endpoints>> answer;
-};
-
-Task<Result<Endpoints>> resolve(std::string host, std::uint16_t port) {
-  error_code not_numeric;
-  auto const address = asio::ip::make_address(host, not_numeric);
-  if (!not_numeric) co_return Endpoints{tcp::endpoint(address, port)};
-
-  auto look_up = std::make_shared<LookUp>(co_await asio::this_coro::executor);
-  auto on_end = [look_up](error_code ec, Resolver::results_type found) {
-    if (ec) {
-      look_up->answer.emplace(Fault{FaultKind::upstream, ec, "upstream.resolve"});
-    } else {
-      Endpoints endpoints;
-      for (auto const& entry : found) endpoints.push_back(entry.endpoint());
-      look_up->answer.emplace(std::move(endpoints));
-    }
-    look_up->ended.cancel();
-  };
-  look_up->resolver.async_resolve(host, std::to_string(port), tcp::resolver::numeric_service, std::move(on_end));
-  auto [ec] = co_await look_up->ended.async_wait(no_throw);
-  if (!look_up->answer) {
-    look_up->resolver.cancel();
-    co_return Fault{FaultKind::cancelled, ec, "upstream.resolve"};
-  }
-  co_return std::move(*look_up->answer);
 }
 
 Task<Result<TcpSocket>> connect(std::string host, std::uint16_t port, Reach reach) {

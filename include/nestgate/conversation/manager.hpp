@@ -17,6 +17,7 @@
 #include "nestgate/nested/client.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "nestgate/runtime/provider.hpp"
+#include "nestgate/upstream/resolve.hpp"
 
 namespace nestgate::conversation {
 
@@ -27,6 +28,8 @@ struct ManagerSettings {
   std::chrono::milliseconds ready_time_max{120'000};          // from the process's start until /alive
   std::chrono::milliseconds configure_step_time_max{30'000};  // providers validate tokens online
   std::chrono::milliseconds stop_call_time_max{5'000};        // the graceful stop, before the runtime is ended
+  std::chrono::milliseconds resolve_time_max{5'000};          // a static runtime's name, each try
+  std::chrono::milliseconds resolve_pause{5'000};             // between two tries
   std::uint32_t conversations_max = 10'000;                   // known ones, stopped included; failed starts make room
 };
 
@@ -100,7 +103,8 @@ class Manager {
   // and those of the steps.
   Task<Outcome<Started>> start(StartRequest request);
   // Resolves the host and publishes it as running, in place of an earlier one of that id, whose streams end. Faults:
-  // bad_input (URL), conflict (a started conversation's id), upstream (name unknown); the earlier one then stays.
+  // bad_input (URL), conflict (a started conversation's id), cancelled (put anew or removed meanwhile), and upstream or
+  // timed_out (the name): then the earlier one stays, or it is published as starting, and the name is tried until found.
   Task<Outcome<>> put_static(StaticRuntime fixed);
   // Forgets a static runtime; its streams end. Nothing for any other id.
   Task<> remove_static(ConversationId id);
@@ -136,6 +140,11 @@ class Manager {
   Task<Outcome<>> create(ConversationPtr c);
   Task<Outcome<>> wait_ready(ConversationPtr c);
   Task<Outcome<>> configure(ConversationPtr c, nested::Configuration const& configuration);
+  Task<Result<upstream::Endpoints>> look_up(std::string const& url);
+  Task<> place_once_found(ConversationPtr c, StaticRuntime fixed, unsigned turn);
+  Task<> place(ConversationPtr c, StaticRuntime fixed, upstream::Endpoints found);
+  void take_key(Conversation& c, StaticRuntime const& fixed) const;
+  bool is_latest(Conversation const& c, unsigned turn) const;
   Task<> end_running(ConversationPtr c);
   Task<> bury(ConversationPtr c);
   Task<> publish(ConversationPtr c);

@@ -14,11 +14,15 @@ struct ProviderSettings {
   ProcessSettings process;
 };
 
-// Why no runtime could be started with these settings: a program that is not there, an unknown placeholder. Changes
-// nothing, so it can be asked before a start.
-std::optional<std::string> problem_with(ProcessSettings const& settings);
+struct SettingProblem {
+  std::string_view key;  // "runtime.process.command"
+  std::string what;
+};
+// Why no runtime could be started with these settings: an unknown placeholder, a program that is not there, a folder that
+// cannot be written. Changes nothing, so it can be asked before a start.
+std::optional<SettingProblem> problem_with(ProcessSettings const& settings);
 
-// The provider of that name ("process"); a failure (bad_input) names those that exist, or the setting that is wrong.
+// The provider of that name ("process"); a failure (bad_input) names those that exist.
 // `control` is the control core's executor.
 Outcome<std::unique_ptr<RuntimeProvider>> make_provider(std::string_view name, ProviderSettings settings, Executor control);
 

@@ -67,7 +67,7 @@ class ProcessRuntimes : public testing::Test {
 
   RuntimeProvider& provider() {
     if (!provider_) {
-      settings.workspace_dir = folder.path();
+      if (settings.workspace_dir == ProcessSettings{}.workspace_dir) settings.workspace_dir = folder.path();
       auto made = make_provider("process", ProviderSettings{settings}, control.executor());
       EXPECT_TRUE(made) << made.error().reason;
       provider_ = std::move(*made);
@@ -367,39 +367,50 @@ TEST_F(ProcessRuntimes, EndWithAllThatTheyStartedWhenTheGatewayIsKilled) {
   for (auto const pid : all) control.run_until([pid] { return is_gone(pid); });
 }
 
-TEST(MakeProvider, NamesWhatIsWrongWithTheSettings) {
+TEST(MakeProvider, NamesTheProvidersThatThereAre) {
   Control control;
-  TemporaryFolder folder;
-  ProviderSettings settings;
-  auto const problem = [&] { return make_provider("process", settings, control.executor()).error().reason; };
-  EXPECT_EQ(make_provider("doker", settings, control.executor()).error().reason,
-            "runtime.provider: 'doker' is none of: process");
-  settings.process.command = {"x", "--port={prt}"};
-  EXPECT_EQ(problem(), "runtime.process.command: {prt} is none of {port}, {id}, {workspace}");
-  EXPECT_EQ(problem_with(settings.process), problem());
-  settings.process.command = {};
-  EXPECT_EQ(problem(), "runtime.process.command: must name a program");
-  settings.process.command = {"no-such-program-anywhere"};
-  EXPECT_EQ(problem(), "runtime.process.command: no executable 'no-such-program-anywhere' beside the gateway or in PATH");
-  settings.process.command = {"sh"};
-  EXPECT_EQ(problem_with(settings.process), std::nullopt);
-  settings.process.workspace_dir = folder.path() / "file";
-  std::ofstream(folder.path() / "file") << "x";
-  EXPECT_EQ(problem(), "runtime.process.workspace_dir: " + (folder.path() / "file").string() + ": Not a directory");
-  settings.process.workspace_dir = folder.path() / "file" / "runtimes";
-  EXPECT_EQ(problem(),
-            "runtime.process.workspace_dir: " + (folder.path() / "file" / "runtimes").string() + ": Not a directory");
+  EXPECT_EQ(make_provider("doker", {}, control.executor()).error().reason, "runtime.provider: 'doker' is none of: process");
 }
 
-TEST(MakeProvider, MakesTheFolderOfWorkspacesForItsUserAlone) {
-  Control control;
+TEST(ProblemWith, NamesTheSettingThatLetsNoRuntimeStart) {
   TemporaryFolder folder;
-  ProviderSettings settings;
-  settings.process.command = {"sh"};
-  settings.process.workspace_dir = folder.path() / "a" / "runtimes";
-  auto const provider = make_provider("process", settings, control.executor());
-  ASSERT_TRUE(provider) << provider.error().reason;
-  EXPECT_EQ(fs::status(settings.process.workspace_dir).permissions(), fs::perms::owner_all);
+  ProcessSettings settings;
+  auto const problem = [&settings] {
+    auto const found = problem_with(settings);
+    return found ? std::string(found->key) + ": " + found->what : "none";
+  };
+  settings.workspace_dir = folder.path();
+  settings.command = {"x", "--port={prt}"};
+  EXPECT_EQ(problem(), "runtime.process.command: {prt} is none of {port}, {id}, {workspace}");
+  settings.command = {};
+  EXPECT_EQ(problem(), "runtime.process.command: must name a program");
+  settings.command = {"no-such-program-anywhere"};
+  EXPECT_EQ(problem(), "runtime.process.command: no executable 'no-such-program-anywhere' beside the gateway or in PATH");
+  settings.command = {"sh"};
+  EXPECT_EQ(problem(), "none");
+  settings.workspace_dir = folder.path() / "not" / "yet";
+  EXPECT_EQ(problem(), "none");
+  EXPECT_FALSE(fs::exists(folder.path() / "not"));
+  auto const file = folder.path() / "file";
+  std::ofstream(file) << "x";
+  for (auto const& path : {file, file / "runtimes"}) {
+    settings.workspace_dir = path;
+    EXPECT_EQ(problem(), "runtime.process.workspace_dir: " + file.string() + ": Not a directory");
+  }
+}
+
+TEST_F(ProcessRuntimes, SayWhatTheyLackAtEachStartUntilItIsThere) {
+  script("exec sleep 100");
+  auto const file = folder.path() / "in-the-way";
+  std::ofstream(file) << "x";
+  settings.workspace_dir = file / "runtimes";
+  auto const refused = create("c1");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault.kind, FaultKind::unavailable);
+  EXPECT_EQ(refused.error().reason, "create: " + file.string() + ": Not a directory (runtime.process.workspace_dir)");
+  fs::remove(file);
+  EXPECT_TRUE(create("c1"));
+  EXPECT_EQ(fs::status(settings.workspace_dir).permissions(), fs::perms::owner_all);
 }
 
 TEST(CommandTemplate, ReplacesPlaceholdersOnceAndLeavesOtherBracesAlone) {
