@@ -52,20 +52,21 @@ Call Client::json_call(std::string_view method, std::string_view path, std::stri
 
 Task<Outcome<>> Client::wait_alive(Deadline by) {
   Clock::duration pause = alive_pause_min;
-  std::string last = "nobody listens";
+  std::optional<std::string> last;
   while (!by.passed()) {
     Call call;
     call.url = base_.at("/alive");
     auto answer = co_await send("ready", std::move(call), by.capped(alive_try_max));
     if (answer && answer->ok()) co_return Outcome<>{};
     if (!answer && answer.error().fault.kind == FaultKind::cancelled) co_return answer.error();
-    last = answer ? "/alive answers " + std::to_string(answer->status) : answer.error().reason;
+    bool const is_cut = !answer && by.passed();  // by our own time: what was seen before says more
+    if (!last || !is_cut) last = answer ? "/alive answers " + std::to_string(answer->status) : answer.error().reason;
     auto waited = co_await pause_for(std::min(pause, by.at() - Clock::now()));
     if (!waited) co_return upstream::failed("ready", waited.error());
     pause = std::min(pause * 2, alive_pause_max);
   }
   Fault const fault{FaultKind::timed_out, {}, "nested.wait_alive"};
-  co_return Failure{fault, "ready: the server was not alive in time (last: " + last + ")"};
+  co_return Failure{fault, "ready: the server was not alive in time (last: " + last.value_or("not asked") + ")"};
 }
 
 Task<Outcome<Dialect>> Client::configure(Configuration const& configuration, Clock::duration step_max) {
