@@ -140,9 +140,8 @@ std::string usage() {
            std::to_string(Limits{}.*flag.field) + "\n";
   }
   out +=
-      "\nSession keys come from --session-key-file or NESTLET_SESSION_KEY_FILE, else OH_SESSION_API_KEYS_0, _1, ... and a "
-      "JSON\n"
-      "list in OH_SESSION_API_KEYS, else SESSION_API_KEY. Without any key every request is let in.\n";
+      "\nSession keys come from --session-key-file or NESTLET_SESSION_KEY_FILE, else OH_SESSION_API_KEYS_0, _1, ... and\n"
+      "a JSON list in OH_SESSION_API_KEYS, else SESSION_API_KEY. Without any key every request is let in.\n";
   return out;
 }
 

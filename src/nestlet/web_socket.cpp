@@ -292,7 +292,7 @@ Task<> serve_web_socket(App& app, Stream& stream, RequestParser& parser, Request
   // The peer is gone, or the writer has closed: either way nothing more can be sent.
   if (!outbox->closing()) {
     outbox->abandon();
-    writer.stop();
+    stream.close();  // a write may be under way to a peer that takes nothing
   }
   co_await writer.join();
   watch.stop();
