@@ -79,7 +79,12 @@ struct Manager::Conversation {
 
 Manager::Manager(Executor control, std::unique_ptr<runtime::RuntimeProvider> provider, DirectoryPublisher& publisher,
                  std::shared_ptr<identity::KeyRing const> keys, ManagerSettings settings)
-    : provider_(std::move(provider)), publisher_(publisher), keys_(std::move(keys)), settings_(settings), tasks_(control) {
+    : provider_(std::move(provider)),
+      publisher_(publisher),
+      keys_(std::move(keys)),
+      settings_(settings),
+      tasks_(control),
+      look_ups_(control) {
   provider_->on_end(
       [this](ConversationId const& id, Epoch epoch, std::string reason) { runtime_ended(id, epoch, std::move(reason)); });
 }
@@ -256,8 +261,7 @@ Task<Outcome<>> Manager::put_static(StaticRuntime fixed) {
   }
   auto const turn = ++c->puts;
   auto found = co_await look_up(fixed.url);
-  if (!is_latest(*c, turn))
-    co_return fail(FaultKind::cancelled, "runtime.static", "it was replaced or removed meanwhile");
+  if (!is_latest(*c, turn)) co_return fail(FaultKind::cancelled, "runtime.static", "it was replaced or removed meanwhile");
   if (found) {
     co_await place(c, std::move(fixed), *found);
     co_return Outcome<>{};
@@ -269,7 +273,7 @@ Task<Outcome<>> Manager::put_static(StaticRuntime fixed) {
     change(*c, RuntimeState::starting, failure.reason);
     co_await publish(c);
   }
-  tasks_.spawn("conversation.resolve", place_once_found(c, std::move(fixed), turn));
+  look_ups_.spawn("conversation.resolve", place_once_found(c, std::move(fixed), turn));
   co_return failure;
 }
 
@@ -309,9 +313,7 @@ void Manager::take_key(Conversation& c, StaticRuntime const& fixed) const {
 }
 
 // Neither removed nor put anew since.
-bool Manager::is_latest(Conversation const& c, unsigned turn) const {
-  return lookup(c.id).get() == &c && c.puts == turn;
-}
+bool Manager::is_latest(Conversation const& c, unsigned turn) const { return lookup(c.id).get() == &c && c.puts == turn; }
 
 Task<> Manager::remove_static(ConversationId id) {
   auto c = lookup(id);
@@ -396,6 +398,7 @@ Task<> Manager::replace_keys(std::shared_ptr<identity::KeyRing const> keys) {
 
 void Manager::begin_closing() {
   is_closing_ = true;
+  look_ups_.stop();
   for (auto const& [id, c] : conversations_) {
     if (c->starts()) c->interrupt_start({Conversation::Interrupt::Why::closing, {}});
     c->idle.cancel();
@@ -406,7 +409,8 @@ Task<> Manager::stop_all() {
   begin_closing();
   for (auto const& [id, c] : conversations_)
     if (c->origin == Origin::managed && !c->is_busy && c->state == RuntimeState::running) begin_end(c);
-  auto joined = co_await tasks_.join();
+  auto joined = co_await look_ups_.join();
+  joined = co_await tasks_.join();
   if (!joined) {
     tasks_.stop();
     joined = co_await tasks_.join();

@@ -168,6 +168,7 @@ class Manager {
   bool is_closing_ = false;
   std::map<std::string, ConversationPtr> conversations_;  // by canonical id
   TaskGroup tasks_;
+  TaskGroup look_ups_;  // of static runtimes whose names are not found yet
 };
 
 }  // namespace nestgate::conversation

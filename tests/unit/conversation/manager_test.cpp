@@ -372,6 +372,16 @@ TEST_F(ConversationManager, PutsAStaticRuntimeInPlaceOfItsEarlierSelfWithANewEpo
   EXPECT_TRUE(manager().find(id_of("s1"))) << "the earlier one stays";
 }
 
+TEST_F(ConversationManager, PublishesAStaticRuntimeAsStartingUntilItsNameIsFound) {
+  auto const put = control.run(manager().put_static({id_of("s1"), "http://no-such-host.invalid:1", std::nullopt, {}}));
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().fault.kind, FaultKind::upstream);
+  EXPECT_THAT(publisher.events, ElementsAre("s1 starting"));
+  EXPECT_EQ(manager().find(id_of("s1"))->reason, put.error().reason);
+  ASSERT_TRUE(control.run(manager().put_static({id_of("s1"), "http://127.0.0.1:9001", std::nullopt, {}})));
+  EXPECT_THAT(publisher.events, ElementsAre("s1 starting", "s1 running"));
+}
+
 TEST_F(ConversationManager, ForgetsAStaticRuntimeAndNothingElseByRemoveStatic) {
   ASSERT_TRUE(start("c1"));
   ASSERT_TRUE(control.run(manager().put_static({id_of("s1"), "http://127.0.0.1:9001", std::nullopt, {}})));
