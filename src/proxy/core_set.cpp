@@ -203,11 +203,11 @@ Task<> CoreSet::drain(Clock::duration grace) {
   for (auto& worker : workers_) draining.spawn("drain", call_on(worker->core, worker->drain(grace)));
   auto drained = co_await draining.join();
   NESTGATE_INVARIANT(drained, "nobody cancels a drain");
+  ended_ = true;
   for (auto& worker : workers_) {
     worker->working.reset();
     worker->thread.join();
   }
-  ended_ = true;
 }
 
 namespace {
@@ -252,14 +252,19 @@ Task<std::string> describe(conversation::Directory const& directory) {
 
 }  // namespace
 
+// The drain may end between two cores: a core that is gone answers no call.
 Task<> CoreSet::publish(conversation::RuntimeRecordPtr record) {
-  if (ended_) co_return;
-  for (auto& worker : workers_) co_await call_on(worker->core, publish_on(worker->proxy, record));
+  for (auto& worker : workers_) {
+    if (ended_) co_return;
+    co_await call_on(worker->core, publish_on(worker->proxy, record));
+  }
 }
 
 Task<> CoreSet::withdraw(ConversationId id, Epoch epoch) {
-  if (ended_) co_return;
-  for (auto& worker : workers_) co_await call_on(worker->core, withdraw_on(worker->proxy, id, epoch));
+  for (auto& worker : workers_) {
+    if (ended_) co_return;
+    co_await call_on(worker->core, withdraw_on(worker->proxy, id, epoch));
+  }
 }
 
 Task<> CoreSet::add_alias(ConversationId alias, ConversationId runtime) {

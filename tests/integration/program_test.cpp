@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <optional>
+#include <thread>
 
 #include "nestgate/identity/api_key.hpp"
 #include "support/loopback.hpp"
@@ -204,6 +205,20 @@ TEST(Program, DrainsOnSigtermWithExitCodeZeroAndWithoutItsReadyFile) {
   EXPECT_EQ(nestgate.wait(), 0) << nestgate.log();
   EXPECT_FALSE(std::filesystem::exists(nestgate.folder() / "ready.json"));
   EXPECT_FALSE(accepts_connections(port));
+}
+
+TEST(Program, EndsWithinItsGraceAlsoWhileAConversationStarts) {
+  Program nestgate(
+      "[runtime]\nready_timeout = \"1h\"\n[runtime.process]\ncommand = [\"sleep\", \"3600\"]\n"
+      "[timeouts]\ndrain_grace = \"100ms\"\n");
+  std::optional<Answer> answer;
+  std::thread client([&] { answer = nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})"); });
+  EXPECT_TRUE(
+      eventually([&] { return nestgate.ask_admin("/debug/routes").body.find("\"starting\"") != std::string::npos; }));
+  nestgate.signal(SIGTERM);
+  EXPECT_EQ(nestgate.wait(), 0) << nestgate.log();
+  client.join();
+  EXPECT_TRUE(answer->status == 0 || answer->status == 503) << answer->body;
 }
 
 TEST(Program, ReloadsStaticRuntimesOnSighupAndSaysWhatNeedsARestart) {
