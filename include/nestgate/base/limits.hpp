@@ -5,8 +5,8 @@
 
 namespace nestgate {
 
-// Every size, count and time of the gateway, each with its setting in `[limits]` or `[timeouts]`
-// (config/nestgate.example.toml has one line for each). Sizes in bytes, `max` last.
+// The sizes, counts and times of the data plane, each with its setting in `[limits]` or `[timeouts]`
+// (config/nestgate.example.toml has one line for each); those of a feature are in its own settings. Sizes in bytes.
 struct Limits {
   std::uint32_t connections_per_core_max = 20'000;    // client connections, tunnels included
   std::uint32_t request_head_bytes_max = 128 * 1024;  // the agent server takes heads of 70 KB (agent_server.md 10.2)
