@@ -15,7 +15,9 @@ namespace nestgate::proxy {
 namespace {
 
 void append_hex(std::string& out, std::uint64_t value) {
-  for (int shift = 60; shift >= 0; shift -= 4) out.push_back("0123456789abcdef"[(value >> shift) & 15]);
+  std::array<char, 16> digits;
+  for (auto digit = digits.rbegin(); digit != digits.rend(); ++digit, value >>= 4) *digit = "0123456789abcdef"[value & 15];
+  out.append(digits.data(), digits.size());
 }
 
 }  // namespace
