@@ -8,6 +8,8 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 # CPU seconds that each fuzzer gets.
 FUZZ_SECONDS ?= 600
+# --access-logs: every proxy logs each request.
+BENCH_FLAGS ?=
 
 configure = cmake --preset $(1) $(2) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 ninja = cmake --build build/$(1) -j $(JOBS)
@@ -71,7 +73,7 @@ bench: ## nestgate, nginx and HAProxy on the same exchange; exit code 0 if nestg
 	@mkdir -p build
 	$(call configure,release,-DNESTGATE_BENCH=ON)
 	$(call ninja,release) --target nestgate nestlet benches
-	python3 bench/run.py --bin build/release/bin --raw build/bench
+	python3 bench/run.py --bin build/release/bin --raw build/bench $(BENCH_FLAGS)
 
 bench-smoke: ## the bench in its short form: only that it runs
 	deploy/install-deps.sh --build --bench

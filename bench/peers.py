@@ -1,6 +1,6 @@
 """The proxies under comparison, each set up for the same job: the conversation is taken from the path, the session key is
-set, the forwarded fields are written, connections to the nested server are kept, each request is logged
-to a file, one thread."""
+set, the forwarded fields are written, connections to the nested server are kept, one thread. Each request is logged to
+a file by all of them, or by none."""
 
 import base64
 import hashlib
@@ -17,6 +17,7 @@ import time
 SECRET = "bench-secret-that-is-long-enough-0123456789"
 CONVERSATION = "0123456789abcdef0123456789abcdef"
 OTHERS_KNOWN = [f"{number:032x}" for number in range(1, 100)]
+access_logs = False
 
 
 def session_key(conversation):
@@ -131,7 +132,7 @@ admin = "127.0.0.1:0"
 [identity]
 secret_file = "secret"
 [log]
-access = "nestgate-access.log"
+access = "{"nestgate-access.log" if access_logs else "off"}"
 [limits]
 upstream_connections_per_runtime_max = 16384
 upstream_idle_connections_per_runtime_max = 1024
@@ -177,7 +178,7 @@ error_log {work}/nginx-error.log warn;
 events {{ worker_connections 16384; }}
 http {{
 {temporary}
-  access_log {work}/nginx-access.log combined buffer=64k flush=1s;
+  access_log {f"{work}/nginx-access.log combined buffer=64k flush=1s" if access_logs else "off"};
   server_tokens off;
   keepalive_requests 1000000000;
   map_hash_bucket_size 128;
@@ -219,15 +220,15 @@ def start_haproxy(bins, work, origin_port, cores):
     known = [CONVERSATION, *OTHERS_KNOWN]
     (work / "haproxy-keys.map").write_text("".join(f"{conversation} {session_key(conversation)}\n" for conversation in known))
     (work / "haproxy-backends.map").write_text("".join(f"{conversation} nested\n" for conversation in known))
+    log_target, log_requests = ("log stdout format raw local0", "log global\n  option httplog") if access_logs else ("", "")
     (work / "haproxy.cfg").write_text(f"""
 global
   nbthread 1
   maxconn 8192
-  log stdout format raw local0
+  {log_target}
 defaults
   mode http
-  log global
-  option httplog
+  {log_requests}
   option http-keep-alive
   http-reuse always
   timeout client 75s

@@ -170,7 +170,8 @@ def report(raw):
     others = [name for name in names if name != "nestgate"]
     text = [f"Measured {raw['date']} on {raw['machine']} by `make bench`: {', '.join(peer['name'] + ' ' + peer['version'] for peer in raw['peers'])}.",
             "One proxy thread each on a core of its own; load generator and origin share the other. Small JSON GET, conversation in "
-            "the path, session key and forwarded fields set by the proxy, kept-alive on both sides, each request logged to a file. The clients "
+            "the path, session key and forwarded fields set by the proxy, kept-alive on both sides, "
+            f"{'each request logged to a file by all' if raw['access_logs'] else 'no access log on any side'}. The clients "
             "of nestgate are authenticated by it, the others let everybody pass.",
             f"Medians of {raw['rounds']} interleaved rounds of {raw['seconds']} s; in brackets the lowest and highest round.", ""]
     if raw["noise"]:
@@ -208,7 +209,9 @@ def main():
     arguments.add_argument("--raw", type=pathlib.Path, required=True, help="where the raw figures and logs go")
     arguments.add_argument("--smoke", action="store_true", help="short; no verdict, RESULTS.md stays")
     arguments.add_argument("--peers", default="nestgate,nginx,haproxy,relay")
+    arguments.add_argument("--access-logs", action="store_true", help="every proxy logs each request")
     options = arguments.parse_args()
+    peers.access_logs = options.access_logs
     steps = plan(options.smoke)
     work = options.raw.resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -225,7 +228,7 @@ def main():
         peers.Program.stop_all()
 
     names = [peer.name for peer in bench.peers]
-    raw = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine(), "rounds": steps["rounds"], "seconds": steps["seconds"],
+    raw = {"access_logs": options.access_logs, "date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": machine(), "rounds": steps["rounds"], "seconds": steps["seconds"],
            "peers": [{"name": peer.name, "version": peer.version} for peer in bench.peers],
            "noise": [] if options.smoke else noise(requests, names), "requests": requests, "tunnels": tunnels,
            "micro": micro(options.bin.resolve(), steps["micro_seconds"])}

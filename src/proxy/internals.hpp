@@ -67,7 +67,6 @@ struct ProxyCore::Internals final : SidTable {
   http::RequestHead request_head;  // parsed heads: large, so not in each session
   http::ResponseHead response_head;
   RequestIds ids;
-  std::string log_line;
   LineBuffer access_log;
   Watches watches;
   SocketIoSessions sids;

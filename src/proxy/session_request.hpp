@@ -169,7 +169,6 @@ auto Session<Stream>::end_request() -> void {
   counters.client_bytes_in.add(x_.bytes_in);
   counters.client_bytes_out.add(x_.bytes_out);
   if (proxy_.config().access_log == AccessLog::off) return;
-  shared_.log_line.clear();
   AccessRecord record{};
   record.request_id = request_id_;
   record.peer = peer_address_;
@@ -182,8 +181,8 @@ auto Session<Stream>::end_request() -> void {
   record.bytes_out = x_.bytes_out;
   record.duration_us = us;
   record.upstream_us = x_.upstream_us;
-  append_access_line(shared_.log_line, record);
-  shared_.access_log.append(shared_.log_line);
+  append_access_line(shared_.access_log.text(), record);
+  shared_.access_log.end_line();
 }
 
 template <class Stream>
