@@ -127,6 +127,16 @@ std::string member_text(dom::object const& object, std::string_view name) {
 }
 
 // The formatting of automation.md 7: `<code>: <detail> [kind=…, source=…]`.
+// What is kept of a script's words, in the store and in every list; whole characters.
+void cut_text(std::string& text) {
+  constexpr std::size_t error_bytes_max = 8 * 1024;
+  if (text.size() <= error_bytes_max) return;
+  auto const continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
+  std::size_t end = error_bytes_max;
+  while (end > 0 && continues(text[end])) --end;
+  text.resize(end);
+}
+
 std::string format_error(dom::object const& error) {
   std::string const code = member_text(error, "code");
   std::string detail = member_text(error, "detail");
@@ -191,6 +201,7 @@ Checked<Report> parse_report_body(std::string_view body) {
       } else {
         out.error = format_error(error);
       }
+      cut_text(out.error);
     } else {
       return Invalid("extra_forbidden", field, std::string(extra));
     }

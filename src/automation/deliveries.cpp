@@ -26,7 +26,7 @@ void Deliveries::tell(Run const& run) {
     tasks_.spawn("automation.untold", note(run.id, 0, "callback: too many completions wait to be told"));
     return;
   }
-  Completion completion{run.id, run.callback_url, completion_message_id(run), completion_body(run)};
+  Completion completion{run.id, run.callback_url, completion_message_id(run), completion_body(run), run.status};
   tasks_.spawn("automation.deliver", deliver(std::move(completion)));
 }
 
@@ -35,6 +35,11 @@ Task<> Deliveries::deliver(Completion completion) {
   for (std::uint32_t attempt = 1;; ++attempt) {
     bool const has_turn = co_await take_turn();
     if (!has_turn) break;
+    bool const is_old = co_await is_overtaken(completion);
+    if (is_old) {
+      give_turn();
+      co_return;
+    }
     auto posted = co_await post(completion);
     give_turn();
     bool const is_cut = co_await is_cancelled();
@@ -55,6 +60,12 @@ Task<> Deliveries::deliver(Completion completion) {
     pause = std::min<Clock::duration>(pause * 2, settings_.delivery_pause_max);
   }
   stats_.callbacks_given_up.add();
+}
+
+// A guess that was corrected while it waited: the correction is told, and nothing after it.
+Task<bool> Deliveries::is_overtaken(Completion const& completion) {
+  auto const run = co_await store_.find(completion.run_id);
+  co_return run && *run && (*run)->status != completion.status;
 }
 
 Task<Outcome<>> Deliveries::post(Completion const& completion) {

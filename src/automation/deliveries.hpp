@@ -18,7 +18,7 @@ class Deliveries {
   // All three outlive it.
   Deliveries(Executor control, RunStore& store, Settings const& settings, Stats& stats);
 
-  // Tells the end of a run that has a callback. Given up at once when too many wait.
+  // Tells the end of a run that has a callback. Given up at once when too many wait, and once a later verdict is told.
   void tell(Run const& run);
   // Nobody waits for a next attempt any more: it is made now and is the last.
   void begin_closing();
@@ -28,6 +28,7 @@ class Deliveries {
  private:
   struct Completion {
     std::string run_id, url, message_id, body;
+    RunStatus status;
   };
   struct Turn {
     explicit Turn(Executor executor) : timer(executor, Clock::time_point::max()) {}
@@ -36,6 +37,7 @@ class Deliveries {
   };
 
   Task<> deliver(Completion completion);
+  Task<bool> is_overtaken(Completion const& completion);
   Task<upstream::Outcome<>> post(Completion const& completion);
   Task<> note(std::string run_id, std::uint32_t attempt, std::string error);
   Task<bool> take_turn();

@@ -57,10 +57,15 @@ Task<Outcome<>> Client::wait_alive(Deadline by) {
     Call call;
     call.url = base_.at("/alive");
     auto answer = co_await send("ready", std::move(call), by.capped(alive_try_max));
-    if (answer && answer->ok()) co_return Outcome<>{};
+    bool const is_early = answer && answer->ok() && says_not_ready(answer->body);
+    if (answer && answer->ok() && !is_early) co_return Outcome<>{};
     if (!answer && answer.error().fault.kind == FaultKind::cancelled) co_return answer.error();
     bool const is_cut = !answer && by.passed();  // by our own time: what was seen before says more
-    if (!last || !is_cut) last = answer ? "/alive answers " + std::to_string(answer->status) : answer.error().reason;
+    if (is_early) {
+      last = "/alive says that it is not ready";
+    } else if (!last || !is_cut) {
+      last = answer ? "/alive answers " + std::to_string(answer->status) : answer.error().reason;
+    }
     auto waited = co_await pause_for(std::min(pause, by.at() - Clock::now()));
     if (!waited) co_return upstream::failed("ready", waited.error());
     pause = std::min(pause * 2, alive_pause_max);

@@ -169,6 +169,12 @@ std::string excerpt_of_refusal(std::string_view answer, Secret const& told) {
   return text.substr(0, excerpt_bytes_max);
 }
 
+bool says_not_ready(std::string_view alive_answer) {
+  dom::parser parser;
+  std::string_view status;
+  return !parser.parse(alive_answer.data(), alive_answer.size())["status"].get_string().get(status) && status != "ok";
+}
+
 std::optional<std::string> parse_id(std::string_view answer) {
   dom::parser parser;
   std::string_view id;

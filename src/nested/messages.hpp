@@ -24,6 +24,9 @@ std::string file_part_end(std::string_view boundary);
 // Percent-encodes for a query value (RFC 3986 unreserved characters stay).
 std::string query_encoded(std::string_view text);
 
+// Whether the answer of a server that is there says that it is not ready yet: {"status":"not initialized"}
+// (nested_server.md 5.3). One that says nothing of the kind is ready.
+bool says_not_ready(std::string_view alive_answer);
 // Whether a 400 says that the secret exists already.
 bool says_already_exists(std::string_view answer);
 // Why a server refused what it was told, in its own words: `detail`, `message` or `error`, of a list of faults the place

@@ -163,6 +163,12 @@ TEST(ReportBody, IsThatOfTheSdk) {
   EXPECT_EQ(event->error, "RuntimeError: boom [kind=unknown, source=environment]");
   EXPECT_EQ(parse_report_body(R"({"status":"FAILED","error":{"message":"only this"}})")->error, "only this");
   EXPECT_EQ(parse_report_body(R"({"status":"FAILED","error":{}})")->error, "Structured callback error");
+  std::string long_text(8191, 'x');
+  EXPECT_EQ(parse_report_body(R"({"status":"FAILED","error":")" + long_text +
+                              "\u00e9"
+                              R"( and more"})")
+                ->error,
+            long_text);
 }
 
 TEST(ReportBody, RefusesWhatTheContractRefuses) {

@@ -279,6 +279,24 @@ TEST_F(Runs, AreGivenUpWhenTheirRuntimeEndsAndALateSuccessCorrectsThat) {
   EXPECT_NE(sink.requests()[0].value("webhook-id"), sink.requests()[1].value("webhook-id"));
 }
 
+TEST_F(Runs, TellNoGuessAgainOnceItIsCorrected) {
+  settings.delivery_pause_first = 1h;
+  sink.on("POST /done", {500, ""});
+  auto const run = submit();
+  until_dispatched(run.id);
+  auto const token = environment().at("AUTOMATION_CALLBACK_API_KEY");
+  provider->die(id_of("c1"), "killed by signal 9");
+  until(run.id, [](Kept const& r) { return r.delivery_attempts == 1; });
+  sink.on("POST /done", {204, ""});
+  ASSERT_TRUE(report(run.id, Report{}, token));
+  until(run.id, [](Kept const& r) { return r.delivered_at.has_value(); });
+  control.run(service().stop(Deadline::in(20s)));  // wakes the guess, which waits for its next attempt
+  auto const told = sink.requests();
+  ASSERT_EQ(told.size(), 2U);
+  EXPECT_NE(told[0].body.find("FAILED"), std::string::npos);
+  EXPECT_NE(told[1].body.find("COMPLETED"), std::string::npos);
+}
+
 TEST_F(Runs, SayThatTheirConversationWasStopped) {
   auto const run = submit();
   until_dispatched(run.id);

@@ -199,6 +199,15 @@ TEST(WaitAlive, AsksUntilTheServerSaysSo) {
   EXPECT_EQ(server.requests().size(), 4U);
 }
 
+TEST(WaitAlive, WaitsForAServerThatSaysThatItIsNotReady) {
+  ScriptedServer server([asked = 0](Request const&) mutable {
+    return Reply{200, ++asked < 3 ? R"({"status":"not initialized"})" : R"({"status":"ok"})"};
+  });
+  Client client(server.endpoint(), Secret("key"));
+  EXPECT_TRUE(Control().run(client.wait_alive(Deadline::in(20s))));
+  EXPECT_EQ(server.requests().size(), 3U);
+}
+
 TEST(WaitAlive, SaysWhatItSawLastWhenTimeIsOver) {
   ScriptedServer server([](Request const&) { return Reply{503, ""}; });
   Client client(server.endpoint(), Secret("key"));
