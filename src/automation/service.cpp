@@ -328,6 +328,7 @@ Task<> Service::stop(Deadline by) {
   auto const last = Deadline::in(closing_time_max);
   is_stopping_ = true;
   std::vector<std::string> left;
+  left.reserve(jobs_.size());
   for (auto const& [id, job] : jobs_) left.push_back(id);
   for (auto& id : left) {
     GivenUp event{"the gateway was shut down"};

@@ -239,10 +239,9 @@ void Commands::take_in(Running& command, CharBuffer Running::* into, std::string
   }
   text.append(piece);
   while (text.chars() > limit) {
-    auto taken = std::optional(text.take(limit));
-    bool const is_out = into == &Running::out;
-    publish_output(command, std::nullopt, is_out ? std::move(taken) : std::nullopt,
-                   is_out ? std::nullopt : std::move(taken));
+    std::optional<std::string> out, err;
+    (into == &Running::out ? out : err) = text.take(limit);
+    publish_output(command, std::nullopt, std::move(out), std::move(err));
   }
 }
 
