@@ -14,7 +14,7 @@ BENCH_FLAGS ?=
 configure = cmake --preset $(1) $(2) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 ninja = cmake --build build/$(1) -j $(JOBS)
 
-.PHONY: help build demo run test test-asan test-tsan gcc-check bench bench-smoke fuzz lint format install check clean
+.PHONY: help build demo run test test-asan test-leaves-asan test-tsan gcc-check bench bench-smoke fuzz lint format install check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

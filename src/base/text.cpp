@@ -38,4 +38,20 @@ std::string rfc3339(std::chrono::system_clock::time_point time, unsigned digits)
   return out + "Z";
 }
 
+void append_percent_encoded(std::string& out, std::string_view text) {
+  constexpr char digits[] = "0123456789ABCDEF";
+  for (char const c : text) {
+    bool const is_unreserved = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                               c == '.' || c == '_' || c == '~';
+    if (is_unreserved) {
+      out += c;
+      continue;
+    }
+    auto const byte = static_cast<unsigned char>(c);
+    out += '%';
+    out += digits[byte >> 4];
+    out += digits[byte & 15];
+  }
+}
+
 }  // namespace nestgate

@@ -260,7 +260,7 @@ Task<Outcome<>> Manager::put_static(StaticRuntime fixed) {
     stats_.runtimes[static_cast<std::size_t>(c->state)].add();
   }
   auto const turn = ++c->puts;
-  auto found = co_await look_up(fixed.url);
+  auto found = co_await look_up(*url);
   if (!is_latest(*c, turn)) co_return fail(FaultKind::cancelled, "runtime.static", "it was replaced or removed meanwhile");
   if (found) {
     co_await place(c, std::move(fixed), *found);
@@ -273,21 +273,19 @@ Task<Outcome<>> Manager::put_static(StaticRuntime fixed) {
     change(*c, RuntimeState::starting, failure.reason);
     co_await publish(c);
   }
-  look_ups_.spawn("conversation.resolve", place_once_found(c, std::move(fixed), turn));
+  look_ups_.spawn("conversation.resolve", place_once_found(c, std::move(fixed), *url, turn));
   co_return failure;
 }
 
-Task<Result<upstream::Endpoints>> Manager::look_up(std::string const& url) {
-  auto const parts = upstream::parse_url(url);
-  NESTGATE_INVARIANT(parts, "put_static has looked at it");
-  co_return co_await with_deadline(Deadline::in(settings_.resolve_time_max), upstream::resolve(parts->host, parts->port));
+Task<Result<upstream::Endpoints>> Manager::look_up(upstream::Url const& url) {
+  co_return co_await with_deadline(Deadline::in(settings_.resolve_time_max), upstream::resolve(url.host, url.port));
 }
 
-Task<> Manager::place_once_found(ConversationPtr c, StaticRuntime fixed, unsigned turn) {
+Task<> Manager::place_once_found(ConversationPtr c, StaticRuntime fixed, upstream::Url url, unsigned turn) {
   while (is_latest(*c, turn)) {
     auto waited = co_await pause_for(settings_.resolve_pause);
     if (!waited) co_return;
-    auto found = co_await look_up(fixed.url);
+    auto found = co_await look_up(url);
     if (!found || !is_latest(*c, turn)) continue;
     co_await place(c, std::move(fixed), *found);
     co_return;

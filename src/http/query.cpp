@@ -4,6 +4,7 @@
 #include "http/lists.hpp"
 #include "http/percent.hpp"
 #include "http/scan.hpp"
+#include "nestgate/base/text.hpp"
 #include "nestgate/http/head.hpp"
 #include "nestgate/http/rewrite.hpp"
 
@@ -30,26 +31,6 @@ void for_each_parameter(std::string_view query, Take&& take) {
     if (parameter.has_value) parameter.value = parameter.text.substr(equals + 1);
     if (!take(parameter) || cut == query.npos) return;
     query.remove_prefix(cut + 1);
-  }
-}
-
-// RFC 3986 section 2.3.
-constexpr bool is_unreserved(char c) noexcept {
-  return scan::is_digit(c) || (scan::to_lower(c) >= 'a' && scan::to_lower(c) <= 'z') || c == '-' || c == '.' || c == '_' ||
-         c == '~';
-}
-
-void append_percent_encoded(std::string& out, std::string_view text) {
-  constexpr std::string_view digits = "0123456789ABCDEF";
-  for (char const c : text) {
-    if (is_unreserved(c)) {
-      out += c;
-      continue;
-    }
-    auto const byte = static_cast<unsigned char>(c);
-    out += '%';
-    out += digits[byte >> 4];
-    out += digits[byte & 15];
   }
 }
 

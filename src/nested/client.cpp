@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "messages.hpp"
+#include "nestgate/base/text.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "nestgate/upstream/random.hpp"
 
@@ -158,7 +159,9 @@ Task<Outcome<>> Client::upload(std::string path, std::string_view bytes, Deadlin
   std::string const end = file_part_end(boundary);
   Call call;
   call.method = "POST";
-  call.url = base_.at("/api/file/upload", "path=" + query_encoded(path));
+  std::string query = "path=";
+  append_percent_encoded(query, path);
+  call.url = base_.at("/api/file/upload", query);
   call.body = {start, bytes, end};
   call.content_type = "multipart/form-data; boundary=" + boundary;
   NESTGATE_CO_TRY(answer, co_await send("upload", std::move(call), by));
@@ -188,8 +191,9 @@ Task<Outcome<std::string>> Client::start(std::string command, std::chrono::secon
 
 Task<Outcome<std::optional<CommandOutput>>> Client::newest_output(std::string_view command_id, Deadline by) {
   Call call;
-  call.url = base_.at("/api/bash/bash_events/search",
-                      "kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=1&command_id__eq=" + query_encoded(command_id));
+  std::string query = "kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=1&command_id__eq=";
+  append_percent_encoded(query, command_id);
+  call.url = base_.at("/api/bash/bash_events/search", query);
   NESTGATE_CO_TRY(answer, co_await send("search", std::move(call), by));
   if (!answer.ok()) co_return upstream::refused("search", answer.status);
   auto output = parse_newest_output(answer.body);

@@ -137,24 +137,6 @@ std::string file_part_start(std::string_view boundary) {
 
 std::string file_part_end(std::string_view boundary) { return "\r\n--" + std::string(boundary) + "--\r\n"; }
 
-std::string query_encoded(std::string_view text) {
-  constexpr char digits[] = "0123456789ABCDEF";
-  std::string out;
-  for (char const c : text) {
-    bool const plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-                       c == '_' || c == '~';
-    if (plain) {
-      out += c;
-    } else {
-      auto const byte = static_cast<unsigned char>(c);
-      out += '%';
-      out += digits[byte >> 4];
-      out += digits[byte & 15];
-    }
-  }
-  return out;
-}
-
 bool says_already_exists(std::string_view answer) { return answer.find("already exists") != answer.npos; }
 
 std::string excerpt_of_refusal(std::string_view answer, Secret const& told) {

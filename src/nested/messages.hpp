@@ -21,8 +21,6 @@ std::string command_body(std::string_view command, std::chrono::seconds time_max
 // must not occur in the bytes.
 std::string file_part_start(std::string_view boundary);
 std::string file_part_end(std::string_view boundary);
-// Percent-encodes for a query value (RFC 3986 unreserved characters stay).
-std::string query_encoded(std::string_view text);
 
 // Whether the answer of a server that is there says that it is not ready yet: {"status":"not initialized"}
 // (nested_server.md 5.3). One that says nothing of the kind is ready.

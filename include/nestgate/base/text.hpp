@@ -14,4 +14,7 @@ std::string dashed_uuid(std::string_view hex);
 // RFC 3339 in UTC with 0 to 6 digits of a second, cut, not rounded: "2026-01-02T03:04:05.678Z".
 std::string rfc3339(std::chrono::system_clock::time_point time, unsigned digits);
 
+// As the value of a query parameter: all but RFC 3986's unreserved characters (section 2.3) as %XX.
+void append_percent_encoded(std::string& out, std::string_view text);
+
 }  // namespace nestgate

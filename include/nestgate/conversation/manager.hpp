@@ -140,8 +140,8 @@ class Manager {
   Task<Outcome<>> create(ConversationPtr c);
   Task<Outcome<>> wait_ready(ConversationPtr c);
   Task<Outcome<>> configure(ConversationPtr c, nested::Configuration const& configuration);
-  Task<Result<upstream::Endpoints>> look_up(std::string const& url);
-  Task<> place_once_found(ConversationPtr c, StaticRuntime fixed, unsigned turn);
+  Task<Result<upstream::Endpoints>> look_up(upstream::Url const& url);
+  Task<> place_once_found(ConversationPtr c, StaticRuntime fixed, upstream::Url url, unsigned turn);
   Task<> place(ConversationPtr c, StaticRuntime fixed, upstream::Endpoints found);
   void take_key(Conversation& c, StaticRuntime const& fixed) const;
   bool is_latest(Conversation const& c, unsigned turn) const;

@@ -14,6 +14,12 @@ TEST(DashedUuid, IsOfFiveGroups) {
   EXPECT_EQ(dashed_uuid("9eba03e68cc24c3daa8a225f0e79e062"), "9eba03e6-8cc2-4c3d-aa8a-225f0e79e062");
 }
 
+TEST(PercentEncoding, LeavesOnlyUnreservedCharactersAsTheyAre) {
+  std::string out = "a=";
+  append_percent_encoded(out, "aZ09-._~ +/&=%\xc3\xa9");
+  EXPECT_EQ(out, "a=aZ09-._~%20%2B%2F%26%3D%25%C3%A9");
+}
+
 TEST(Rfc3339, CutsTheSecondToTheDigitsThatAreAsked) {
   using namespace std::chrono;
   system_clock::time_point const at{seconds(1'767'323'045) + microseconds(987'654)};
