@@ -156,4 +156,12 @@ EntryPtr Directory::find_by_port(std::uint16_t port) const {
   return first->second;
 }
 
+Task<> DirectoryPublisher::apply(std::vector<RuntimeRecordPtr> published,
+                                 std::vector<std::pair<ConversationId, Epoch>> withdrawn) {
+  for (auto& record : published) co_await publish(std::move(record));
+  for (auto& [id, epoch] : withdrawn) co_await withdraw(std::move(id), epoch);
+}
+
+Task<std::vector<Activity>> DirectoryPublisher::activity() { co_return std::vector<Activity>(); }
+
 }  // namespace nestgate::conversation

@@ -26,6 +26,14 @@ struct DeclaredPort {
   asio::ip::tcp::endpoint endpoint;  // where it listens
 };
 
+// Why a conversation that does not run was closed, where its clients are told.
+enum class Closed : std::uint8_t {
+  no,          // it is not, or for no reason that concerns clients
+  for_room,    // to make room for another: websockets 1013, HTTP 410, Socket.IO its status message (nested_server.md 1.6)
+  when_idle,   // nobody used it
+  by_request,  // stopped or paused through the API
+};
+
 // What the control side says of one runtime; immutable, shared by the cores.
 struct RuntimeRecord {
   ConversationId id;  // with the text that the runtime was created with
@@ -36,6 +44,9 @@ struct RuntimeRecord {
   Secret session_key;                 // what the nested server is sent; empty: it is open
   std::vector<Secret> accepted_keys;  // what clients may present, `session_key` included
   std::vector<DeclaredPort> ports;
+  Closed closed = Closed::no;
+  bool wakes = false;         // not up, but a user's act starts or resumes it (see Waker)
+  std::string progress = {};  // of a start: its step in a few words, for the answer 503
 
   // Its server is there: running, or stopping and at the end of what it was asked before.
   bool is_up() const noexcept { return state == RuntimeState::running || state == RuntimeState::stopping; }
@@ -113,6 +124,14 @@ class Directory {
   std::unordered_multimap<std::uint16_t, EntryPtr> by_port_;
 };
 
+// How a runtime was used, over all cores. Seconds of the steady clock.
+struct Activity {
+  ConversationId id;
+  Clock::time_point last_act;      // the last user's act (message, POST, upload, websocket by a person); never: the epoch
+  Clock::time_point last_traffic;  // the last byte of a request or a frame, probes and polling excluded
+  std::uint32_t streams = 0;       // websockets and event streams that are open
+};
+
 // The control side's hand on every core's directory. Each call returns once every core has taken it in, so that what is
 // answered to a client afterwards holds on whichever core its next connection lands.
 class DirectoryPublisher {
@@ -121,6 +140,19 @@ class DirectoryPublisher {
   virtual Task<> publish(RuntimeRecordPtr record) = 0;
   virtual Task<> withdraw(ConversationId id, Epoch epoch) = 0;
   virtual Task<> add_alias(ConversationId alias, ConversationId runtime) = 0;
+  // Many at once: one message a core for the whole batch.
+  virtual Task<> apply(std::vector<RuntimeRecordPtr> published, std::vector<std::pair<ConversationId, Epoch>> withdrawn);
+  // Of every runtime that was used since the gateway began.
+  virtual Task<std::vector<Activity>> activity();
+};
+
+// Starts or resumes what a user's act is for. On the control core.
+class Waker {
+ public:
+  virtual ~Waker() = default;
+  // Returns true once every core knows the runtime as running; false when it does not run by then (what the directory says
+  // is then the answer). Any number may wait for one start.
+  virtual Task<bool> wake(ConversationId id, Deadline by) = 0;
 };
 
 }  // namespace nestgate::conversation

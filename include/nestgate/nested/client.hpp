@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "nestgate/base/conversation_id.hpp"
 #include "nestgate/base/deadline.hpp"
 #include "nestgate/base/secret.hpp"
 #include "nestgate/nested/configuration.hpp"
@@ -38,6 +39,17 @@ class Client {
   // answer shows. What exists already is success, so that the whole can be said again. Faults: bad_input (the server will
   // not have what it is told; of settings with the reason it gives), upstream, timed_out.
   Task<Outcome<Dialect>> configure(Configuration const& configuration, Clock::duration step_max);
+  // Tells a dormant server its real key and the rest; this client's key is the boot key and is of no use afterwards.
+  // Idempotent: a server that is ready already, and takes the real key, is success. Faults: upstream, timed_out, conflict
+  // (it is no dormant server).
+  Task<Outcome<>> initialise(Initialisation const& told, Deadline by);
+  // Makes the conversation in the server: the last step of a configuration. One that it knows already is success, so that
+  // it can be said again.
+  Task<Outcome<>> begin_conversation(ConversationId const& id, Configuration const& configuration, Dialect dialect,
+                                     Deadline by);
+  Task<Outcome<Status>> status(ConversationId const& id, Dialect dialect, Deadline by);
+  // Sends an event (its JSON) to the conversation; the server's answer, whatever its status.
+  Task<Outcome<upstream::Answer>> send_event(ConversationId const& id, std::string_view json, Deadline by);
   // The older dialect's graceful stop of a conversation.
   Task<Outcome<>> stop_conversation(std::string_view id, Deadline by);
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,11 +31,21 @@ struct ApiRequest {
   std::string request_id;
 };
 
+// An answer's body that comes piece by piece (SSE). On the control core; the session awaits each piece and writes it as a
+// chunk. Destroyed there too, when it ended or its client left.
+class ApiStream {
+ public:
+  virtual ~ApiStream() = default;
+  // Empty: the end. Cancelled when the client leaves or the gateway drains.
+  virtual Task<std::string> next() = 0;
+};
+
 struct ApiResponse {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
+  std::shared_ptr<ApiStream> stream;  // set: follows `body`, which may be empty
 };
 
 // The control API behind the proxy. `handle` runs on the control core; a session on another core awaits it there.

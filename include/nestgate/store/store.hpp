@@ -1,0 +1,180 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "nestgate/base/conversation_id.hpp"
+#include "nestgate/base/secret.hpp"
+#include "nestgate/base/strong.hpp"
+#include "nestgate/identity/api_key.hpp"
+#include "nestgate/identity/session_key.hpp"
+#include "nestgate/net/net.hpp"
+#include "nestgate/upstream/failure.hpp"
+
+// What nestgate remembers over a restart: conversations, users, their settings and secrets, API keys, static routes.
+namespace nestgate::store {
+
+using upstream::Failure;
+using upstream::Outcome;
+using Time = std::chrono::system_clock::time_point;
+
+// What became of a conversation, as far as a later gateway must know.
+enum class Phase : std::uint8_t {
+  starting,  // something of it may exist
+  running,
+  paused,
+  stopping,  // something of it may exist
+  stopped,
+  error,
+  removing,  // its files are to go
+};
+std::string_view to_string(Phase phase) noexcept;
+std::optional<Phase> parse_phase(std::string_view text);
+
+struct ConversationRow {
+  ConversationId id;
+  std::string owner;
+  std::string organisation;
+  std::string purpose;  // "conversation", "sandbox", "runtime", "warm"
+  Phase phase = Phase::starting;
+  std::string reason;
+  std::string closed;  // why its clients were closed; "" for no reason that concerns them
+  Epoch epoch{0};
+  std::uint64_t key_generation = 0;  // counts withdrawn session keys
+  std::string provider;
+  std::string handle;    // the provider's own name of its runtime
+  std::string endpoint;  // "127.0.0.1:4711"; "" when it is not up
+  std::string ports_json = "[]";
+  std::string spec_id;        // sandbox specification, as the client named it
+  std::string dialect;        // of its nested server
+  Secret session_key;         // the provider's own, when it is not the derived one; sealed in the file
+  Secret wish_json;           // image, command, environment; sealed
+  Secret configuration_json;  // settings, git tokens, secrets, first message; sealed
+  Time created_at{};
+  Time changed_at{};
+  Time last_act_at{};
+  std::string asked;   // by another gateway through ask_holder: "stop", "pause", "remove"
+  std::string holder;  // the gateway that works on it or serves it; "" when nobody does
+};
+
+// How much may be in use at once (phases starting, running, stopping; paused counts where `paused_counts`); 0: no limit.
+struct Quota {
+  std::uint32_t of_owner = 0;
+  std::uint32_t of_organisation = 0;
+  std::uint32_t in_all = 0;
+  bool paused_counts = false;
+};
+
+enum class QuotaKind : std::uint8_t { owner, organisation, all };
+std::string_view to_string(QuotaKind kind) noexcept;
+
+// The answer to a claim. Exactly one of them.
+struct Claim {
+  enum class What : std::uint8_t {
+    taken,      // the row is this gateway's to work on; its epoch is new
+    elsewhere,  // another gateway that lives holds it
+    up,         // it is up already, and this gateway's
+    refused,    // by the quota
+  } what = What::taken;
+  ConversationRow row;               // as it is now; for `refused` as it was asked for
+  QuotaKind quota = QuotaKind::all;  // refused: by which
+  std::uint32_t limit = 0, current = 0;
+};
+
+struct StaticRow {
+  std::string id;
+  std::string url;
+  std::string ports_json = "[]";
+  std::optional<Secret> session_key;  // sealed
+};
+
+struct UserRow {
+  std::string name;
+  std::string organisation;
+  bool disabled = false;
+  Time created_at{};
+};
+
+struct UserSecretRow {
+  std::string name;
+  std::string description;
+  Secret value;  // sealed
+};
+
+struct ApiKeyRow {
+  std::string id;  // 8 hex digits: what `revoke` and logs name
+  std::string name;
+  std::string owner;  // a user's name; "" only for role admin
+  identity::Role role = identity::Role::user;
+  std::string hash;  // identity::hash_api_key
+  Time created_at{};
+  std::optional<Time> revoked_at;
+};
+
+// Durable state. Every call may be awaited on the control core and does its blocking work on a thread of its own, in the
+// order of the calls; a cancel of the caller does not undo what was asked. Faults of all: unavailable (the file or the
+// server cannot be used; the sentence says why), conflict where said. What is marked sealed is encrypted at rest.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // This gateway lives until `until`, by the store's clock; to be renewed. What a dead gateway held may be claimed.
+  virtual Task<Outcome<>> renew(std::string gateway, std::chrono::milliseconds for_time) = 0;
+  // The gateway goes: it holds nothing any more.
+  virtual Task<Outcome<>> leave(std::string gateway) = 0;
+  // One transaction: takes `wanted.id` for `gateway` in phase starting with a new epoch when nobody alive holds it and the
+  // quota allows. A known row keeps its created_at, key_generation and, where `wanted`'s are empty, its configuration and
+  // wish. A row of another owner is a conflict.
+  virtual Task<Outcome<Claim>> claim(ConversationRow wanted, std::string gateway, Quota quota) = 0;
+  // Takes over what is not held by anybody alive, as it is (for recovery and stops). Nothing: somebody else has it, or it
+  // is gone.
+  virtual Task<Outcome<std::optional<ConversationRow>>> take(ConversationId id, std::string gateway) = 0;
+  // Writes a row that `row.holder` holds. Fault conflict: it does not (fencing).
+  virtual Task<Outcome<>> save(ConversationRow row) = 0;
+  virtual Task<Outcome<>> forget(ConversationId id) = 0;
+  virtual Task<Outcome<std::optional<ConversationRow>>> find(ConversationId id) = 0;
+  virtual Task<Outcome<std::vector<ConversationRow>>> conversations() = 0;
+  // Rows changed since the version, by any gateway; `version` 0: all. Returns the version to ask from next.
+  struct Changes {
+    std::uint64_t version = 0;
+    std::vector<ConversationRow> rows;
+    std::vector<std::string> forgotten;  // canonical ids
+  };
+  virtual Task<Outcome<Changes>> changes_since(std::uint64_t version) = 0;
+  // Asks whoever holds it to stop, pause or remove it; seen in changes_since. "" takes the wish back.
+  virtual Task<Outcome<>> ask_holder(ConversationId id, std::string wish) = 0;
+
+  virtual Task<Outcome<>> put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) = 0;
+  virtual Task<Outcome<std::vector<StaticRow>>> statics() = 0;
+
+  virtual Task<Outcome<>> put_user(UserRow user) = 0;
+  virtual Task<Outcome<std::vector<UserRow>>> users() = 0;
+  // The user's settings as a JSON object; empty: none were set.
+  virtual Task<Outcome<Secret>> user_settings(std::string user) = 0;
+  virtual Task<Outcome<>> put_user_settings(std::string user, Secret json) = 0;
+  virtual Task<Outcome<>> put_user_secret(std::string user, UserSecretRow secret) = 0;
+  virtual Task<Outcome<>> remove_user_secret(std::string user, std::string name) = 0;
+  virtual Task<Outcome<std::vector<UserSecretRow>>> user_secrets(std::string user) = 0;
+
+  // Fault conflict: a key of that name is there and not revoked.
+  virtual Task<Outcome<>> add_api_key(ApiKeyRow key) = 0;
+  // By id or name. Fault not_found.
+  virtual Task<Outcome<>> revoke_api_key(std::string id_or_name) = 0;
+  virtual Task<Outcome<std::vector<ApiKeyRow>>> api_keys() = 0;
+  // Counts up whenever users or API keys were changed, by any process.
+  virtual Task<Outcome<std::uint64_t>> identity_version() = 0;
+
+  virtual Task<> close() = 0;
+};
+
+// `url`: "sqlite:PATH" (one file, WAL) or "sqlite::memory:". Creates and upgrades the schema. `keys`: the installation's
+// secrets; the first seals, all open. Faults: bad_input (the url), unavailable (with the reason).
+Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control);
+
+}  // namespace nestgate::store
