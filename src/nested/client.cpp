@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "answers.hpp"
 #include "messages.hpp"
 #include "nestgate/base/text.hpp"
 #include "nestgate/net/task_group.hpp"
@@ -18,20 +19,10 @@ constexpr Clock::duration alive_try_max = 5s;
 constexpr Clock::duration alive_pause_min = 10ms;
 constexpr Clock::duration alive_pause_max = 500ms;
 
-Failure unreadable(std::string_view step) {
-  return Failure{Fault{FaultKind::upstream, {}, "nested.answer"},
-                 std::string(step) + ": the server's answer has another shape"};
+// Whether saying it twice is the same as saying it once.
+bool is_idempotent(std::string_view method) {
+  return method == "GET" || method == "PUT" || method == "PATCH" || method == "DELETE";
 }
-
-// What the server will not have is the client's to mend; any other answer is between the gateway and the server.
-Failure refused(std::string_view step, Answer const& answer, std::string_view excerpt = {}) {
-  auto failure = upstream::refused(step, answer.status);
-  if (answer.status == 400 || answer.status == 413 || answer.status == 422) failure.fault.kind = FaultKind::bad_input;
-  if (!excerpt.empty()) failure.reason.append(": ").append(excerpt);
-  return failure;
-}
-
-bool lacks_route(Answer const& answer) { return answer.status == 404 || answer.status == 405; }
 
 }  // namespace
 
@@ -42,13 +33,26 @@ Task<Outcome<Answer>> Client::send(std::string_view step, Call call, Deadline by
   co_return std::move(*answer);
 }
 
-Call Client::json_call(std::string_view method, std::string_view path, std::string_view body) const {
+Call Client::call_of(Message const& message) const {
   Call call;
-  call.method = method;
-  call.url = base_.at(path);
-  call.body = {body};
-  call.content_type = "application/json";
+  call.method = message.method;
+  call.url = base_.at(message.path, message.query);
+  call.body = message.body;
+  if (message.method != "GET") call.content_type = "application/json";
   return call;
+}
+
+Task<Outcome<Answer>> Client::tell(std::string_view step, Message message, Deadline by) {
+  for (auto pause = pace_.retry_min;; pause = std::min(pause * 2, pace_.retry_max)) {
+    auto answer = co_await send(step, call_of(message), by);
+    bool const is_cut = !answer && answer.error().fault.kind == FaultKind::upstream && is_idempotent(message.method);
+    if (!is_cut && !(answer && is_told_to_wait(*answer))) co_return answer;
+    auto wait = pause;
+    if (answer) wait = std::max<Clock::duration>(wait, *answer->retry_after);
+    if (Clock::now() + wait >= by.at()) co_return answer;
+    auto waited = co_await pause_for(wait);
+    if (!waited) co_return upstream::failed(step, waited.error());
+  }
 }
 
 Task<Outcome<>> Client::wait_alive(Deadline by) {
@@ -75,84 +79,6 @@ Task<Outcome<>> Client::wait_alive(Deadline by) {
   co_return Failure{fault, "ready: the server was not alive in time (last: " + last.value_or("not asked") + ")"};
 }
 
-Task<Outcome<Dialect>> Client::configure(Configuration const& configuration, Clock::duration step_max) {
-  Dialect dialect = Dialect::unknown;
-  if (!configuration.settings_json.empty()) {
-    NESTGATE_CO_TRY(found, co_await put_settings(configuration, dialect, step_max));
-    dialect = found;
-  }
-  if (!configuration.git_tokens.empty()) {
-    NESTGATE_CO_TRY(found, co_await put_git_tokens(configuration, dialect, step_max));
-    dialect = found;
-  }
-  for (auto const& secret : configuration.secrets) {
-    NESTGATE_CO_TRY(found, co_await put_secret("secrets", secret.name, secret.value, secret.description, dialect, step_max));
-    dialect = found;
-  }
-  co_return dialect;
-}
-
-Task<Outcome<Dialect>> Client::put_settings(Configuration const& configuration, Dialect dialect, Clock::duration step_max) {
-  auto const& settings = configuration.settings_json;
-  auto const refusal = [&settings](Answer const& answer) {
-    return refused("settings", answer, excerpt_of_refusal(answer.body, settings));
-  };
-  if (dialect != Dialect::agent_server) {
-    Call call = json_call("POST", "/api/settings", settings.reveal());
-    NESTGATE_CO_TRY(answer, co_await send("settings", std::move(call), Deadline::in(step_max)));
-    if (answer.ok()) co_return Dialect::older;
-    if (!lacks_route(answer)) co_return refusal(answer);
-  }
-  Call call = json_call("PATCH", "/api/settings", settings.reveal());
-  NESTGATE_CO_TRY(answer, co_await send("settings", std::move(call), Deadline::in(step_max)));
-  if (!answer.ok()) co_return refusal(answer);
-  co_return Dialect::agent_server;
-}
-
-Task<Outcome<Dialect>> Client::put_git_tokens(Configuration const& configuration, Dialect dialect,
-                                              Clock::duration step_max) {
-  if (dialect != Dialect::agent_server) {
-    Secret const body = git_providers_body(configuration.git_tokens);
-    Call call = json_call("POST", "/api/add-git-providers", body.reveal());
-    NESTGATE_CO_TRY(answer, co_await send("git_provider_tokens", std::move(call), Deadline::in(step_max)));
-    if (answer.ok()) co_return Dialect::older;
-    if (dialect == Dialect::older || !lacks_route(answer)) {
-      auto failure = refused("git_provider_tokens", answer);
-      if (answer.status == 401) failure.fault.kind = FaultKind::bad_input;  // the provider does not know the token
-      co_return failure;
-    }
-  }
-  for (auto const& token : configuration.git_tokens) {
-    std::string const name = token.provider + "_token";
-    auto put = put_secret("git_provider_tokens", name, token.token, std::string_view(), Dialect::agent_server, step_max);
-    NESTGATE_CO_TRY(found, co_await std::move(put));
-    dialect = found;
-  }
-  co_return dialect;
-}
-
-Task<Outcome<Dialect>> Client::put_secret(std::string_view step, std::string_view name, Secret const& value,
-                                          std::string_view description, Dialect dialect, Clock::duration step_max) {
-  Secret const body = secret_body(name, value, description);
-  if (dialect != Dialect::agent_server) {
-    Call call = json_call("POST", "/api/secrets", body.reveal());
-    NESTGATE_CO_TRY(answer, co_await send(step, std::move(call), Deadline::in(step_max)));
-    if (answer.ok() || (answer.status == 400 && says_already_exists(answer.body))) co_return Dialect::older;
-    if (dialect == Dialect::older || !lacks_route(answer)) co_return refused(step, answer);
-  }
-  Call call = json_call("PUT", "/api/settings/secrets", body.reveal());
-  NESTGATE_CO_TRY(answer, co_await send(step, std::move(call), Deadline::in(step_max)));
-  if (!answer.ok()) co_return refused(step, answer);
-  co_return Dialect::agent_server;
-}
-
-Task<Outcome<>> Client::stop_conversation(std::string_view id, Deadline by) {
-  Call call = json_call("POST", "/api/conversations/" + std::string(id) + "/stop", {});
-  NESTGATE_CO_TRY(answer, co_await send("stop", std::move(call), by));
-  if (!answer.ok()) co_return upstream::refused("stop", answer.status);
-  co_return Outcome<>{};
-}
-
 Task<Outcome<>> Client::upload(std::string path, std::string_view bytes, Deadline by) {
   std::string const boundary = "nestgate-" + upstream::random_hex(16);
   std::string const start = file_part_start(boundary);
@@ -171,8 +97,8 @@ Task<Outcome<>> Client::upload(std::string path, std::string_view bytes, Deadlin
 
 Task<Outcome<CommandOutput>> Client::execute(std::string command, std::chrono::seconds time_max, Deadline by) {
   std::string const body = command_body(command, time_max);
-  Call call = json_call("POST", "/api/bash/execute_bash_command", body);
-  NESTGATE_CO_TRY(answer, co_await send("command", std::move(call), by));
+  Message const message{"POST", "/api/bash/execute_bash_command", {}, {body}};
+  NESTGATE_CO_TRY(answer, co_await send("command", call_of(message), by));
   if (!answer.ok()) co_return upstream::refused("command", answer.status);
   auto output = parse_output(answer.body);
   if (!output || !output->exit_code) co_return unreadable("command");
@@ -181,8 +107,8 @@ Task<Outcome<CommandOutput>> Client::execute(std::string command, std::chrono::s
 
 Task<Outcome<std::string>> Client::start(std::string command, std::chrono::seconds time_max, Deadline by) {
   std::string const body = command_body(command, time_max);
-  Call call = json_call("POST", "/api/bash/start_bash_command", body);
-  NESTGATE_CO_TRY(answer, co_await send("start", std::move(call), by));
+  Message const message{"POST", "/api/bash/start_bash_command", {}, {body}};
+  NESTGATE_CO_TRY(answer, co_await send("start", call_of(message), by));
   if (!answer.ok()) co_return upstream::refused("start", answer.status);
   auto id = parse_id(answer.body);
   if (!id) co_return unreadable("start");

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "nestgate/base/invariant.hpp"
 #include "nestgate/codec/json_writer.hpp"
+#include "secret_text.hpp"
 
 namespace nestgate::nested {
 namespace {
@@ -35,8 +35,11 @@ CommandOutput output_of(dom::object const& object) {
   return output;
 }
 
-// Of text in JSON, whatever in it has to be escaped.
-constexpr std::size_t escaped_max(std::size_t bytes) { return bytes * 6; }
+std::string_view trimmed(std::string_view json) {
+  constexpr std::string_view space = " \t\r\n";
+  auto const start = std::min(json.find_first_not_of(space), json.size());
+  return json.substr(start, json.find_last_not_of(space) + 1 - start);
+}
 
 constexpr std::size_t excerpt_bytes_max = 512;
 constexpr std::size_t key_bytes_min = 8;
@@ -97,29 +100,62 @@ Secret git_providers_body(std::vector<GitToken> const& tokens) {
   std::size_t room = 64;
   for (auto const& token : tokens)
     room += escaped_max(token.provider.size() + token.token.size() + token.user_id.size() + token.host.size()) + 64;
-  std::string out;
-  out.reserve(room);  // never grows, so no copy is left behind
-  codec::JsonWriter w(out);
-  w.begin_object().key("provider_tokens").begin_object();
-  for (auto const& token : tokens) {
-    w.key(token.provider).begin_object().member("token", token.token.reveal());
-    text_or_null(w, "user_id", token.user_id);
-    text_or_null(w, "host", token.host);
-    w.end_object();
-  }
-  w.end_object().end_object();
-  NESTGATE_INVARIANT(out.size() <= room, "the room was counted from what is written");
-  return Secret(std::move(out));
+  return written(room, [&tokens](codec::JsonWriter& w) {
+    w.begin_object().key("provider_tokens").begin_object();
+    for (auto const& token : tokens) {
+      w.key(token.provider).begin_object().member("token", token.token.reveal());
+      text_or_null(w, "user_id", token.user_id);
+      text_or_null(w, "host", token.host);
+      w.end_object();
+    }
+    w.end_object().end_object();
+  });
 }
 
 Secret secret_body(std::string_view name, Secret const& value, std::string_view description) {
   std::size_t const room = escaped_max(name.size() + value.size() + description.size()) + 64;
+  return written(room, [&](codec::JsonWriter& w) {
+    w.begin_object().member("name", name).member("value", value.reveal()).member("description", description).end_object();
+  });
+}
+
+Secret init_body(Initialisation const& told) {
+  std::size_t room = 256 + escaped_max(2 * told.session_key.size() + told.conversations_path.size() +
+                                       told.bash_events_dir.size() + told.web_url.size() + told.webhook_base_url.size());
+  for (auto const& [name, value] : told.environment) room += escaped_max(name.size() + value.size()) + 8;
+  return written(room, [&told](codec::JsonWriter& w) {
+    auto const text = [&w](std::string_view name, std::string const& value) {
+      if (!value.empty()) w.member(name, value);
+    };
+    w.begin_object().key("session_api_keys").begin_array().value(told.session_key.reveal()).end_array();
+    w.member("secret_key", told.session_key.reveal());
+    text("conversations_path", told.conversations_path);
+    text("bash_events_dir", told.bash_events_dir);
+    text("web_url", told.web_url);
+    if (!told.webhook_base_url.empty())
+      w.key("webhooks").begin_array().begin_object().member("base_url", told.webhook_base_url).end_object().end_array();
+    if (!told.environment.empty()) {
+      w.key("env").begin_object();
+      for (auto const& [name, value] : told.environment) w.member(name, value);
+      w.end_object();
+    }
+    w.end_object();
+  });
+}
+
+std::string conversation_id_member(std::string_view id) {
   std::string out;
-  out.reserve(room);
-  codec::JsonWriter w(out);
-  w.begin_object().member("name", name).member("value", value.reveal()).member("description", description).end_object();
-  NESTGATE_INVARIANT(out.size() <= room, "the room was counted from what is written");
-  return Secret(std::move(out));
+  codec::JsonWriter(out).member("conversation_id", id);
+  return out;
+}
+
+std::optional<std::string_view> members_of(std::string_view object) {
+  if (object.empty()) return object;
+  dom::parser parser;
+  dom::object parsed;
+  if (parser.parse(object.data(), object.size()).get_object().get(parsed)) return std::nullopt;
+  auto const text = trimmed(object);
+  return trimmed(text.substr(1, text.size() - 2));
 }
 
 std::string command_body(std::string_view command, std::chrono::seconds time_max) {
@@ -155,6 +191,46 @@ bool says_not_ready(std::string_view alive_answer) {
   dom::parser parser;
   std::string_view status;
   return !parser.parse(alive_answer.data(), alive_answer.size())["status"].get_string().get(status) && status != "ok";
+}
+
+bool is_null(std::string_view answer) { return trimmed(answer) == "null"; }
+
+std::optional<InitState> parse_init_state(std::string_view answer) {
+  dom::parser parser;
+  std::string_view state;
+  if (parser.parse(answer.data(), answer.size())["state"].get_string().get(state)) return std::nullopt;
+  if (state == "dormant") return InitState::dormant;
+  if (state == "initializing") return InitState::initializing;
+  if (state == "ready") return InitState::ready;
+  return std::nullopt;
+}
+
+std::optional<Status> parse_status(std::string_view answer, Dialect dialect) {
+  dom::parser parser;
+  dom::element root;
+  dom::array items;
+  dom::object info;
+  if (parser.parse(answer.data(), answer.size()).get(root)) return std::nullopt;
+  if (!root.get_array().get(items)) {
+    if (items.begin() == items.end()) return std::nullopt;
+    root = *items.begin();
+  }
+  if (root.is_null()) return Status{};
+  if (root.get_object().get(info)) return std::nullopt;
+  Status status;
+  if (dialect != Dialect::older) status.conversation = text_of(info, "execution_status");
+  if (status.conversation.empty() && dialect != Dialect::agent_server) status.conversation = text_of(info, "status");
+  status.runtime = text_of(info, "runtime_status");
+  return status;
+}
+
+std::optional<std::chrono::seconds> parse_idle_time(std::string_view answer) {
+  constexpr double seconds_max = 1e9;
+  dom::parser parser;
+  double seconds = 0;
+  if (parser.parse(answer.data(), answer.size())["idle_time"].get_double().get(seconds)) return std::nullopt;
+  if (!(seconds >= 0 && seconds <= seconds_max)) return std::nullopt;
+  return std::chrono::seconds(static_cast<std::chrono::seconds::rep>(seconds));
 }
 
 std::optional<std::string> parse_id(std::string_view answer) {

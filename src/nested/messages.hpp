@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,13 @@ namespace nestgate::nested {
 Secret git_providers_body(std::vector<GitToken> const& tokens);
 // {"name":…,"value":…,"description":…}
 Secret secret_body(std::string_view name, Secret const& value, std::string_view description);
+// {"session_api_keys":[…],"secret_key":…,…}: what is empty is left out. The secret key is the session key, as of a server
+// that is started with that key alone.
+Secret init_body(Initialisation const& told);
+// "conversation_id":"…", for the end of an object.
+std::string conversation_id_member(std::string_view id);
+// What stands between the braces of a JSON object; of no text, nothing of it. Nothing for anything else.
+std::optional<std::string_view> members_of(std::string_view object);
 // {"command":…,"timeout":…}
 std::string command_body(std::string_view command, std::chrono::seconds time_max);
 // What stands before and behind the bytes of one part, field "file", as the agent server's upload takes it. `boundary`
@@ -31,6 +39,13 @@ bool says_already_exists(std::string_view answer);
 // and the message of each. At most 512 bytes, printable; values of `told`, a JSON text, that it repeats are masked if they
 // are long enough to be a key. Empty: it did not say.
 std::string excerpt_of_refusal(std::string_view answer, Secret const& told);
+bool is_null(std::string_view answer);
+std::optional<InitState> parse_init_state(std::string_view answer);
+// ConversationInfo, or the first of a list of them; null is a conversation that is not known. Nothing for an answer of
+// another shape.
+std::optional<Status> parse_status(std::string_view answer, Dialect dialect);
+// `idle_time` of /server_info, whole seconds.
+std::optional<std::chrono::seconds> parse_idle_time(std::string_view answer);
 // The member `id` of an object.
 std::optional<std::string> parse_id(std::string_view answer);
 // One BashOutput.

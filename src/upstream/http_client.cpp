@@ -1,5 +1,6 @@
 #include "nestgate/upstream/http_client.hpp"
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/basic_resolver.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -47,6 +48,14 @@ Task<Result<TcpSocket>> connect(std::string host, std::uint16_t port, Reach reac
   if (ec) co_return Fault{FaultKind::upstream, ec, "upstream.connect"};
   socket.set_option(tcp::no_delay(true), ec);  // a peer that left already is met by the write
   co_return std::move(socket);
+}
+
+std::optional<std::chrono::seconds> parse_retry_after(std::string_view text) {
+  constexpr std::chrono::seconds::rep seconds_max = 3600;
+  std::chrono::seconds::rep seconds = 0;
+  auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  if (ec != std::errc{} || end != text.data() + text.size() || seconds < 0) return std::nullopt;
+  return std::chrono::seconds(std::min(seconds, seconds_max));
 }
 
 // Written in one go into room that suffices, so that no second copy of a secret field is left behind.
@@ -107,6 +116,8 @@ Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   auto const type = parser.get()[beast::http::field::content_type];
   answer.content_type.assign(type.data(), type.size());
   answer.body = std::move(parser.get().body());
+  auto const wait = parser.get()[beast::http::field::retry_after];
+  answer.retry_after = parse_retry_after({wait.data(), wait.size()});
   co_return answer;
 }
 

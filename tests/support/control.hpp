@@ -82,6 +82,7 @@ struct Request {
 struct Reply {
   unsigned status = 200;
   std::string body = "{}";
+  std::string fields = {};  // further ones of the head, each with its CRLF
 };
 
 // An HTTP server that writes down every request. Its answers stand in a table by method and path ("POST /api/x"), or are
@@ -142,7 +143,7 @@ class ScriptedServer {
     }
     if (reply.status == 0) return connection.reset();  // a peer that goes without an answer
     connection.send("HTTP/1.1 " + std::to_string(reply.status) + " x\r\nContent-Type: application/json\r\nContent-Length: " +
-                    std::to_string(reply.body.size()) + "\r\n\r\n" + reply.body);
+                    std::to_string(reply.body.size()) + "\r\n" + reply.fields + "\r\n" + reply.body);
   }
 
   mutable std::mutex mutex_;  // guards the three below

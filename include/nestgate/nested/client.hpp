@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nestgate/base/conversation_id.hpp"
 #include "nestgate/base/deadline.hpp"
@@ -26,32 +27,54 @@ struct CommandOutput {
   std::string standard_error;
 };
 
+// How long a client waits between two tries.
+struct Pace {
+  Clock::duration retry_min = std::chrono::milliseconds(100);  // doubles with each try
+  Clock::duration retry_max = std::chrono::seconds(5);
+  Clock::duration events = std::chrono::seconds(5);  // between two looks for a new conversation's events
+};
+
+// How far a server is with its deferred init (agent_server.md 3.4).
+enum class InitState : std::uint8_t { not_deferred, dormant, initializing, ready };
+
 // Talks to one nested server in either dialect, one fresh connection a call. Lives on the control core and outlives its
-// calls; a cancel of the caller ends the call. No call is repeated here, and no failure tells a secret that a body held.
+// calls; a cancel of the caller ends the call. No failure tells a secret that a body held.
+//
+// What is said to be told again is: after a 429 or a 503 with Retry-After any call, after a connection that failed a GET,
+// PUT, PATCH or DELETE; with growing pauses and within the deadline. No other call is repeated here.
 class Client {
  public:
-  Client(asio::ip::tcp::endpoint at, Secret session_key)
-      : base_(upstream::plain_url(at)), session_key_(std::move(session_key)) {}
+  Client(asio::ip::tcp::endpoint at, Secret session_key, Pace pace = {})
+      : base_(upstream::plain_url(at)), session_key_(std::move(session_key)), pace_(pace) {}
 
   // Asks /alive until it answers 200: at once, then with a growing pause of 10 to 500 ms.
   Task<Outcome<>> wait_alive(Deadline by);
-  // Settings, git providers, secrets, in this order, each call within `step_max`; the dialect is what the server's first
-  // answer shows. What exists already is success, so that the whole can be said again. Faults: bad_input (the server will
-  // not have what it is told; of settings with the reason it gives), upstream, timed_out.
-  Task<Outcome<Dialect>> configure(Configuration const& configuration, Clock::duration step_max);
+  // Settings, git providers, secrets, in this order, each call told again within `step_max`; the dialect is `known`, or
+  // what the server's first answer shows. A secret that exists already is replaced, so that the whole can be said again.
+  // Faults: bad_input (the server will not have what it is told; of settings with the reason it gives), upstream, timed_out.
+  Task<Outcome<Dialect>> configure(Configuration const& configuration, Clock::duration step_max,
+                                   Dialect known = Dialect::unknown);
   // Tells a dormant server its real key and the rest; this client's key is the boot key and is of no use afterwards.
-  // Idempotent: a server that is ready already, and takes the real key, is success. Faults: upstream, timed_out, conflict
-  // (it is no dormant server).
+  // Idempotent: a server that is ready already, and takes the real key, is success. Tried again while the server says that
+  // it is dormant still. Such a server is an agent server. Faults: upstream, timed_out, conflict (it is no dormant server).
   Task<Outcome<>> initialise(Initialisation const& told, Deadline by);
+  // Faults: upstream, timed_out.
+  Task<Outcome<InitState>> init_state(Deadline by);
   // Makes the conversation in the server: the last step of a configuration. One that it knows already is success, so that
-  // it can be said again.
+  // it can be said again. Told again only when the server says that it does not know the conversation. Returns once an
+  // older server gives its events, or does not after five looks. Faults: bad_input (the server will not have it, with the
+  // reason it gives), upstream, timed_out.
   Task<Outcome<>> begin_conversation(ConversationId const& id, Configuration const& configuration, Dialect dialect,
                                      Deadline by);
+  // A conversation that the server does not know has an empty status. Faults: upstream, timed_out.
   Task<Outcome<Status>> status(ConversationId const& id, Dialect dialect, Deadline by);
   // Sends an event (its JSON) to the conversation; the server's answer, whatever its status.
   Task<Outcome<upstream::Answer>> send_event(ConversationId const& id, std::string_view json, Deadline by);
-  // The older dialect's graceful stop of a conversation.
+  // The older dialect's stop of a conversation.
   Task<Outcome<>> stop_conversation(std::string_view id, Deadline by);
+  // The same, then at most three looks, `pause` apart, whether it has stopped: true when the server says so. An agent
+  // server is told nothing: it pauses its conversations at SIGTERM. A server that is not there is no failure.
+  Task<bool> graceful_stop(ConversationId const& id, Dialect dialect, Clock::duration pause, Deadline by);
 
   // `bytes` are sent from where they are.
   Task<Outcome<>> upload(std::string path, std::string_view bytes, Deadline by);
@@ -63,15 +86,29 @@ class Client {
   Task<Outcome<std::optional<CommandOutput>>> newest_output(std::string_view command_id, Deadline by);
 
  private:
+  struct Message {
+    std::string_view method, path, query;
+    std::vector<std::string_view> body;
+  };
+
   Task<Outcome<upstream::Answer>> send(std::string_view step, upstream::Call call, Deadline by);
-  upstream::Call json_call(std::string_view method, std::string_view path, std::string_view body) const;
+  // As send, told again as the class says.
+  Task<Outcome<upstream::Answer>> tell(std::string_view step, Message message, Deadline by);
+  upstream::Call call_of(Message const& message) const;
   Task<Outcome<Dialect>> put_settings(Configuration const& configuration, Dialect dialect, Clock::duration step_max);
   Task<Outcome<Dialect>> put_git_tokens(Configuration const& configuration, Dialect dialect, Clock::duration step_max);
   Task<Outcome<Dialect>> put_secret(std::string_view step, std::string_view name, Secret const& value,
                                     std::string_view description, Dialect dialect, Clock::duration step_max);
+  Task<Outcome<>> replace_secret(std::string_view step, std::string_view name, Secret const& body, Clock::duration step_max);
+  Task<Outcome<upstream::Answer>> post_init(Secret const& body, Deadline by);
+  Task<Outcome<>> check_real_key(Secret const& real_key, Deadline by);
+  Task<Outcome<>> create_conversation(std::string path_of_one, Message message, Secret const& told, Deadline by);
+  Task<Outcome<bool>> knows_conversation(std::string path_of_one, Deadline by);
+  Task<Outcome<>> wait_events(std::string path_of_one, Deadline by);
 
   upstream::Url base_;
   Secret session_key_;
+  Pace pace_;
 };
 
 }  // namespace nestgate::nested

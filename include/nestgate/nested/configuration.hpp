@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -42,7 +43,10 @@ struct Configuration {
   Configuration clone() const;
 };
 
-// One JSON object that holds all of it, for the store; parse_configuration reads it back.
+// One JSON object that holds all of it, for the store; parse_configuration reads it back: nothing for text that is none,
+// and beyond these bounds.
+inline constexpr std::size_t configuration_bytes_max = 64 * 1024 * 1024;
+inline constexpr std::size_t configuration_entries_max = 10'000;  // of each list
 Secret configuration_json(Configuration const& configuration);
 std::optional<Configuration> parse_configuration(Secret const& json);
 

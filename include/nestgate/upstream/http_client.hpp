@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -48,6 +49,7 @@ struct Answer {
   unsigned status = 0;
   std::string content_type;
   std::string body;
+  std::optional<std::chrono::seconds> retry_after;  // when it was said in seconds, at most an hour
   bool ok() const noexcept { return status >= 200 && status < 300; }
 };
 

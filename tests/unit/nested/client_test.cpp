@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <set>
+
 #include "nested/messages.hpp"
 #include "support/control.hpp"
 
@@ -46,7 +49,7 @@ Configuration configuration_of(std::initializer_list<std::string_view> parts) {
 
 struct Nested {
   ScriptedServer server;
-  Client client{server.endpoint(), Secret("key")};
+  Client client{server.endpoint(), Secret("key"), Pace{1ms, 1ms, 1ms}};
   Control control;
 };
 
@@ -104,12 +107,99 @@ TEST(Configure, SendsNothingWhenThereIsNothingToSay) {
   EXPECT_TRUE(nested.server.requests().empty());
 }
 
-TEST(Configure, TakesASecretThatExistsAlreadyAsSuccess) {
+// Secrets of an older server: a second one of a name is refused until the first is gone.
+struct ServerWithSecrets {
+  Reply operator()(Request const& request) {
+    constexpr std::string_view one = "/api/secrets/";
+    if (request.method == "DELETE") return held.erase(request.target.substr(one.size())) == 1 ? Reply{} : Reply{404, ""};
+    if (request.target != "/api/secrets") return Reply{};
+    auto const name = request.body.substr(9, 3);  // {"name":"ONE"
+    return held.insert(name).second ? Reply{201, ""} : Reply{400, R"({"message":"Secret ONE already exists"})"};
+  }
+  std::set<std::string> held;
+};
+
+TEST(Configure, ReplacesASecretThatExistsAlready) {
+  ScriptedServer server{ServerWithSecrets{{"ONE"}}};
+  Client client(server.endpoint(), Secret("key"));
+  auto const configuration = configuration_of({"secrets"});
+  Control control;
+  ASSERT_TRUE(control.run(client.configure(configuration, 20s)));
+  EXPECT_THAT(server.lines(),
+              ElementsAre("POST /api/secrets", "DELETE /api/secrets/ONE", "POST /api/secrets", "POST /api/secrets"));
+  EXPECT_EQ(server.requests()[2].body, R"({"name":"ONE","value":"v","description":"d"})");
+  EXPECT_TRUE(control.run(client.configure(configuration, 20s))) << "the whole is said again";
+}
+
+TEST(Configure, ToleratesThatASecretIsGoneBeforeItIsRemoved) {
+  Nested nested;
+  auto posts = std::make_shared<int>(0);
+  ScriptedServer server([posts](Request const& request) {
+    if (request.method == "DELETE") return Reply{404, ""};
+    return ++*posts == 1 ? Reply{400, R"({"message":"Secret ONE already exists"})"} : Reply{201, ""};
+  });
+  Client client(server.endpoint(), Secret("key"));
+  auto const configuration = configuration_of({"secrets"});
+  EXPECT_TRUE(Control().run(client.configure(configuration, 20s)));
+}
+
+TEST(Configure, FailsWhenASecretCannotBeReplaced) {
   Nested nested;
   nested.server.on("POST /api/secrets", {400, R"({"message":"Secret ONE already exists"})"});
   auto const configuration = configuration_of({"secrets"});
-  EXPECT_TRUE(nested.control.run(nested.client.configure(configuration, 20s)));
-  EXPECT_EQ(nested.server.requests().size(), 2U);
+  auto const kept = nested.control.run(nested.client.configure(configuration, 20s));
+  ASSERT_FALSE(kept) << "it exists still: nobody knows with which value";
+  EXPECT_EQ(kept.error().reason, "secrets: the server answered 400");
+  nested.server.on("DELETE /api/secrets/ONE", {500, ""});
+  auto const broken = nested.control.run(nested.client.configure(configuration, 20s));
+  ASSERT_FALSE(broken);
+  EXPECT_EQ(broken.error().reason, "secrets: the server answered 500");
+}
+
+TEST(Configure, AsksNoOlderRouteOfAServerThatIsKnownAsAgentServer) {
+  Nested nested;
+  auto const configuration = configuration_of({"settings", "secrets"});
+  EXPECT_EQ(*nested.control.run(nested.client.configure(configuration, 20s, Dialect::agent_server)), Dialect::agent_server);
+  EXPECT_THAT(nested.server.lines(),
+              ElementsAre("PATCH /api/settings", "PUT /api/settings/secrets", "PUT /api/settings/secrets"));
+}
+
+// Answers with `first` until it was asked `times` times, then with 200.
+ScriptedServer::Script at_first(Reply first, int times) {
+  return [first = std::move(first), left = times](Request const&) mutable { return left-- > 0 ? first : Reply{}; };
+}
+
+TEST(Configure, ComesBackWhenTheServerSaysWhen) {
+  for (unsigned const status : {429U, 503U}) {
+    ScriptedServer server(at_first(Reply{status, "", "Retry-After: 0\r\n"}, 3));
+    Client client(server.endpoint(), Secret("key"), Pace{1ms, 1ms, 1ms});
+    auto const configuration = configuration_of({"settings"});
+    EXPECT_TRUE(Control().run(client.configure(configuration, 20s))) << status;
+    EXPECT_EQ(server.requests().size(), 4U) << status;
+  }
+}
+
+TEST(Configure, GivesUpOnABusyServerWhenItsTimeWouldNotSuffice) {
+  Nested nested;
+  nested.server.on("POST /api/settings", Reply{503, "", "Retry-After: 3000\r\n"});
+  auto const configuration = configuration_of({"settings"});
+  auto const done = nested.control.run(nested.client.configure(configuration, 20s));
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().reason, "settings: the server answered 503");
+  EXPECT_EQ(nested.server.requests().size(), 1U);
+}
+
+TEST(Configure, SaysAgainOverABrokenConnectionOnlyWhatIsTheSameSaidTwice) {
+  auto const configuration = configuration_of({"settings", "secrets"});
+  ScriptedServer server(at_first(Reply{0, ""}, 2));
+  Client client(server.endpoint(), Secret("key"), Pace{1ms, 1ms, 1ms});
+  EXPECT_TRUE(Control().run(client.configure(configuration, 20s, Dialect::agent_server)));
+  EXPECT_THAT(server.lines(), ElementsAre("PATCH /api/settings", "PATCH /api/settings", "PATCH /api/settings",
+                                          "PUT /api/settings/secrets", "PUT /api/settings/secrets"));
+  ScriptedServer older(at_first(Reply{0, ""}, 1));
+  Client to_older(older.endpoint(), Secret("key"), Pace{1ms, 1ms, 1ms});
+  EXPECT_FALSE(Control().run(to_older.configure(configuration, 20s)));
+  EXPECT_THAT(older.lines(), ElementsAre("POST /api/settings"));
 }
 
 TEST(Configure, EndsAtTheFirstStepThatFailsWithItsNameAndWithoutTheAnswer) {
