@@ -4,17 +4,16 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/executor_work_guard.hpp>
 #include <boost/system/system_category.hpp>
 #include <cerrno>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <iterator>
 
 #include "child_process.hpp"
 #include "command_template.hpp"
 #include "keeper_line.hpp"
+#include "nestgate/net/run_on.hpp"
 #include "nestgate/runtime/factory.hpp"
 #include "output_log.hpp"
 #include "port_lease.hpp"
@@ -77,21 +76,6 @@ Result<> discard(fs::path const& folder, fs::path const& trash, std::atomic<bool
   fs::rename(folder, trash, ec);
   if (ec && ec != std::errc::no_such_file_or_directory) return Fault{FaultKind::internal, ec, "runtime.remove"};
   return remove_tree(trash, stop);
-}
-
-// Runs what blocks on the pool's thread and resumes the caller on its loop, which it keeps running. Not to be cancelled.
-Task<Result<>> run_on(asio::thread_pool& pool, std::function<Result<>()> work) {
-  auto const initiate = [&pool](auto handler, Executor home, std::function<Result<>()> job) {
-    auto busy = asio::make_work_guard(home);
-    asio::post(pool, [busy = std::move(busy), job = std::move(job), handler = std::move(handler)]() mutable {
-      auto resume = [result = job(), handler = std::move(handler)]() mutable { std::move(handler)(std::move(result)); };
-      asio::post(busy.get_executor(), std::move(resume));
-    });
-  };
-  Executor const home = co_await asio::this_coro::executor;
-  auto operation =
-      asio::async_initiate<asio::deferred_t const, void(Result<>)>(initiate, asio::deferred, home, std::move(work));
-  co_return co_await std::move(operation);
 }
 
 }  // namespace
