@@ -39,28 +39,28 @@ std::optional<Phase> parse_phase(std::string_view text);
 
 struct ConversationRow {
   ConversationId id;
-  std::string owner;
-  std::string organisation;
-  std::string purpose;  // "conversation", "sandbox", "runtime", "warm"
+  std::string owner{};
+  std::string organisation{};
+  std::string purpose{};  // "conversation", "sandbox", "runtime", "warm"
   Phase phase = Phase::starting;
-  std::string reason;
-  std::string closed;  // why its clients were closed; "" for no reason that concerns them
+  std::string reason{};
+  std::string closed{};  // why its clients were closed; "" for no reason that concerns them
   Epoch epoch{0};
   std::uint64_t key_generation = 0;  // counts withdrawn session keys
-  std::string provider;
-  std::string handle;    // the provider's own name of its runtime
-  std::string endpoint;  // "127.0.0.1:4711"; "" when it is not up
+  std::string provider{};
+  std::string handle{};    // the provider's own name of its runtime
+  std::string endpoint{};  // "127.0.0.1:4711"; "" when it is not up
   std::string ports_json = "[]";
-  std::string spec_id;        // sandbox specification, as the client named it
-  std::string dialect;        // of its nested server
-  Secret session_key;         // the provider's own, when it is not the derived one; sealed in the file
-  Secret wish_json;           // image, command, environment; sealed
-  Secret configuration_json;  // settings, git tokens, secrets, first message; sealed
+  std::string spec_id{};        // sandbox specification, as the client named it
+  std::string dialect{};        // of its nested server
+  Secret session_key{};         // the provider's own, when it is not the derived one; sealed in the file
+  Secret wish_json{};           // image, command, environment; sealed
+  Secret configuration_json{};  // settings, git tokens, secrets, first message; sealed
   Time created_at{};
   Time changed_at{};
   Time last_act_at{};
-  std::string asked;   // by another gateway through ask_holder: "stop", "pause", "remove"
-  std::string holder;  // the gateway that works on it or serves it; "" when nobody does
+  std::string asked{};   // by another gateway through ask_holder: "stop", "pause", "remove"
+  std::string holder{};  // the gateway that works on it or serves it; "" when nobody does
 };
 
 // How much may be in use at once (phases starting, running, stopping; paused counts where `paused_counts`); 0: no limit.
@@ -79,7 +79,7 @@ struct Claim {
   enum class What : std::uint8_t {
     taken,      // the row is this gateway's to work on; its epoch is new
     elsewhere,  // another gateway that lives holds it
-    up,         // it is up already, and this gateway's
+    up,         // this gateway's already, in phase starting, running or stopping
     refused,    // by the quota
   } what = What::taken;
   ConversationRow row;               // as it is now; for `refused` as it was asked for
@@ -119,7 +119,8 @@ struct ApiKeyRow {
 
 // Durable state. Every call may be awaited on the control core and does its blocking work on a thread of its own, in the
 // order of the calls; a cancel of the caller does not undo what was asked. Faults of all: unavailable (the file or the
-// server cannot be used; the sentence says why), conflict where said. What is marked sealed is encrypted at rest.
+// server cannot be used, or something sealed not be opened; the sentence says why), conflict where said. What is marked
+// sealed is encrypted at rest. The store's clock is the machine's.
 class Store {
  public:
   virtual ~Store() = default;
@@ -128,14 +129,16 @@ class Store {
   virtual Task<Outcome<>> renew(std::string gateway, std::chrono::milliseconds for_time) = 0;
   // The gateway goes: it holds nothing any more.
   virtual Task<Outcome<>> leave(std::string gateway) = 0;
-  // One transaction: takes `wanted.id` for `gateway` in phase starting with a new epoch when nobody alive holds it and the
-  // quota allows. A known row keeps its created_at, key_generation and, where `wanted`'s are empty, its configuration and
-  // wish. A row of another owner is a conflict.
+  // One transaction: takes `wanted.id` for `gateway` in phase starting with a new epoch when nobody alive holds it, or this
+  // gateway holds it paused, and the quota allows. A row in phase stopped or error is nobody's, whoever held it. A known
+  // row keeps its created_at, key_generation and, where `wanted`'s are empty, its configuration, wish, provider and handle;
+  // what it was asked for is forgotten. Conflicts: a row of another owner, one that is being removed.
   virtual Task<Outcome<Claim>> claim(ConversationRow wanted, std::string gateway, Quota quota) = 0;
   // Takes over what is not held by anybody alive, as it is (for recovery and stops). Nothing: somebody else has it, or it
   // is gone.
   virtual Task<Outcome<std::optional<ConversationRow>>> take(ConversationId id, std::string gateway) = 0;
-  // Writes a row that `row.holder` holds. Fault conflict: it does not (fencing).
+  // Writes a row that `row.holder` holds, but for what it is asked for. Fault conflict: it does not, or the row is of
+  // another epoch (fencing).
   virtual Task<Outcome<>> save(ConversationRow row) = 0;
   virtual Task<Outcome<>> forget(ConversationId id) = 0;
   virtual Task<Outcome<std::optional<ConversationRow>>> find(ConversationId id) = 0;
@@ -143,16 +146,19 @@ class Store {
   // Rows changed since the version, by any gateway; `version` 0: all. Returns the version to ask from next.
   struct Changes {
     std::uint64_t version = 0;
+    bool is_all = false;  // what is not among the rows is gone, too: `version` was 0, or longer ago than is remembered
     std::vector<ConversationRow> rows;
     std::vector<std::string> forgotten;  // canonical ids
   };
   virtual Task<Outcome<Changes>> changes_since(std::uint64_t version) = 0;
   // Asks whoever holds it to stop, pause or remove it; seen in changes_since. "" takes the wish back.
+  // Fault not_found.
   virtual Task<Outcome<>> ask_holder(ConversationId id, std::string wish) = 0;
 
   virtual Task<Outcome<>> put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) = 0;
   virtual Task<Outcome<std::vector<StaticRow>>> statics() = 0;
 
+  // A known one keeps its created_at; the keys of one that is disabled are revoked.
   virtual Task<Outcome<>> put_user(UserRow user) = 0;
   virtual Task<Outcome<std::vector<UserRow>>> users() = 0;
   // The user's settings as a JSON object; empty: none were set.
@@ -162,19 +168,20 @@ class Store {
   virtual Task<Outcome<>> remove_user_secret(std::string user, std::string name) = 0;
   virtual Task<Outcome<std::vector<UserSecretRow>>> user_secrets(std::string user) = 0;
 
-  // Fault conflict: a key of that name is there and not revoked.
+  // Faults: conflict (a key of that name is there and not revoked; its owner is disabled), not_found (its owner).
   virtual Task<Outcome<>> add_api_key(ApiKeyRow key) = 0;
-  // By id or name. Fault not_found.
+  // By id, or by name; again is well. Fault not_found.
   virtual Task<Outcome<>> revoke_api_key(std::string id_or_name) = 0;
   virtual Task<Outcome<std::vector<ApiKeyRow>>> api_keys() = 0;
   // Counts up whenever users or API keys were changed, by any process.
   virtual Task<Outcome<std::uint64_t>> identity_version() = 0;
 
+  // After it every call is a fault. To be awaited before the end; calls under way come first.
   virtual Task<> close() = 0;
 };
 
-// `url`: "sqlite:PATH" (one file, WAL) or "sqlite::memory:". Creates and upgrades the schema. `keys`: the installation's
-// secrets; the first seals, all open. Faults: bad_input (the url), unavailable (with the reason).
+// `url`: "sqlite:PATH" (one file, WAL) or "sqlite::memory:". Creates and upgrades the schema; blocks. `keys`: the
+// installation's secrets; the first seals, all open. Faults: bad_input (the url), unavailable (with the reason).
 Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control);
 
 }  // namespace nestgate::store

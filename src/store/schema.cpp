@@ -1,0 +1,129 @@
+#include "schema.hpp"
+
+#include <array>
+
+namespace nestgate::store {
+namespace {
+
+constexpr std::int64_t application_id = 0x4e475354;  // "NGST": what `file` and we know a store by
+
+constexpr char const* version_1 = R"sql(
+CREATE TABLE counter (
+  name TEXT PRIMARY KEY,
+  value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO counter VALUES ('epoch', 0), ('version', 0), ('forgotten', 0), ('identity', 0);
+
+CREATE TABLE gateway (
+  name TEXT PRIMARY KEY,
+  alive_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE conversation (
+  id TEXT PRIMARY KEY,
+  id_text TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  organisation TEXT NOT NULL,
+  purpose TEXT NOT NULL,
+  phase TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  closed TEXT NOT NULL,
+  epoch INTEGER NOT NULL,
+  key_generation INTEGER NOT NULL,
+  provider TEXT NOT NULL,
+  handle TEXT NOT NULL,
+  endpoint TEXT NOT NULL,
+  ports_json TEXT NOT NULL,
+  spec_id TEXT NOT NULL,
+  dialect TEXT NOT NULL,
+  session_key BLOB,
+  wish BLOB,
+  configuration BLOB,
+  created_at INTEGER NOT NULL,
+  changed_at INTEGER NOT NULL,
+  last_act_at INTEGER NOT NULL,
+  asked TEXT NOT NULL,
+  holder TEXT NOT NULL,
+  version INTEGER NOT NULL
+) STRICT;
+CREATE INDEX conversation_version ON conversation (version);
+CREATE INDEX conversation_phase ON conversation (phase);
+CREATE INDEX conversation_owner ON conversation (owner, phase);
+CREATE INDEX conversation_organisation ON conversation (organisation, phase);
+CREATE INDEX conversation_holder ON conversation (holder);
+
+CREATE TABLE forgotten (
+  id TEXT PRIMARY KEY,
+  version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX forgotten_version ON forgotten (version);
+
+CREATE TABLE static_runtime (
+  id TEXT PRIMARY KEY,
+  url TEXT NOT NULL,
+  ports_json TEXT NOT NULL,
+  session_key BLOB
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE user (
+  name TEXT PRIMARY KEY,
+  organisation TEXT NOT NULL,
+  disabled INTEGER NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE user_settings (
+  user TEXT PRIMARY KEY,
+  settings BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE user_secret (
+  user TEXT NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT NOT NULL,
+  value BLOB NOT NULL,
+  PRIMARY KEY (user, name)
+) STRICT;
+
+CREATE TABLE api_key (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  owner TEXT REFERENCES user (name),
+  role TEXT NOT NULL,
+  hash TEXT NOT NULL UNIQUE,
+  created_at INTEGER NOT NULL,
+  revoked_at INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX api_key_name ON api_key (name) WHERE revoked_at IS NULL;
+CREATE INDEX api_key_owner ON api_key (owner);
+)sql";
+
+constexpr std::array steps{version_1};
+
+std::int64_t ask(Database& database, std::string_view pragma) {
+  auto query = database.query(pragma);
+  query.step();
+  return query.integer();
+}
+
+}  // namespace
+
+std::span<char const* const> schema_steps() { return steps; }
+
+void upgrade(Database& database, std::span<char const* const> steps_to_take) {
+  Transaction transaction(database, Transaction::Kind::write);
+  auto const version = static_cast<std::size_t>(ask(database, "PRAGMA user_version"));
+  bool const is_ours = ask(database, "PRAGMA application_id") == application_id;
+  bool const is_empty = ask(database, "SELECT count(*) FROM sqlite_schema") == 0;
+  if (!is_ours && !is_empty) database.give_up("is another program's database");
+  if (version > steps_to_take.size())
+    database.give_up("is of version " + std::to_string(version) + ", written by a later nestgate; this one knows up to " +
+                     std::to_string(steps_to_take.size()));
+  if (version == steps_to_take.size()) return;
+  for (auto const* const step : steps_to_take.subspan(version)) database.execute(step);
+  database.execute(("PRAGMA application_id = " + std::to_string(application_id)).c_str());
+  database.execute(("PRAGMA user_version = " + std::to_string(steps_to_take.size())).c_str());
+  transaction.commit();
+}
+
+}  // namespace nestgate::store

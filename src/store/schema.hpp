@@ -1,0 +1,17 @@
+#pragma once
+
+#include <span>
+
+#include "sqlite.hpp"
+
+namespace nestgate::store {
+
+// What makes version n+1 out of version n; the first makes version 1 out of nothing. A step never changes once it was
+// released: what changes is a new step.
+std::span<char const* const> schema_steps();
+
+// Brings the file to the version that `steps` lead to, in one transaction. Throws Unusable: the file is of a later version,
+// or something else's database.
+void upgrade(Database& database, std::span<char const* const> steps);
+
+}  // namespace nestgate::store

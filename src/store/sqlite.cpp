@@ -1,0 +1,162 @@
+#include "sqlite.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "nestgate/base/invariant.hpp"
+
+namespace nestgate::store {
+namespace {
+
+constexpr std::string_view in_memory = ":memory:";
+constexpr int busy_ms_max = 10'000;  // how long another process may write before a call fails
+
+[[noreturn]] void say_unusable(std::string_view path, std::string_view what) {
+  give_up(std::string(path).append(": ").append(what));
+}
+
+// SQLite would create it for everybody to read; what it puts beside it gets the same rights.
+void create_private(std::string const& path) {
+  int const created = ::open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
+  if (created >= 0) {
+    ::close(created);
+  } else if (errno != EEXIST) {
+    say_unusable(path, std::string("cannot be created: ") + std::strerror(errno));
+  }
+}
+
+void make_private(std::string const& path) {
+  struct stat status{};
+  bool const is_known = ::stat(path.c_str(), &status) == 0;
+  if (is_known && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0) return;
+  if (!is_known || ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0)
+    say_unusable(path, std::string("cannot be made its owner's alone: ") + std::strerror(errno));
+}
+
+}  // namespace
+
+void give_up(std::string reason) {
+  throw Unusable{upstream::fail(FaultKind::unavailable, "store", "store: " + std::move(reason))};
+}
+
+Query::~Query() {
+  sqlite3_reset(statement_);
+  sqlite3_clear_bindings(statement_);
+}
+
+bool Query::step() {
+  column_ = 0;
+  int const code = sqlite3_step(statement_);
+  if (code != SQLITE_ROW && code != SQLITE_DONE) check(code);
+  return code == SQLITE_ROW;
+}
+
+std::string Query::text() {
+  auto const* const begin = reinterpret_cast<char const*>(sqlite3_column_text(statement_, column_));
+  auto const size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column_++));
+  return begin == nullptr ? std::string() : std::string(begin, size);
+}
+
+Blob Query::blob() {
+  if (sqlite3_column_type(statement_, column_) == SQLITE_NULL) {
+    ++column_;
+    return {};
+  }
+  auto const* const begin = static_cast<char const*>(sqlite3_column_blob(statement_, column_));
+  auto const size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column_++));
+  return {begin == nullptr ? std::string() : std::string(begin, size)};
+}
+
+std::optional<Time> Query::optional_time() {
+  if (sqlite3_column_type(statement_, column_) != SQLITE_NULL) return time();
+  ++column_;
+  return std::nullopt;
+}
+
+void Query::bind(int index, std::string_view text) {
+  check(sqlite3_bind_text64(statement_, index, text.data() ? text.data() : "", text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+}
+
+void Query::bind(int index, Blob const& blob) {
+  if (!blob.bytes) return check(sqlite3_bind_null(statement_, index));
+  check(sqlite3_bind_blob64(statement_, index, blob.bytes->data(), blob.bytes->size(), SQLITE_TRANSIENT));
+}
+
+void Query::bind(int index, std::optional<Time> const& time) {
+  if (time) return bind(index, *time);
+  check(sqlite3_bind_null(statement_, index));
+}
+
+void Query::bind_integer(int index, std::int64_t number) { check(sqlite3_bind_int64(statement_, index, number)); }
+
+void Query::check(int code) {
+  if (code == SQLITE_OK) return;
+  auto* const database = sqlite3_db_handle(statement_);
+  auto const* const path = sqlite3_db_filename(database, "main");
+  say_unusable(path && *path ? std::string_view(path) : in_memory, sqlite3_errmsg(database));
+}
+
+Database::Database(std::string path) : path_(std::move(path)) {
+  if (path_ != in_memory) create_private(path_);
+  sqlite3* opened = nullptr;
+  // Without SQLite's own mutex: one thread at a time.
+  int const flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+  int const code = sqlite3_open_v2(path_.c_str(), &opened, flags, nullptr);
+  handle_.reset(opened);
+  if (code != SQLITE_OK) give_up(sqlite3_errstr(code));
+  sqlite3_busy_timeout(handle_.get(), busy_ms_max);
+  execute("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF");
+}
+
+void Database::make_ours() {
+  if (path_ == in_memory) return;
+  make_private(path_);
+  auto mode = query("PRAGMA journal_mode = WAL");
+  mode.step();
+  if (mode.text() != "wal") give_up("its file system cannot hold a write-ahead log");
+  execute("PRAGMA synchronous = NORMAL");
+}
+
+void Database::execute(char const* sql) {
+  if (sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
+}
+
+void Database::give_up(std::string_view what) const { say_unusable(path_, what); }
+
+sqlite3_stmt* Database::prepared(std::string_view sql) {
+  auto const known = statements_.find(sql);
+  if (known != statements_.end()) {
+    NESTGATE_INVARIANT(!sqlite3_stmt_busy(known->second.get()), "a statement is run by one query at a time");
+    return known->second.get();
+  }
+  sqlite3_stmt* made = nullptr;
+  int const code =
+      sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &made, nullptr);
+  if (code != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
+  return statements_.emplace(sql, made).first->second.get();
+}
+
+Transaction::Transaction(Database& database, Kind kind) : database_(database) {
+  database_.run(kind == Kind::write ? "BEGIN IMMEDIATE" : "BEGIN");
+}
+
+Transaction::~Transaction() {
+  if (!is_open_) return;
+  try {
+    database_.run("ROLLBACK");
+  } catch (Unusable const&) {
+    // SQLite rolled back by itself when it failed; there is nothing left to undo.
+    return;
+  }
+}
+
+void Transaction::commit() {
+  database_.run("COMMIT");
+  is_open_ = false;
+}
+
+}  // namespace nestgate::store
