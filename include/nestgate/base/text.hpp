@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,6 +14,9 @@ bool is_variable_name(std::string_view text) noexcept;
 std::string dashed_uuid(std::string_view hex);
 // RFC 3339 in UTC with 0 to 6 digits of a second, cut, not rounded: "2026-01-02T03:04:05.678Z".
 std::string rfc3339(std::chrono::system_clock::time_point time, unsigned digits);
+// RFC 3339 with any offset; what is finer than a microsecond is cut. Nothing for other text and for years beyond 1970 to
+// 2200.
+std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_view text) noexcept;
 
 // As the value of a query parameter: all but RFC 3986's unreserved characters (section 2.3) as %XX.
 void append_percent_encoded(std::string& out, std::string_view text);

@@ -29,5 +29,26 @@ TEST(Rfc3339, CutsTheSecondToTheDigitsThatAreAsked) {
   EXPECT_EQ(rfc3339(system_clock::time_point{-microseconds(1)}, 6), "1969-12-31T23:59:59.999999Z");
 }
 
+TEST(Rfc3339, IsReadWithAnyOffsetAndFraction) {
+  using namespace std::chrono;
+  system_clock::time_point const at{seconds(1'767'323'045)};
+  EXPECT_EQ(parse_rfc3339("2026-01-02T03:04:05Z"), at);
+  EXPECT_EQ(parse_rfc3339("2026-01-02t03:04:05z"), at);
+  EXPECT_EQ(parse_rfc3339("2026-01-02 05:34:05+02:30"), at);
+  EXPECT_EQ(parse_rfc3339("2026-01-01T22:04:05-05:00"), at);
+  EXPECT_EQ(parse_rfc3339("2026-01-02T03:04:05.5Z"), at + milliseconds(500));
+  EXPECT_EQ(parse_rfc3339("2026-01-02T03:04:05.1234567Z"), at + microseconds(123'456));
+  EXPECT_EQ(parse_rfc3339(rfc3339(at, 6)), at);
+}
+
+TEST(Rfc3339, IsNotReadFromOtherText) {
+  for (auto const* text :
+       {"", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04Z", "2026-02-30T03:04:05Z", "2026-13-02T03:04:05Z",
+        "2026-01-02T24:04:05Z", "2026-01-02T03:60:05Z", "2026-01-02T03:04:61Z", "2026-01-02T03:04:05.Z",
+        "2026-01-02T03:04:05+0200", "2026-01-02T03:04:05+24:00", "2026-01-02T03:04:05ZZ", " 2026-01-02T03:04:05Z",
+        "9999-01-02T03:04:05Z", "1969-01-02T03:04:05Z", "+026-01-02T03:04:05Z"})
+    EXPECT_FALSE(parse_rfc3339(text)) << text;
+}
+
 }  // namespace
 }  // namespace nestgate
