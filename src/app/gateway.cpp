@@ -104,6 +104,8 @@ struct Gateway::Parts {
   std::unique_ptr<LineSink> access_log;
   LateRoutes late_routes;
   proxy::CoreSet cores;
+  std::unique_ptr<store::Store> store;
+  std::unique_ptr<conversation::Credentials> credentials;
   std::unique_ptr<conversation::Manager> manager;
   std::unique_ptr<automation::Service> automation;
   std::unique_ptr<proxy::OwnRoutes> control_api;
@@ -157,16 +159,26 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
     problem = provider.error().reason;
     co_return false;
   }
+  std::vector<Secret> sealing_keys;
+  for (auto const& secret : settings.identity.secrets) sealing_keys.push_back(secret.clone());
+  auto opened = store::open_store(settings.store_url, std::move(sealing_keys), control.loop.get_executor());
+  if (!opened) {
+    problem = opened.error().reason;
+    co_return false;
+  }
+  store = std::move(*opened);
+  credentials = conversation::make_credentials(settings.credentials);
   manager = std::make_unique<conversation::Manager>(control.loop.get_executor(), std::move(*provider), cores,
-                                                    make_key_ring(settings.identity), settings.conversations);
+                                                    make_key_ring(settings.identity), *store, *credentials,
+                                                    settings.conversations);
   manager->on_change([](ConversationId const& id, conversation::RuntimeState state, std::string_view reason) {
     auto const level = state == conversation::RuntimeState::error ? LogLevel::warn : LogLevel::info;
     log(level, "conversation", {{"id", id.text()}, {"state", conversation::to_string(state)}, {"reason", reason}});
   });
   auto wanted = settings.automation;
-  auto store = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
+  auto runs = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =
-      std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(store), std::move(wanted));
+      std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(runs), std::move(wanted));
   control_api = api::make_control_api(*manager, *automation);
   late_routes.set(*control_api);
   co_return true;
@@ -240,6 +252,11 @@ Task<bool> Gateway::start(std::string& problem) {
   p.cores.start();
   p.admin->start();
   co_await p.replace_static_runtimes(std::exchange(p.settings.static_runtimes, {}));
+  auto recovered = co_await p.manager->recover();
+  if (!recovered) {
+    problem = recovered.error().reason;
+    co_return false;
+  }
   p.cores.open_doors();
   p.readiness = Readiness::ready;
   co_return true;
@@ -274,6 +291,7 @@ Task<> Gateway::drain() {
   NESTGATE_INVARIANT(stopped, "nobody cancels a drain");
   co_await p.automation->stop(by);
   co_await p.manager->stop_all();
+  co_await p.store->close();
   co_await p.admin->stop();
 }
 

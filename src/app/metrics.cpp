@@ -179,9 +179,23 @@ std::vector<MetricFamily> ConversationCollector::Collect() const {
   auto const counter = [](std::string_view name, std::string_view help, Counter const& value) {
     return single(name, help, MetricType::Counter, static_cast<double>(value.read()));
   };
-  return {std::move(runtimes), counter("runtime_starts_total", "Starts of runtimes.", stats_.starts),
+  auto const gauge = [](std::string_view name, std::string_view help, Gauge const& value) {
+    return single(name, help, MetricType::Gauge, static_cast<double>(value.read()));
+  };
+  return {std::move(runtimes),
+          counter("runtime_starts_total", "Starts of runtimes.", stats_.starts),
           counter("runtime_start_failures_total", "Starts of runtimes that failed.", stats_.start_failures),
-          counter("runtime_deaths_total", "Runtimes that ended without being asked to.", stats_.deaths)};
+          counter("runtime_deaths_total", "Runtimes that ended without being asked to.", stats_.deaths),
+          counter("runtime_starts_refused_total", "Starts that a quota refused.", stats_.refused_by_quota),
+          counter("runtime_starts_warm_total", "Starts from the warm pool.", stats_.warm_starts),
+          counter("runtime_wakes_total", "Starts and resumes by a user's act.", stats_.wakes),
+          counter("runtimes_closed_for_room_total", "Conversations stopped to make room.", stats_.closed_for_room),
+          counter("runtimes_closed_idle_total", "Conversations paused or stopped because nobody used them.",
+                  stats_.closed_when_idle),
+          counter("runtimes_recovered_total", "Conversations taken over from a gateway that is no more.", stats_.recovered),
+          counter("orphans_removed_total", "Runtimes removed that no conversation had.", stats_.orphans_removed),
+          gauge("orphans", "Runtimes of this installation that no conversation has.", stats_.orphans),
+          gauge("warm_runtimes", "Runtimes that wait in the warm pool.", stats_.warm_ready)};
 }
 
 std::vector<MetricFamily> AutomationCollector::Collect() const {

@@ -239,6 +239,77 @@ void add_conversations(std::vector<Key<Settings>>& keys) {
                                           "Before a name that was not found is looked up again; meanwhile 503.");
   add<c, &ManagerSettings::stop_call_time_max>(keys, "runtime.stop_timeout", Duration{10ms, 10min}, Reload::restart,
                                                "For the conversation's own stop, before its server is ended.");
+  auto const key = [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
+    add<c, Members...>(keys, name, spec, Reload::restart, doc);
+  };
+  using M = ManagerSettings;
+  using conversation::AtLimit;
+  using conversation::WhenIdle;
+  constexpr auto quota = &M::quota;
+  Count const up_to{0, 1'000'000};
+  key.operator()<quota, &store::Quota::of_owner>("conversations.owner_max", up_to,
+                                                 "Conversations of one owner that may be up at once; 0: no limit.");
+  key.operator()<quota, &store::Quota::of_organisation>("conversations.organisation_max", up_to,
+                                                        "The same of one organisation; 0: no limit.");
+  key.operator()<quota, &store::Quota::in_all>("conversations.all_max", up_to, "The same of everybody; 0: no limit.");
+  key.operator()<quota, &store::Quota::units_of_owner>(
+      "conversations.owner_resources_max", up_to,
+      "Resource factors of one owner's conversations that are up, summed; 0: no limit.");
+  key.operator()<quota, &store::Quota::units_of_organisation>("conversations.organisation_resources_max", up_to,
+                                                              "The same of one organisation; 0: no limit.");
+  key.operator()<quota, &store::Quota::units_in_all>("conversations.all_resources_max", up_to,
+                                                     "The same of everybody; 0: no limit.");
+  key.operator()<quota, &store::Quota::paused_counts>("conversations.paused_counts", Flag{},
+                                                      "Whether a paused conversation counts as one that is up.");
+  key.operator()<&M::at_limit>(
+      "conversations.at_limit",
+      Choice<AtLimit, 2>{{{{"refuse", AtLimit::refuse}, {"close_least_recently_used", AtLimit::close_least_recently_used}}}},
+      "A start beyond a limit is refused with 429, or the conversation that was used least lately is stopped for it.");
+  key.operator()<&M::when_idle>(
+      "conversations.when_idle",
+      Choice<WhenIdle, 3>{{{{"nothing", WhenIdle::nothing}, {"pause", WhenIdle::pause}, {"stop", WhenIdle::stop}}}},
+      "What happens to a conversation that nobody uses and whose agent does not work.");
+  key.operator()<&M::idle_time_max>("conversations.idle_timeout", Duration{1s, 720h},
+                                    "Without a user's act, before it counts as idle.");
+  key.operator()<&M::idle_sweep>("conversations.idle_sweep", Duration{10ms, 10min}, "How often use is looked at.");
+  key.operator()<&M::warm_runtimes>("conversations.warm_runtimes", Count{0, 1'000},
+                                    "Runtimes that are started before anybody asks; 0: none.");
+  key.operator()<&M::status_time_max>("conversations.status_timeout", Duration{10ms, 1min},
+                                      "Each question to a nested server for its own status.");
+  key.operator()<&M::status_age_max>("conversations.status_age_max", Duration{100ms, 10min},
+                                     "How long such a status is shown before it is asked for again.");
+  key.operator()<&M::reconcile_pause>("conversations.reconcile_pause", Duration{100ms, 1h},
+                                      "Between two comparisons of what is known with what really runs.");
+  key.operator()<&M::remove_orphans>("conversations.remove_orphans", Flag{},
+                                     "Whether runtimes of this installation that no conversation has are removed.");
+  key.operator()<&M::releases_max>("conversations.releases_max", Count{1, 1'000},
+                                   "Tries to end a runtime, before it is left to the next comparison.");
+  key.operator()<&M::stop_poll_pause>("conversations.stop_poll_pause", Duration{10ms, 1min},
+                                      "Between the looks at whether a nested server has stopped its conversation.");
+  key.operator()<&M::internal_url>("conversations.internal_url",
+                                   Text{0, 500, "http:// or https:// URL without query, or empty", is_base_url},
+                                   "Where nested servers reach this gateway, for what they push; empty: they push nothing.");
+  key.operator()<&M::lease_time>("store.lease", Duration{1s, 10min},
+                                 "How long another gateway on the store waits for this one before it takes over.");
+  key.operator()<&M::follow_pause>("store.follow_pause", Duration{10ms, 1min},
+                                   "Between two looks at what other gateways on the store did.");
+}
+
+void add_credentials(std::vector<Key<Settings>>& keys) {
+  using C = conversation::CredentialSettings;
+  auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
+    add<&Settings::credentials, Member>(keys, name, spec, Reload::restart, doc);
+  };
+  Text const url{0, 500, "http:// or https:// URL without query, or empty", is_base_url};
+  key.operator()<&C::check_urls>(
+      "credentials.check_urls", MapOf<Text>{{1, 64, "of a-z0-9_-", is_port_name}, url, 32},
+      "By git provider: what answers 2xx to a token that it knows, 401 or 403 to another; others are not checked.");
+  key.operator()<&C::refresh_url>("credentials.refresh_url", url,
+                                  "Gives new git tokens, by provider and conversation; empty: none is refreshed.");
+  key.operator()<&C::call_time_max>("credentials.timeout", Duration{100ms, 10min}, "Each check, each refresh.");
+  key.operator()<&C::refresh_before>("credentials.refresh_before", Duration{1s, 24h},
+                                     "So long before its end a token is refreshed.");
+  key.operator()<&C::lifetime>("credentials.lifetime", Duration{1s, 8760h}, "Of a token whose end nobody told.");
 }
 
 void add_process(std::vector<Key<Settings>>& keys) {
@@ -433,6 +504,7 @@ std::vector<Key<Settings>> const& settings_keys() {
     add_identity(all);
     add_routing(all);
     add_conversations(all);
+    add_credentials(all);
     add_process(all);
     add_automation(all);
     add_limits(all);

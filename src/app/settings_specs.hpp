@@ -297,7 +297,7 @@ struct MapOf {
       typename Container::value_type::second_type one{};
       if (!name.fits(member)) return "name " + in_quotes(member) + " is not allowed; allowed: " + name.allowed();
       if (auto problem = item.read(one, map.items[i])) return problem;
-      read_members.emplace_back(member, std::move(one));
+      read_members.insert(read_members.end(), {member, std::move(one)});
     }
     out = std::move(read_members);
     return std::nullopt;

@@ -8,9 +8,12 @@ namespace nestgate::conversation {
 
 std::string_view to_string(StartStep step) noexcept {
   switch (step) {
+    case StartStep::quota: return "quota";
+    case StartStep::credentials: return "credentials";
     case StartStep::create: return "create";
     case StartStep::ready: return "ready";
     case StartStep::configure: return "configure";
+    case StartStep::conversation: return "conversation";
     case StartStep::publish: return "publish";
   }
   return "";
@@ -23,28 +26,47 @@ StartMachine::Action StartMachine::on(Event event) {
     phase_ = Phase::stepping;
     return Perform{step_};
   }
-  if (std::holds_alternative<Released>(event)) {
-    NESTGATE_INVARIANT(phase_ == Phase::releasing, "only a release is followed by Released");
-    phase_ = Phase::settled;
-    return std::move(outcome_);
-  }
+  if (phase_ == Phase::releasing) return on_release(event);
   NESTGATE_INVARIANT(phase_ == Phase::stepping, "only a step ends, fails or is interrupted");
   if (auto* failed = std::get_if<StepFailed>(&event)) return end(Settle{Settle::As::error, std::move(failed->reason)});
   if (auto* died = std::get_if<Died>(&event)) return end(Settle{Settle::As::error, std::move(died->reason)});
   if (std::holds_alternative<StopAsked>(event)) return end(Settle{Settle::As::stopped, {}});
-  if (step_ == StartStep::publish) {
-    phase_ = Phase::settled;
-    return Settle{Settle::As::running, {}};
+  if (std::holds_alternative<HeldElsewhere>(event)) {
+    NESTGATE_INVARIANT(step_ == StartStep::quota, "a start that took the conversation keeps it");
+    return settle(Settle{Settle::As::elsewhere, {}});
   }
+  if (step_ == StartStep::publish) return settle(Settle{Settle::As::running, {}});
   step_ = static_cast<StartStep>(static_cast<std::uint8_t>(step_) + 1);
   return Perform{step_};
 }
 
+StartMachine::Action StartMachine::on_release(Event const& event) {
+  if (auto const* failed = std::get_if<ReleaseFailed>(&event)) {
+    if (releases_ < releases_max_) return Release{++releases_};
+    outcome_.as = Settle::As::error;
+    outcome_.left_behind = true;
+    if (!outcome_.reason.empty()) outcome_.reason += "; ";
+    outcome_.reason += "and it could not be released: " + failed->reason;
+  } else {
+    NESTGATE_INVARIANT(std::holds_alternative<Released>(event), "a release ends or fails");
+  }
+  return settle(std::move(outcome_));
+}
+
+// A provider leaves nothing behind when a create fails, but a stop or a death can come when it is already done.
 StartMachine::Action StartMachine::end(Settle outcome) {
+  if (step_ < StartStep::create) {
+    if (outcome.as == Settle::As::error) outcome.as = Settle::As::refused;
+    return settle(std::move(outcome));
+  }
   outcome_ = std::move(outcome);
-  // A provider leaves nothing behind when a create fails, but a stop or a death can come when it is already done.
   phase_ = Phase::releasing;
-  return Release{};
+  return Release{++releases_};
+}
+
+StartMachine::Action StartMachine::settle(Settle outcome) {
+  phase_ = Phase::settled;
+  return outcome;
 }
 
 }  // namespace nestgate::conversation

@@ -65,18 +65,21 @@ KeyRing::KeyRing(Derivation derivation, std::vector<Secret> secrets)
   for (auto const& secret : secrets_) secret_ids_.push_back(secret_id_of(secret));
 }
 
-Secret KeyRing::derive(ConversationId const& id) const { return derive_at(0, id); }
+Secret KeyRing::derive(ConversationId const& id, std::uint64_t generation) const { return derive_at(0, id, generation); }
 
-std::vector<Secret> KeyRing::accepted(ConversationId const& id) const {
+std::vector<Secret> KeyRing::accepted(ConversationId const& id, std::uint64_t generation) const {
   std::vector<Secret> keys;
   keys.reserve(secrets_.size());
-  for (std::size_t i = 0; i < secrets_.size(); ++i) keys.push_back(derive_at(i, id));
+  for (std::size_t i = 0; i < secrets_.size(); ++i) keys.push_back(derive_at(i, id, generation));
   return keys;
 }
 
-Secret KeyRing::derive_at(std::size_t index, ConversationId const& id) const {
-  if (derivation_ == Derivation::sha256) return derive_sha256(secrets_[index], id.text());
-  return derive_hmac_sha256(secrets_[index], secret_ids_[index], id.text());
+Secret KeyRing::derive_at(std::size_t index, ConversationId const& id, std::uint64_t generation) const {
+  std::string later;
+  if (generation != 0) later = id.text() + "~" + std::to_string(generation);
+  std::string const& text = generation == 0 ? id.text() : later;
+  if (derivation_ == Derivation::sha256) return derive_sha256(secrets_[index], text);
+  return derive_hmac_sha256(secrets_[index], secret_ids_[index], text);
 }
 
 }  // namespace nestgate::identity

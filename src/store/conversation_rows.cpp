@@ -14,28 +14,35 @@ constexpr std::string_view warm = "warm";  // a purpose: nobody's yet, so in nob
 
 // The columns in the order of `read` and `put`.
 std::string const select_rows =
-    "SELECT id_text, owner, organisation, purpose, phase, reason, closed, epoch, key_generation, provider, handle, "
-    "endpoint, "
-    "ports_json, spec_id, dialect, session_key, wish, configuration, created_at, changed_at, last_act_at, asked, holder "
+    "SELECT id_text, owner, organisation, purpose, phase, reason, closed, epoch, key_generation, units, provider, "
+    "handle, endpoint, ports_json, spec_id, dialect, session_key, wish, configuration, created_at, changed_at, last_act_at, "
+    "asked, holder "
     "FROM conversation ";
 std::string const select_one = select_rows + "WHERE id = ?1";
 std::string const select_changed = select_rows + "WHERE version > ?1 ORDER BY version";
+// A wish and a configuration stay where none is given.
 constexpr std::string_view replace_row =
-    "INSERT OR REPLACE INTO conversation (id_text, owner, organisation, purpose, phase, reason, closed, epoch, "
-    "key_generation, provider, handle, endpoint, ports_json, spec_id, dialect, session_key, wish, configuration, "
-    "created_at, "
-    "changed_at, last_act_at, asked, holder, id, version) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, "
-    "?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25)";
+    "INSERT INTO conversation (id_text, owner, organisation, purpose, phase, reason, closed, epoch, "
+    "key_generation, units, provider, handle, endpoint, ports_json, spec_id, dialect, session_key, wish, "
+    "configuration, created_at, changed_at, last_act_at, asked, holder, id, version) VALUES (?1, ?2, ?3, ?4, "
+    "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26) "
+    "ON CONFLICT (id) DO UPDATE SET id_text = excluded.id_text, owner = excluded.owner, organisation = "
+    "excluded.organisation, purpose = excluded.purpose, phase = excluded.phase, reason = excluded.reason, "
+    "closed = excluded.closed, epoch = excluded.epoch, key_generation = excluded.key_generation, units = "
+    "excluded.units, provider = excluded.provider, handle = excluded.handle, endpoint = excluded.endpoint, "
+    "ports_json = excluded.ports_json, spec_id = excluded.spec_id, dialect = excluded.dialect, session_key = "
+    "excluded.session_key, wish = coalesce(excluded.wish, wish), configuration = "
+    "coalesce(excluded.configuration, configuration), created_at = excluded.created_at, changed_at = "
+    "excluded.changed_at, last_act_at = excluded.last_act_at, asked = excluded.asked, holder = "
+    "excluded.holder, version = excluded.version";
 
 // ?1: an id that does not count; ?2: one more phase that does, or one of these again.
 std::string const count_all =
-    "SELECT count(*) FROM conversation WHERE phase IN ('starting', 'running', 'stopping', ?2) AND purpose <> 'warm' AND "
+    "SELECT count(*), coalesce(sum(units), 0) FROM conversation WHERE phase IN ('starting', 'running', 'stopping', ?2) AND "
+    "purpose <> 'warm' AND "
     "id <> ?1";
 std::string const count_of_owner = count_all + " AND owner = ?3";
 std::string const count_of_organisation = count_all + " AND organisation = ?3";
-
-// Nothing of it exists that anybody could hold.
-bool is_over(Phase phase) { return phase == Phase::stopped || phase == Phase::error; }
 
 Secret either(Secret wanted, Secret known) { return wanted.empty() ? std::move(known) : std::move(wanted); }
 
@@ -84,7 +91,7 @@ Outcome<Claim> ConversationRows::claim(ConversationRow wanted, std::string const
     if (known->holder == gateway && !is_idle) return answer(Claim::What::up, std::move(*known));
   }
   if (auto const full = full_quota(wanted, quota))
-    return Claim{Claim::What::refused, std::move(wanted), full->kind, full->limit, full->current};
+    return Claim{Claim::What::refused, std::move(wanted), full->kind, full->by_units, full->limit, full->current};
   auto const now = std::chrono::system_clock::now();
   if (known) {
     inherit(wanted, *known);
@@ -113,19 +120,26 @@ std::optional<ConversationRows::Full> ConversationRows::full_quota(ConversationR
   if (wanted.purpose == warm) return std::nullopt;
   auto const& id = wanted.id.canonical();
   auto const further_phase = to_string(quota.paused_counts ? Phase::paused : Phase::running);
-  auto const full = [this](QuotaKind kind, std::uint32_t limit, auto const&... counting) -> std::optional<Full> {
-    if (limit == 0) return std::nullopt;
+  struct Limits {
+    std::uint32_t count, units;
+  };
+  auto const full = [&](QuotaKind kind, Limits limits, auto const&... counting) -> std::optional<Full> {
+    if (limits.count == 0 && limits.units == 0) return std::nullopt;
     auto query = database_.query(counting...);
     query.step();
     auto const current = static_cast<std::uint32_t>(query.integer());
-    return current < limit ? std::nullopt : std::optional(Full{kind, limit, current});
+    auto const units = static_cast<std::uint32_t>(query.integer());
+    if (limits.count != 0 && current >= limits.count) return Full{kind, limits.count, current, false};
+    if (limits.units != 0 && units + wanted.units > limits.units) return Full{kind, limits.units, units, true};
+    return std::nullopt;
   };
   std::optional<Full> found;
-  if (!wanted.owner.empty()) found = full(QuotaKind::owner, quota.of_owner, count_of_owner, id, further_phase, wanted.owner);
+  if (!wanted.owner.empty())
+    found = full(QuotaKind::owner, {quota.of_owner, quota.units_of_owner}, count_of_owner, id, further_phase, wanted.owner);
   if (!found && !wanted.organisation.empty())
-    found =
-        full(QuotaKind::organisation, quota.of_organisation, count_of_organisation, id, further_phase, wanted.organisation);
-  if (!found) found = full(QuotaKind::all, quota.in_all, count_all, id, further_phase);
+    found = full(QuotaKind::organisation, {quota.of_organisation, quota.units_of_organisation}, count_of_organisation, id,
+                 further_phase, wanted.organisation);
+  if (!found) found = full(QuotaKind::all, {quota.in_all, quota.units_in_all}, count_all, id, further_phase);
   return found;
 }
 
@@ -220,10 +234,10 @@ std::uint64_t ConversationRows::count_up(std::string_view name) {
 
 void ConversationRows::put(ConversationRow const& row) {
   database_.run(replace_row, row.id.text(), row.owner, row.organisation, row.purpose, to_string(row.phase), row.reason,
-                row.closed, row.epoch.get(), row.key_generation, row.provider, row.handle, row.endpoint, row.ports_json,
-                row.spec_id, row.dialect, sealed(row, "session_key", row.session_key), sealed(row, "wish", row.wish_json),
-                sealed(row, "configuration", row.configuration_json), row.created_at, row.changed_at, row.last_act_at,
-                row.asked, row.holder, row.id.canonical(), count_up("version"));
+                row.closed, row.epoch.get(), row.key_generation, row.units, row.provider, row.handle, row.endpoint,
+                row.ports_json, row.spec_id, row.dialect, sealed(row, "session_key", row.session_key),
+                sealed(row, "wish", row.wish_json), sealed(row, "configuration", row.configuration_json), row.created_at,
+                row.changed_at, row.last_act_at, row.asked, row.holder, row.id.canonical(), count_up("version"));
   database_.run("DELETE FROM forgotten WHERE id = ?1", row.id.canonical());
 }
 
@@ -242,6 +256,7 @@ ConversationRow ConversationRows::read(Query& query) const {
   row.closed = query.text();
   row.epoch = Epoch(query.count());
   row.key_generation = query.count();
+  row.units = static_cast<std::uint32_t>(query.count());
   row.provider = query.text();
   row.handle = query.text();
   row.endpoint = query.text();

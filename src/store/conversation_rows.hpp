@@ -27,6 +27,7 @@ class ConversationRows {
   struct Full {
     QuotaKind kind;
     std::uint32_t limit, current;
+    bool by_units;
   };
   std::uint64_t counter(std::string_view name);
   std::uint64_t count_up(std::string_view name);

@@ -30,6 +30,7 @@ CREATE TABLE conversation (
   closed TEXT NOT NULL,
   epoch INTEGER NOT NULL,
   key_generation INTEGER NOT NULL,
+  units INTEGER NOT NULL,
   provider TEXT NOT NULL,
   handle TEXT NOT NULL,
   endpoint TEXT NOT NULL,

@@ -96,6 +96,8 @@ struct Settings {
   std::vector<StaticRuntimeSettings> static_runtimes;
   runtime::ProcessSettings process;
   conversation::ManagerSettings conversations;
+  conversation::CredentialSettings credentials;
+  std::string store_url = "sqlite:nestgate.db";
   automation::Settings automation;
   std::vector<std::string> completion_signing_key_files;  // as written; read into automation.webhook_signing_keys
   Limits limits;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "nestgate/base/counter.hpp"
+#include "nestgate/conversation/credentials.hpp"
 #include "nestgate/conversation/directory.hpp"
 #include "nestgate/conversation/start_machine.hpp"
 #include "nestgate/identity/api_key.hpp"
@@ -17,6 +18,7 @@
 #include "nestgate/nested/client.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "nestgate/runtime/provider.hpp"
+#include "nestgate/store/store.hpp"
 #include "nestgate/upstream/resolve.hpp"
 
 namespace nestgate::conversation {
@@ -24,19 +26,46 @@ namespace nestgate::conversation {
 using upstream::Failure;
 using upstream::Outcome;
 
+// What happens to a start when a quota is full.
+enum class AtLimit : std::uint8_t { refuse, close_least_recently_used };
+enum class WhenIdle : std::uint8_t { nothing, pause, stop };
+
 struct ManagerSettings {
   std::chrono::milliseconds ready_time_max{120'000};          // from the process's start until /alive
   std::chrono::milliseconds configure_step_time_max{30'000};  // providers validate tokens online
   std::chrono::milliseconds stop_call_time_max{5'000};        // the graceful stop, before the runtime is ended
+  std::chrono::milliseconds stop_poll_pause{1'000};           // between the three polls behind it (nested_server.md 1.7)
   std::chrono::milliseconds resolve_time_max{5'000};          // a static runtime's name, each try
   std::chrono::milliseconds resolve_pause{5'000};             // between two tries
   std::uint32_t conversations_max = 10'000;                   // known ones, stopped included; failed starts make room
+  store::Quota quota;                                         // what may be up at once
+  AtLimit at_limit = AtLimit::refuse;
+  WhenIdle when_idle = WhenIdle::nothing;
+  std::chrono::milliseconds idle_time_max{900'000};
+  std::chrono::milliseconds idle_sweep{5'000};        // how often activity is looked at
+  std::chrono::milliseconds reconcile_pause{10'000};  // between two looks at what really runs
+  std::chrono::milliseconds lease_time{15'000};       // of this gateway in the store; renewed at a third of it
+  std::chrono::milliseconds follow_pause{250};        // between two looks at what other gateways on the store did
+  std::chrono::milliseconds status_time_max{2'000};   // a nested server's own status
+  std::chrono::milliseconds status_age_max{5'000};    // how long it is shown before it is asked again
+  std::uint32_t releases_max = 10;                    // tries of a release before it is left to the reconciler
+  std::uint32_t warm_runtimes = 0;                    // dormant ones kept ready
+  bool remove_orphans = false;                        // runtimes of this installation that no conversation has
+  std::string internal_url;  // where nested servers reach this gateway ("http://127.0.0.1:8080"); "": no webhooks
 };
+
+enum class Purpose : std::uint8_t { conversation, sandbox, runtime };
+std::string_view to_string(Purpose purpose) noexcept;
 
 struct StartRequest {
   std::optional<ConversationId> id;  // nothing: one is made
   identity::Principal by;
-  nested::Configuration configuration;
+  nested::Configuration configuration;  // empty: a known conversation keeps its own
+  runtime::Wish wish;                   // the same
+  Purpose purpose = Purpose::conversation;
+  std::string spec_id;  // of a sandbox, as the client named it
+  // replace: one that runs or starts is stopped first.
+  enum class Again : std::uint8_t { join, replace } again = Again::join;
 };
 
 // `[[runtime.static]]`: a nested server that someone else runs.
@@ -59,8 +88,28 @@ struct View {
   Epoch epoch{0};
   std::chrono::system_clock::time_point created_at;
   std::chrono::system_clock::time_point changed_at;
-  asio::ip::tcp::endpoint endpoint;  // while running
-  Secret session_key;                // while running
+  asio::ip::tcp::endpoint endpoint;      // while running
+  Secret session_key;                    // while running: what the nested server is sent
+  Secret client_key = {};                // while running: what its clients show; the same unless one was withdrawn
+  std::vector<DeclaredPort> ports = {};  // while running
+  std::string organisation = {};
+  Purpose purpose = Purpose::conversation;
+  Closed closed = Closed::no;
+  std::string progress = {};  // while starting: what it waits for
+  std::string spec_id = {};
+  std::string image = {};
+  std::string handle = {};  // the provider's name of the runtime
+  nested::Dialect dialect = nested::Dialect::unknown;
+  nested::Status nested_status = {};  // while running, as of the last look
+  std::chrono::system_clock::time_point last_act_at = {};
+  std::uint64_t version = 0;  // counts the changes of this conversation
+};
+
+struct Filter {
+  std::optional<Purpose> purpose;
+  std::optional<RuntimeState> state;
+  std::string owner;  // "": any
+  std::optional<Origin> origin;
 };
 
 // A conversation's place in the list; it stays where it is when the conversation is gone.
@@ -81,31 +130,68 @@ struct Started {
 
 struct ManagerStats {
   Counter starts, start_failures, deaths;
+  Counter refused_by_quota, closed_for_room, closed_when_idle, wakes, warm_starts, recovered, orphans_removed;
+  Gauge orphans, warm_ready;
   std::array<Gauge, 6> runtimes;  // by RuntimeState
+};
+
+// How full a quota is that refused a start.
+struct QuotaStanding {
+  store::QuotaKind kind = store::QuotaKind::all;
+  std::uint32_t limit = 0, current = 0;
 };
 
 // The conversations and their runtimes: one runtime for an id, started once however many ask. Lives on the control core;
 // its calls may be awaited by anyone there. What it does for a conversation goes on when the caller is cancelled.
-class Manager {
+class Manager final : public Waker {
  public:
   // Told of every change of state; for the log.
   using OnChange = std::function<void(ConversationId const& id, RuntimeState state, std::string_view reason)>;
 
-  // `publisher` outlives the manager.
+  // `publisher`, `store` and `credentials` outlive the manager.
   Manager(Executor control, std::unique_ptr<runtime::RuntimeProvider> provider, DirectoryPublisher& publisher,
-          std::shared_ptr<identity::KeyRing const> keys, ManagerSettings settings);
-  ~Manager();
+          std::shared_ptr<identity::KeyRing const> keys, store::Store& store, Credentials& credentials,
+          ManagerSettings settings);
+  ~Manager() override;
 
-  void on_change(OnChange listener) { on_change_ = std::move(listener); }
+  // Reads the store, adopts, finishes or cleans up what an earlier gateway left, and begins to sweep. Once, before any
+  // other call. Faults: those of the store and of the provider's list.
+  Task<Outcome<>> recover();
+
+  void on_change(OnChange listener);
 
   // Returns when the conversation runs, or with why it does not. A start of one that starts joins it; of one that is
   // stopped or in error starts it anew. Faults: conflict (another's id), overloaded (a limit), unavailable (it closes),
   // and those of the steps.
   Task<Outcome<Started>> start(StartRequest request);
+  // As start, but returns once the conversation is admitted and remembered, in state starting.
+  Task<Outcome<Started>> begin_start(StartRequest request);
+  // Faults: not_found, conflict (not running, a static runtime, the provider cannot).
+  Task<Outcome<View>> pause(ConversationId id);
+  // Of a paused one thaws it, of a stopped one or one in error starts it with what it was started with; returns at once.
+  Task<Outcome<View>> begin_resume(ConversationId id);
+  // The same, and waits.
+  Task<Outcome<View>> resume(ConversationId id);
+  // Tells the running server a new configuration (members that are empty stay) and keeps it for later starts. Faults:
+  // not_found, conflict (not running), those of the steps: then the old one is kept.
+  Task<Outcome<View>> reconfigure(ConversationId id, nested::Configuration change);
+  // Withdraws the session key that clients have and makes another; live streams end. Faults: not_found, conflict.
+  Task<Outcome<View>> withdraw_key(ConversationId id);
+  // The newest of what its server has said. Faults: not_found, conflict.
+  Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max);
+  // Returns when the conversation has another version than `seen`, or by then. Fault: not_found (also: removed meanwhile).
+  Task<Outcome<View>> wait_change(ConversationId id, std::uint64_t seen, Deadline by);
+  // What a nested server pushed of itself (its conversation's status; any act of it).
+  void note_pushed_status(ConversationId const& id, nested::Status status);
+  Task<bool> wake(ConversationId id, Deadline by) override;
+
   // Resolves the host and publishes it as running, in place of an earlier one of that id, whose streams end. Faults:
   // bad_input (URL), conflict (a started conversation's id), cancelled (put anew or removed meanwhile), and upstream or
   // timed_out (the name): then the earlier one stays, or it is published as starting, and the name is tried until found.
   Task<Outcome<>> put_static(StaticRuntime fixed);
+  // Many at once, remembered in the store; those whose address is a literal are published in one batch. The streams of
+  // those that did not change stay. The answer has one entry for each of `put`. Faults: those of the store.
+  Task<Outcome<std::vector<Outcome<>>>> change_statics(std::vector<StaticRuntime> put, std::vector<ConversationId> removed);
   // Forgets a static runtime; its streams end. Nothing for any other id.
   Task<> remove_static(ConversationId id);
   // Returns when it is stopped; at once when it is already. Faults: not_found, conflict (a static runtime).
@@ -126,49 +212,17 @@ class Manager {
   // Whether there is such a conversation, and `by` may use it.
   bool knows(ConversationId const& id, identity::Principal const& by) const;
   // Those that `by` may use, newest first, at most `limit` behind `after`.
-  Page list(identity::Principal const& by, std::size_t limit, std::optional<Position> const& after) const;
-  ManagerStats const& stats() const noexcept { return stats_; }
+  Page list(identity::Principal const& by, std::size_t limit, std::optional<Position> const& after,
+            Filter const& filter = {}) const;
+  // The quota that is full for `by`, if one is: what a start that failed with `overloaded` was refused by.
+  std::optional<QuotaStanding> full_quota(identity::Principal const& by) const;
+  // The conversation that a session key belongs to: what its clients show, or its server. Nothing: no such.
+  std::optional<View> find_by_key(std::string_view session_key) const;
+  ManagerStats const& stats() const noexcept;
 
  private:
-  struct Conversation;
-  using ConversationPtr = std::shared_ptr<Conversation>;
-
-  Outcome<ConversationPtr> admit(StartRequest& request);
-  void begin(ConversationPtr c, nested::Configuration configuration);
-  Task<> drive(ConversationPtr c, nested::Configuration configuration);
-  Task<StartMachine::Event> perform(StartStep step, ConversationPtr c, nested::Configuration const& configuration);
-  Task<Outcome<>> create(ConversationPtr c);
-  Task<Outcome<>> wait_ready(ConversationPtr c);
-  Task<Outcome<>> configure(ConversationPtr c, nested::Configuration const& configuration);
-  Task<Result<upstream::Endpoints>> look_up(upstream::Url const& url);
-  Task<> place_once_found(ConversationPtr c, StaticRuntime fixed, upstream::Url url, unsigned turn);
-  Task<> place(ConversationPtr c, StaticRuntime fixed, upstream::Endpoints found);
-  void take_key(Conversation& c, StaticRuntime const& fixed) const;
-  bool is_latest(Conversation const& c, unsigned turn) const;
-  Task<> end_running(ConversationPtr c);
-  Task<> bury(ConversationPtr c);
-  Task<> publish(ConversationPtr c);
-  Task<Outcome<>> until_idle(ConversationPtr c);
-  bool make_room();
-  void forget(Conversation& c);
-  void begin_end(ConversationPtr c);
-  void done(Conversation& c);
-  void runtime_ended(ConversationId const& id, Epoch epoch, std::string reason);
-  void change(Conversation& c, RuntimeState state, std::string reason = {});
-  View view_of(Conversation const& c) const;
-  ConversationPtr lookup(ConversationId const& id) const;
-
-  std::unique_ptr<runtime::RuntimeProvider> provider_;
-  DirectoryPublisher& publisher_;
-  std::shared_ptr<identity::KeyRing const> keys_;
-  ManagerSettings settings_;
-  OnChange on_change_;
-  ManagerStats stats_;
-  std::uint64_t epochs_ = 0;
-  bool is_closing_ = false;
-  std::map<std::string, ConversationPtr> conversations_;  // by canonical id
-  TaskGroup tasks_;
-  TaskGroup look_ups_;  // of static runtimes whose names are not found yet
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace nestgate::conversation

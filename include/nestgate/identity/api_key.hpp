@@ -21,6 +21,7 @@ struct Principal {
   std::string name;
   Role role = Role::user;
   std::string owner;
+  std::string organisation = {};  // the owner's, where the store knows it
 
   // Whether what `resource_owner` owns may be seen and used.
   bool may_use(std::string_view resource_owner) const noexcept;

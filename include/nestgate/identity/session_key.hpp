@@ -25,13 +25,14 @@ class KeyRing {
  public:
   KeyRing(Derivation derivation, std::vector<Secret> secrets);
 
-  // The key a new runtime gets.
-  Secret derive(ConversationId const& id) const;
+  // The key a new runtime gets. `generation` counts the keys of `id` that were withdrawn; 0 is the contract's own
+  // derivation, a later one derives from `id "~" generation`, which is no id.
+  Secret derive(ConversationId const& id, std::uint64_t generation = 0) const;
   // Every key that is accepted for `id`: by each secret, newest first.
-  std::vector<Secret> accepted(ConversationId const& id) const;
+  std::vector<Secret> accepted(ConversationId const& id, std::uint64_t generation = 0) const;
 
  private:
-  Secret derive_at(std::size_t index, ConversationId const& id) const;
+  Secret derive_at(std::size_t index, ConversationId const& id, std::uint64_t generation) const;
 
   Derivation derivation_;
   std::vector<Secret> secrets_;

@@ -36,6 +36,8 @@ enum class Phase : std::uint8_t {
 };
 std::string_view to_string(Phase phase) noexcept;
 std::optional<Phase> parse_phase(std::string_view text);
+// Nothing of it exists that anybody could hold: a row in that phase is nobody's, whoever wrote it.
+constexpr bool is_over(Phase phase) noexcept { return phase == Phase::stopped || phase == Phase::error; }
 
 struct ConversationRow {
   ConversationId id;
@@ -47,6 +49,7 @@ struct ConversationRow {
   std::string closed{};  // why its clients were closed; "" for no reason that concerns them
   Epoch epoch{0};
   std::uint64_t key_generation = 0;  // counts withdrawn session keys
+  std::uint32_t units = 1;           // of resources: its resource factor
   std::string provider{};
   std::string handle{};    // the provider's own name of its runtime
   std::string endpoint{};  // "127.0.0.1:4711"; "" when it is not up
@@ -68,6 +71,9 @@ struct Quota {
   std::uint32_t of_owner = 0;
   std::uint32_t of_organisation = 0;
   std::uint32_t in_all = 0;
+  std::uint32_t units_of_owner = 0;  // resource factors, summed
+  std::uint32_t units_of_organisation = 0;
+  std::uint32_t units_in_all = 0;
   bool paused_counts = false;
 };
 
@@ -84,6 +90,7 @@ struct Claim {
   } what = What::taken;
   ConversationRow row;               // as it is now; for `refused` as it was asked for
   QuotaKind quota = QuotaKind::all;  // refused: by which
+  bool by_units = false;             // refused: by resources, not by count
   std::uint32_t limit = 0, current = 0;
 };
 
@@ -137,7 +144,8 @@ class Store {
   // Takes over what is not held by anybody alive, as it is (for recovery and stops). Nothing: somebody else has it, or it
   // is gone.
   virtual Task<Outcome<std::optional<ConversationRow>>> take(ConversationId id, std::string gateway) = 0;
-  // Writes a row that `row.holder` holds, but for what it is asked for. Fault conflict: it does not, or the row is of
+  // Writes a row that `row.holder` holds, but for what it is asked for; a wish and a configuration that are empty stay as
+  // they are. Fault conflict: it does not, or the row is of
   // another epoch (fencing).
   virtual Task<Outcome<>> save(ConversationRow row) = 0;
   virtual Task<Outcome<>> forget(ConversationId id) = 0;

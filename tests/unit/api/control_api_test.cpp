@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
+#include "support/backing.hpp"
 #include "support/control.hpp"
 #include "support/fake_runtimes.hpp"
 
@@ -52,8 +53,9 @@ class Api : public testing::Test {
     std::vector<Secret> secrets;
     secrets.emplace_back("0123456789abcdef0123456789abcdef");
     auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
-    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher,
-                                                      std::move(ring), conversation::ManagerSettings{});
+    manager =
+        std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher, std::move(ring),
+                                                *backing.store, *backing.credentials, conversation::ManagerSettings{});
     automation::Settings settings;
     settings.watch_interval = 5ms;
     settings.tarball_bytes_max = 1000;
@@ -93,6 +95,7 @@ class Api : public testing::Test {
 
   ScriptedServer nested;
   Control control;
+  test::Backing backing{control};
   RecordingPublisher publisher;
   FakeProvider* provider = nullptr;
   std::unique_ptr<conversation::Manager> manager;

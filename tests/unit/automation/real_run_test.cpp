@@ -10,6 +10,7 @@
 
 #include "nestgate/automation/service.hpp"
 #include "nestgate/runtime/factory.hpp"
+#include "support/backing.hpp"
 #include "support/control.hpp"
 #include "support/fake_runtimes.hpp"
 
@@ -45,7 +46,7 @@ class InARealNestlet : public testing::Test {
     secrets.emplace_back("0123456789abcdef0123456789abcdef");
     auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
     manager = std::make_unique<conversation::Manager>(control.executor(), std::move(*provider), publisher, std::move(ring),
-                                                      conversation::ManagerSettings{});
+                                                      *backing.store, *backing.credentials, conversation::ManagerSettings{});
   }
   ~InARealNestlet() override {
     if (service) control.run(service->stop(Deadline::in(0s)));
@@ -70,6 +71,7 @@ class InARealNestlet : public testing::Test {
 
   fs::path folder;
   Control control;
+  test::Backing backing{control};
   RecordingPublisher publisher;
   std::unique_ptr<conversation::Manager> manager;
   std::unique_ptr<Service> service;

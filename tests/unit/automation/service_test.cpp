@@ -7,6 +7,7 @@
 #include <future>
 
 #include "nestgate/identity/webhook_signature.hpp"
+#include "support/backing.hpp"
 #include "support/control.hpp"
 #include "support/fake_runtimes.hpp"
 
@@ -52,8 +53,9 @@ class Runs : public testing::Test {
     std::vector<Secret> secrets;
     secrets.emplace_back("0123456789abcdef0123456789abcdef");
     auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
-    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher,
-                                                      std::move(ring), conversation::ManagerSettings{});
+    manager =
+        std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher, std::move(ring),
+                                                *backing.store, *backing.credentials, conversation::ManagerSettings{});
     conversation::StartRequest request;
     request.id = id_of("c1");
     request.by = user("alice");
@@ -128,6 +130,7 @@ class Runs : public testing::Test {
   ScriptedServer nested;
   ScriptedServer sink;
   Control control;
+  test::Backing backing{control};
   RecordingPublisher publisher;
   FakeProvider* provider = nullptr;
   std::unique_ptr<conversation::Manager> manager;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "support/backing.hpp"
 #include "support/control.hpp"
 #include "support/fake_runtimes.hpp"
 
@@ -10,6 +11,7 @@ namespace nestgate::conversation {
 namespace {
 
 using namespace std::chrono_literals;
+using test::Backing;
 using test::Control;
 using test::FakeProvider;
 using test::RecordingPublisher;
@@ -54,9 +56,11 @@ class ConversationManager : public testing::Test {
   }
   Manager& manager() {
     if (!manager_) {
+      settings.stop_poll_pause = 1ms;
       auto provider_owned = std::make_unique<FakeProvider>(server.endpoint());
       provider = provider_owned.get();
-      manager_ = std::make_unique<Manager>(control.executor(), std::move(provider_owned), publisher, ring_of(), settings);
+      manager_ = std::make_unique<Manager>(control.executor(), std::move(provider_owned), publisher, ring_of(),
+                                           *backing.store, *backing.credentials, settings);
     }
     return *manager_;
   }
@@ -82,6 +86,7 @@ class ConversationManager : public testing::Test {
 
   ScriptedServer server;
   Control control;
+  Backing backing{control};
   RecordingPublisher publisher;
   ManagerSettings settings;
   FakeProvider* provider = nullptr;
@@ -100,7 +105,8 @@ TEST_F(ConversationManager, ConfiguresInOrderBeforeItPublishesAsRunning) {
   EXPECT_EQ(started->view.owner, "alice");
   EXPECT_EQ(started->view.session_key, ring_of()->derive(id_of("c1")));
   EXPECT_THAT(server.lines(),
-              ElementsAre("GET /alive", "POST /api/settings", "POST /api/add-git-providers", "POST /api/secrets"));
+              ElementsAre("GET /alive", "POST /api/settings", "POST /api/add-git-providers", "POST /api/secrets",
+                          "POST /api/conversations", "GET /api/conversations/c1/events?limit=1"));
   EXPECT_THAT(publisher.events, ElementsAre("c1 starting", "c1 running"));
   EXPECT_EQ(publisher.last->endpoint, server.endpoint());
   EXPECT_EQ(publisher.last->session_key, ring_of()->derive(id_of("c1")));
@@ -285,7 +291,8 @@ TEST_F(ConversationManager, StopsByTheGracefulCallOfTheOlderDialectFirst) {
   auto const stopped = control.run(manager().stop(id_of("c1")));
   ASSERT_TRUE(stopped);
   EXPECT_EQ(stopped->state, RuntimeState::stopped);
-  EXPECT_EQ(server.lines().back(), "POST /api/conversations/c1/stop");
+  EXPECT_THAT(server.lines(), testing::Contains("POST /api/conversations/c1/stop"));
+  EXPECT_THAT(server.lines(), testing::Contains("GET /api/conversations/c1").Times(3)) << "until it says STOPPED";
   EXPECT_EQ(provider->calls.back(), "destroy c1");
   EXPECT_THAT(publisher.events, ElementsAre("c1 starting", "c1 running", "c1 stopping", "c1 stopped"));
   EXPECT_EQ(stopping_endpoint, server.endpoint()) << "what it serves then may end";

@@ -40,6 +40,16 @@ TEST(SessionKey, IsThatOfEveryPublishedVector) {
   EXPECT_EQ(count, 15u);
 }
 
+TEST(SessionKey, OfALaterGenerationIsAnotherKeyAndNoOtherConversationsKey) {
+  auto const ring = ring_of(Derivation::sha256, {new_secret, old_secret});
+  auto const id = id_of(id_text);
+  EXPECT_EQ(ring.derive(id, 0), ring.derive(id));
+  EXPECT_FALSE(ring.derive(id, 1) == ring.derive(id));
+  EXPECT_FALSE(ring.derive(id, 2) == ring.derive(id, 1));
+  EXPECT_EQ(ring.accepted(id, 1).at(0), ring.derive(id, 1));
+  EXPECT_FALSE(ConversationId::parse(std::string(id_text) + "~1")) << "no id can name the text that it derives from";
+}
+
 TEST(SessionKey, TakesIdsLongerThanAHashBlock) {
   EXPECT_EQ(derive_session_key(Derivation::sha256, secret_of("s3cr3t/+="), std::string(100, 'x')).reveal(),
             "DeO2Sjj5f9LzffviOqLJAvJ3AS5WnufYN1_UhTqECoQ");

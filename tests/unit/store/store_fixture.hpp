@@ -78,6 +78,7 @@ class Gateway {
                          row.closed,
                          row.epoch,
                          row.key_generation,
+                         row.units,
                          row.provider,
                          row.handle,
                          row.endpoint,

@@ -1,0 +1,727 @@
+#include "lifecycle.hpp"
+
+#include <algorithm>
+
+#include "interruptible.hpp"
+#include "nestgate/upstream/random.hpp"
+#include "stored.hpp"
+
+namespace nestgate::conversation {
+namespace {
+
+using upstream::fail;
+using Why = Conversation::Interrupt::Why;
+using SystemClock = std::chrono::system_clock;
+
+constexpr int closings_for_one_start_max = 8;
+constexpr std::chrono::milliseconds release_pause_min{100};
+constexpr std::chrono::milliseconds release_pause_max{5'000};
+
+ConversationId made_id() {
+  auto id = ConversationId::parse(upstream::random_uuid_hex());
+  NESTGATE_INVARIANT(id, "a UUID is an id");
+  return std::move(*id);
+}
+
+Failure quota_failure(store::Claim const& claim) {
+  std::string reason = "quota: " + std::to_string(claim.current) + " of " + std::to_string(claim.limit);
+  reason.append(claim.by_units ? " resources " : " conversations ")
+      .append(claim.quota == store::QuotaKind::all ? "" : "of this ");
+  if (claim.quota != store::QuotaKind::all) reason.append(to_string(claim.quota)).append(" ");
+  return fail(FaultKind::overloaded, "conversation.quota", reason + "are in use; stop one first");
+}
+
+std::chrono::milliseconds release_pause(std::uint32_t try_number) {
+  return std::min(release_pause_min * (1 << std::min(try_number, 6U)), release_pause_max);
+}
+
+template <class Entry, class Name>
+void merge_by_name(std::vector<Entry>& into, std::vector<Entry> from, Name name) {
+  for (auto& entry : from) {
+    auto const same = std::find_if(into.begin(), into.end(), [&](Entry const& old) { return old.*name == entry.*name; });
+    if (same == into.end()) {
+      into.push_back(std::move(entry));
+    } else {
+      *same = std::move(entry);
+    }
+  }
+}
+
+}  // namespace
+
+void merge(nested::Configuration& configuration, nested::Configuration change) {
+  if (!change.settings_json.empty()) configuration.settings_json = std::move(change.settings_json);
+  if (!change.conversation_json.empty()) configuration.conversation_json = std::move(change.conversation_json);
+  merge_by_name(configuration.git_tokens, std::move(change.git_tokens), &nested::GitToken::provider);
+  merge_by_name(configuration.secrets, std::move(change.secrets), &nested::CustomSecret::name);
+}
+
+struct Lifecycle::Work {
+  nested::Configuration configuration;
+  runtime::Wish wish;
+  bool is_new = false;  // nobody knew the id before
+  // What it was, for when nothing comes of the start.
+  RuntimeState before = RuntimeState::stopped;
+  std::string reason_before;
+  Closed closed_before = Closed::no;
+  std::optional<Secret> boot_key;  // of a dormant server that is still to be told its real key
+  std::optional<Failure> failure;  // of the step that failed
+};
+
+Lifecycle::Lifecycle(Executor control, Registry& registry, runtime::RuntimeProvider& provider, Credentials& credentials,
+                     WarmPool& warm, ManagerSettings const& settings)
+    : registry_(registry),
+      provider_(provider),
+      credentials_(credentials),
+      warm_(warm),
+      settings_(settings),
+      tasks_(control) {}
+
+Task<Outcome<Started>> Lifecycle::start(StartRequest request) { return start_until(std::move(request), Until::settled); }
+
+Task<Outcome<Started>> Lifecycle::begin_start(StartRequest request) {
+  return start_until(std::move(request), Until::admitted);
+}
+
+Task<Outcome<Started>> Lifecycle::start_until(StartRequest request, Until until) {
+  std::optional<Started::What> what;
+  bool is_replaced = request.again != StartRequest::Again::replace;
+  for (;;) {
+    if (registry_.is_closing()) co_return closing_failure();
+    NESTGATE_CO_TRY(admitted, admit(request));
+    auto const c = admitted.conversation;
+    if (!what) what = admitted.what;
+    if (c->is_busy && !c->starts()) {  // it ends first, and may be forgotten then
+      NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+      continue;
+    }
+    if (!std::exchange(is_replaced, true) && (c->is_busy || c->state == RuntimeState::running)) {
+      NESTGATE_CO_TRY_VOID(co_await stop(c->id));
+      continue;
+    }
+    if (!c->is_busy && c->state != RuntimeState::running) {
+      StartRequest rest;  // of what is told once: a second turn only joins
+      rest.id = request.id;
+      rest.by = request.by;
+      begin(c, std::exchange(request, std::move(rest)));
+    }
+    if (until == Until::admitted) {
+      NESTGATE_CO_TRY_VOID(co_await until_admitted(c));
+      if (c->is_busy && !c->refusal) co_return Started{*what, registry_.view_of(*c)};
+    }
+    NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+    if (c->refusal) co_return *c->refusal;
+    if (c->is_elsewhere && (c->state == RuntimeState::starting || c->state == RuntimeState::stopping)) {
+      if (until == Until::admitted) co_return Started{*what, registry_.view_of(*c)};
+      NESTGATE_CO_TRY_VOID(co_await registry_.until_changed(c, c->version, Deadline::in(settings_.ready_time_max)));
+      continue;
+    }
+    if (c->state == RuntimeState::running) co_return Started{*what, registry_.view_of(*c)};
+    if (c->state == RuntimeState::error) co_return fail(c->failure_kind, "conversation.start", c->reason);
+    co_return fail(FaultKind::conflict, "conversation.start", "it was stopped while it started");
+  }
+}
+
+Outcome<Lifecycle::Admitted> Lifecycle::admit(StartRequest& request) {
+  if (!request.id) request.id = made_id();
+  if (WarmPool::is_warm_id(*request.id))
+    return fail(FaultKind::bad_input, "conversation.start", "conversation_id: names of this form are the gateway's own");
+  if (auto known = registry_.find(*request.id)) {
+    if (!request.by.may_use(known->owner))
+      return fail(FaultKind::conflict, "conversation.start", "conversation_id: belongs to someone else");
+    return Admitted{known, Started::What::joined};
+  }
+  if (registry_.size() >= settings_.conversations_max && !make_room())
+    return fail(
+        FaultKind::overloaded, "conversation.start",
+        "all " + std::to_string(settings_.conversations_max) + " conversations are in use; delete some that are stopped");
+  auto c = registry_.add(*request.id, Origin::managed);
+  c->owner = request.by.owner;
+  c->organisation = request.by.organisation;
+  c->purpose = request.purpose;
+  c->spec_id = request.spec_id;
+  return Admitted{std::move(c), Started::What::made};
+}
+
+// What failed before it ever ran holds nothing that anybody would miss: the oldest of these goes.
+bool Lifecycle::make_room() {
+  ConversationPtr oldest;
+  registry_.for_each([&oldest](ConversationPtr const& c) {
+    bool const failed_to_start = c->state == RuntimeState::error && !c->has_run && !c->removal_failure && !c->left_behind;
+    bool const may_go = c->origin == Origin::managed && !c->is_busy && !c->is_elsewhere && failed_to_start;
+    if (may_go && (!oldest || c->changed_at < oldest->changed_at)) oldest = c;
+  });
+  if (!oldest) return false;
+  registry_.forget(*oldest);
+  tasks_.spawn("conversation.forget", abandon(oldest));
+  return true;
+}
+
+Task<> Lifecycle::abandon(ConversationPtr c) {
+  if (c->is_remembered) [[maybe_unused]]
+    auto forgotten = co_await registry_.store().forget(c->id);
+  co_await registry_.withdraw(c);
+}
+
+void Lifecycle::begin(ConversationPtr c, StartRequest request) {
+  auto work = std::make_shared<Work>();
+  work->configuration = std::move(request.configuration);
+  work->wish = std::move(request.wish);
+  work->is_new = c->epoch.get() == 0;
+  work->before = c->state;
+  work->reason_before = c->reason;
+  work->closed_before = c->closed;
+  c->interrupt.reset();
+  c->refusal.reset();
+  c->removal_failure.reset();
+  c->is_busy = true;
+  c->is_admitted = false;
+  registry_.stats.starts.add();
+  registry_.change(*c, RuntimeState::starting);
+  tasks_.spawn("conversation.start", drive(std::move(c), std::move(work)));
+}
+
+void Lifecycle::begin_restart(ConversationPtr c) { begin(std::move(c), StartRequest{}); }
+
+Task<Outcome<>> Lifecycle::until_admitted(ConversationPtr c) {
+  while (c->is_busy && !c->is_admitted) {
+    auto changed = co_await registry_.until_changed(c, c->version, Deadline::in(settings_.ready_time_max));
+    if (!changed) co_return changed;
+  }
+  co_return Outcome<>{};
+}
+
+Task<> Lifecycle::drive(ConversationPtr c, WorkPtr work) {
+  StartMachine machine(settings_.releases_max);
+  StartMachine::Event event = StartMachine::Begun{};
+  for (;;) {
+    auto action = machine.on(std::move(event));
+    if (auto* settled = std::get_if<StartMachine::Settle>(&action)) {
+      co_await settle(c, work, std::move(*settled));
+      registry_.done(*c);
+      co_return;
+    }
+    if (auto const* again = std::get_if<StartMachine::Release>(&action)) {
+      if (again->try_number > 1) [[maybe_unused]]
+        auto waited = co_await pause_for(release_pause(again->try_number));
+      auto released = co_await provider_.destroy(c->id, runtime::Leftovers::keep);
+      if (released) {
+        event = StartMachine::Released{};
+      } else {
+        event = StartMachine::ReleaseFailed{released.error().reason};
+      }
+      continue;
+    }
+    auto next = co_await perform(std::get<StartMachine::Perform>(action).step, c, work);
+    event = std::move(next);
+  }
+}
+
+Task<StartMachine::Event> Lifecycle::perform(StartStep step, ConversationPtr c, WorkPtr work) {
+  registry_.note_progress(*c, to_string(step));
+  if (step == StartStep::quota && !c->interrupt) {
+    auto claimed = co_await claim(c, work);
+    if (!std::holds_alternative<StartMachine::StepDone>(claimed)) co_return claimed;
+    c->is_admitted = true;
+    registry_.note_progress(*c, "admitted");
+    co_await registry_.publish(c);  // so that clients that come early are told to wait instead of 404
+  }
+  std::optional<Outcome<>> done = Outcome<>{};
+  if (step != StartStep::quota && !c->interrupt) {
+    done = co_await unless_tripped(c->trip, run_step(step, c, work));
+  }
+  if (c->interrupt) {
+    if (c->interrupt->why == Why::stop_asked) co_return StartMachine::StopAsked{};
+    if (c->interrupt->why == Why::closing) {
+      c->failure_kind = FaultKind::unavailable;
+      co_return StartMachine::StepFailed{closing_failure().reason};
+    }
+    c->failure_kind = FaultKind::upstream;
+    co_return StartMachine::Died{std::string(to_string(step)) + ": the runtime " + c->interrupt->reason};
+  }
+  NESTGATE_INVARIANT(done, "only an interrupt ends a step early");
+  if (!*done) {
+    c->failure_kind = done->error().fault.kind;
+    work->failure = done->error();
+    co_return StartMachine::StepFailed{done->error().reason};
+  }
+  co_return StartMachine::StepDone{};
+}
+
+Task<Outcome<>> Lifecycle::run_step(StartStep step, ConversationPtr c, WorkPtr work) {
+  switch (step) {
+    case StartStep::quota: break;
+    case StartStep::credentials: {
+      if (work->configuration.git_tokens.empty()) break;
+      auto const by = Deadline::in(settings_.configure_step_time_max);
+      co_return co_await credentials_.check(work->configuration.git_tokens, by);
+    }
+    case StartStep::create: co_return co_await create(std::move(c), std::move(work));
+    case StartStep::ready: co_return co_await wait_ready(std::move(c), std::move(work));
+    case StartStep::configure: co_return co_await configure(std::move(c), std::move(work));
+    case StartStep::conversation: co_return co_await begin_conversation(std::move(c), std::move(work));
+    case StartStep::publish: co_return co_await go_up(std::move(c), std::move(work));
+  }
+  co_return Outcome<>{};
+}
+
+// Not interrupted: what the store did of it must be known.
+Task<StartMachine::Event> Lifecycle::claim(ConversationPtr c, WorkPtr work) {
+  for (int closings = 0;; ++closings) {
+    auto row = registry_.row_of(*c, store::Phase::starting);
+    if (!work->configuration.empty()) row.configuration_json = nested::configuration_json(work->configuration);
+    row.wish_json = wish_json(work->wish);
+    if (!row.wish_json.empty()) row.units = work->wish.resource_factor;
+    auto claimed = co_await registry_.store().claim(std::move(row), registry_.gateway(), settings_.quota);
+    if (!claimed) {
+      c->failure_kind = claimed.error().fault.kind;
+      work->failure = claimed.error();
+      co_return StartMachine::StepFailed{claimed.error().reason};
+    }
+    switch (claimed->what) {
+      case store::Claim::What::elsewhere: co_return StartMachine::HeldElsewhere{};
+      case store::Claim::What::up:
+      case store::Claim::What::taken: take_claim(*c, *work, claimed->row); co_return StartMachine::StepDone{};
+      case store::Claim::What::refused: break;
+    }
+    bool const may_close =
+        settings_.at_limit == AtLimit::close_least_recently_used && !c->interrupt && closings < closings_for_one_start_max;
+    if (may_close && co_await close_for_room(c, claimed->quota)) continue;
+    registry_.stats.refused_by_quota.add();
+    work->failure = quota_failure(*claimed);
+    c->failure_kind = FaultKind::overloaded;
+    co_return StartMachine::StepFailed{work->failure->reason};
+  }
+}
+
+void Lifecycle::take_claim(Conversation& c, Work& work, store::ConversationRow& row) {
+  c.epoch = row.epoch;
+  c.key_generation = row.key_generation;
+  c.created_at = row.created_at;
+  c.units = row.units;
+  c.is_remembered = c.is_held = true;
+  c.is_elsewhere = false;
+  registry_.take_key(c, std::nullopt);
+  if (work.configuration.empty() && !row.configuration_json.empty()) {
+    auto stored = nested::parse_configuration(row.configuration_json);
+    if (stored) work.configuration = std::move(*stored);
+  }
+  work.wish = parse_wish(row.wish_json);
+  c.image = work.wish.image;
+  c.dialect = nested::Dialect::unknown;
+  c.left_behind = false;
+}
+
+// By real use, as the proxy measured it.
+Task<bool> Lifecycle::close_for_room(ConversationPtr c, store::QuotaKind kind) {
+  for (auto const& used : co_await registry_.publisher().activity()) {
+    auto const known = registry_.find(used.id);
+    if (!known || used.last_traffic == Clock::time_point{}) continue;
+    auto const ago = std::chrono::duration_cast<SystemClock::duration>(Clock::now() - used.last_traffic);
+    known->last_act_at = std::max(known->last_act_at, SystemClock::now() - ago);
+  }
+  ConversationPtr victim;
+  registry_.for_each([&](ConversationPtr const& other) {
+    bool const may_go =
+        other != c && other->origin == Origin::managed && !other->is_elsewhere && other->is_idle_in(RuntimeState::running);
+    bool const helps = kind == store::QuotaKind::all || (kind == store::QuotaKind::owner && other->owner == c->owner) ||
+                       (kind == store::QuotaKind::organisation && other->organisation == c->organisation);
+    if (may_go && helps && (!victim || other->last_act_at < victim->last_act_at)) victim = other;
+  });
+  if (!victim) co_return false;
+  registry_.stats.closed_for_room.add();
+  begin_end(victim, Closed::for_room);
+  auto ended = co_await registry_.until_idle(victim);
+  co_return ended.has_value();
+}
+
+Task<Outcome<>> Lifecycle::create(ConversationPtr c, WorkPtr work) {
+  NESTGATE_CO_TRY(instance, co_await make_instance(c, work));
+  c->was_made = true;
+  c->endpoint = instance.endpoint;
+  c->handle = std::move(instance.handle);
+  c->ports.clear();
+  for (auto& port : instance.ports) c->ports.push_back(DeclaredPort{std::move(port.name), port.number, port.endpoint});
+  if (instance.session_key) registry_.take_key(*c, std::move(instance.session_key));
+  co_return co_await registry_.save(c);
+}
+
+Task<Outcome<runtime::Instance>> Lifecycle::make_instance(ConversationPtr c, WorkPtr work) {
+  auto const by = Deadline::in(settings_.ready_time_max);
+  auto const spec = [&] {
+    runtime::Spec out{c->id, c->epoch, c->session_key.clone(), c->owner};
+    out.wish = work->wish.clone();
+    return out;
+  };
+  if (work->before == RuntimeState::paused) {
+    auto resumed = co_await provider_.resume(spec(), by);
+    bool const is_gone = !resumed && (resumed.error().fault.kind == FaultKind::not_found ||
+                                      resumed.error().fault.kind == FaultKind::conflict);
+    if (!is_gone) co_return resumed;
+  }
+  bool const may_be_warm = work->is_new && settings_.warm_runtimes > 0 && wish_json(work->wish).empty();
+  if (may_be_warm) {
+    auto warm = co_await warm_.take(spec());
+    warm_.refill();
+    if (warm) {
+      work->boot_key = std::move(warm->boot_key);
+      co_return std::move(warm->instance);
+    }
+  }
+  co_return co_await provider_.create(spec(), by);
+}
+
+Task<Outcome<>> Lifecycle::wait_ready(ConversationPtr c, WorkPtr work) {
+  auto const by = Deadline::in(settings_.ready_time_max);
+  if (work->boot_key) {
+    nested::Initialisation told;
+    told.session_key = c->session_key.clone();
+    if (!settings_.internal_url.empty()) told.webhook_base_url = settings_.internal_url + "/api/v1/webhooks";
+    nested::Client dormant(c->endpoint, std::move(*work->boot_key));
+    work->boot_key.reset();
+    co_return co_await dormant.initialise(told, by);
+  }
+  NESTGATE_CO_TRY_VOID(co_await provider_.wait_ready(c->id, by));
+  nested::Client client(c->endpoint, c->session_key.clone());
+  co_return co_await client.wait_alive(by);
+}
+
+Task<Outcome<>> Lifecycle::configure(ConversationPtr c, WorkPtr work) {
+  if (work->configuration.empty()) co_return Outcome<>{};
+  nested::Client client(c->endpoint, c->session_key.clone());
+  NESTGATE_CO_TRY(dialect, co_await client.configure(work->configuration, settings_.configure_step_time_max));
+  c->dialect = dialect;
+  c->refresh_at = credentials_.first_refresh_at(work->configuration.git_tokens);
+  co_return Outcome<>{};
+}
+
+// An older server gets its conversation made by us, as its manager did; an agent server only where it was asked for.
+Task<Outcome<>> Lifecycle::begin_conversation(ConversationPtr c, WorkPtr work) {
+  bool const is_asked_for = !work->configuration.conversation_json.empty();
+  bool const is_owed = c->dialect == nested::Dialect::older && c->purpose == Purpose::conversation;
+  if (!is_asked_for && !is_owed) co_return Outcome<>{};
+  nested::Client client(c->endpoint, c->session_key.clone());
+  auto const by = Deadline::in(settings_.configure_step_time_max);
+  co_return co_await client.begin_conversation(c->id, work->configuration, c->dialect, by);
+}
+
+// Remembered first: a conversation that runs and that nobody would find again is worse than one that does not.
+Task<Outcome<>> Lifecycle::go_up(ConversationPtr c, WorkPtr) {
+  NESTGATE_CO_TRY_VOID(co_await registry_.save(c, store::Phase::running));
+  registry_.change(*c, RuntimeState::running);
+  c->has_run = true;
+  c->last_act_at = SystemClock::now();
+  co_await registry_.publish(c);
+  co_return Outcome<>{};
+}
+
+Task<> Lifecycle::settle(ConversationPtr c, WorkPtr work, StartMachine::Settle outcome) {
+  using As = StartMachine::Settle::As;
+  if (outcome.as == As::running) co_return;
+  if (outcome.as == As::elsewhere) co_return co_await settle_elsewhere(std::move(c));
+  if (outcome.as == As::error || outcome.as == As::refused) registry_.stats.start_failures.add();
+  if (outcome.as == As::refused || (outcome.as == As::stopped && !c->was_made && work->is_new))
+    co_return co_await settle_refused(std::move(c), std::move(work), std::move(outcome.reason));
+  c->left_behind = outcome.left_behind;
+  bool const is_error = outcome.as == As::error;
+  c->closed = is_error ? Closed::no : Closed::by_request;
+  registry_.change(*c, is_error ? RuntimeState::error : RuntimeState::stopped, std::move(outcome.reason));
+  // A new id for which nothing could be made: its client was told, and would only leave it behind.
+  if (is_error && !c->was_made && work->is_new && !c->left_behind) {
+    c->refusal = work->failure;
+    registry_.forget(*c);
+    co_return co_await abandon(std::move(c));
+  }
+  co_await save_and_publish(std::move(c));
+}
+
+// Nothing came of it and nothing was made: it is what it was before.
+Task<> Lifecycle::settle_refused(ConversationPtr c, WorkPtr work, std::string reason) {
+  auto stopped = fail(FaultKind::conflict, "conversation.start", "it was stopped while it started");
+  c->refusal = work->failure    ? *work->failure
+               : reason.empty() ? stopped
+                                : fail(c->failure_kind, "conversation.start", reason);
+  registry_.change(*c, work->before, std::move(work->reason_before));
+  c->closed = work->closed_before;
+  if (work->is_new) {
+    registry_.forget(*c);
+    co_return co_await abandon(std::move(c));
+  }
+  co_await save_and_publish(std::move(c));
+}
+
+// What the other gateway does of it is seen by who follows the store.
+Task<> Lifecycle::settle_elsewhere(ConversationPtr c) {
+  auto row = co_await registry_.store().find(c->id);
+  if (row && *row) {
+    c->is_elsewhere = true;
+    registry_.load(*c, **row);
+    registry_.change(*c, state_of((*row)->phase), (*row)->reason);
+    co_return co_await registry_.publish(std::move(c));
+  }
+  c->refusal = row ? unknown_conversation() : row.error();
+  registry_.forget(*c);
+}
+
+Task<> Lifecycle::save_and_publish(ConversationPtr c) {
+  // What the store did not take, the next gateway finds by what really runs.
+  if (c->is_remembered) [[maybe_unused]]
+    auto saved = co_await registry_.save(c);
+  co_await registry_.publish(std::move(c));
+}
+
+Task<Outcome<View>> Lifecycle::resume(ConversationId id) { return resume_until(std::move(id), Until::settled); }
+Task<Outcome<View>> Lifecycle::begin_resume(ConversationId id) { return resume_until(std::move(id), Until::admitted); }
+
+Task<Outcome<View>> Lifecycle::resume_until(ConversationId id, Until until) {
+  auto const c = registry_.find(id);
+  if (!c) co_return unknown_conversation();
+  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  StartRequest request;
+  request.id = std::move(id);
+  request.by = {"resume", identity::Role::admin, c->owner, c->organisation};
+  NESTGATE_CO_TRY(started, co_await start_until(std::move(request), until));
+  co_return std::move(started.view);
+}
+
+Task<Outcome<View>> Lifecycle::stop(ConversationId id) {
+  auto const c = registry_.find(id);
+  if (!c) co_return unknown_conversation();
+  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  if (c->is_elsewhere) {
+    NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "stop"));
+    co_return registry_.view_of(*c);
+  }
+  if (c->starts()) c->interrupt_start({Why::stop_asked, {}});
+  NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+  bool const is_there = c->state == RuntimeState::running || c->state == RuntimeState::paused;
+  if (!c->is_busy && is_there) begin_end(c, Closed::by_request);
+  NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+  co_return registry_.view_of(*c);
+}
+
+Task<Outcome<>> Lifecycle::until_down_elsewhere(ConversationPtr c, std::string wish) {
+  NESTGATE_CO_TRY_VOID(co_await registry_.store().ask_holder(c->id, std::move(wish)));
+  auto const by = Deadline::in(settings_.ready_time_max);
+  while (c->is_elsewhere && !c->is_forgotten &&
+         (c->state == RuntimeState::running || c->state == RuntimeState::starting || c->state == RuntimeState::stopping)) {
+    NESTGATE_CO_TRY_VOID(co_await registry_.until_changed(c, c->version, by));
+  }
+  co_return Outcome<>{};
+}
+
+void Lifecycle::begin_end(ConversationPtr c, Closed why) {
+  c->is_busy = true;
+  registry_.change(*c, RuntimeState::stopping);
+  tasks_.spawn("conversation.stop", end_running(std::move(c), why));
+}
+
+Task<> Lifecycle::end_running(ConversationPtr c, Closed why) {
+  c->closed = why;
+  co_await save_and_publish(c);
+  if (c->dialect == nested::Dialect::older) {
+    // The SIGTERM that follows stops it too; this only lets the server say so to its clients first.
+    nested::Client client(c->endpoint, c->session_key.clone());
+    auto const by = Deadline::in(settings_.stop_call_time_max);
+    [[maybe_unused]] bool const stopped = co_await client.graceful_stop(c->id, c->dialect, settings_.stop_poll_pause, by);
+  }
+  auto released = co_await release(c->id, runtime::Leftovers::keep);
+  c->left_behind = !released;
+  c->closed = why;
+  if (released) {
+    registry_.change(*c, RuntimeState::stopped);
+  } else {
+    c->failure_kind = released.error().fault.kind;
+    registry_.change(*c, RuntimeState::error, "stop: " + released.error().reason);
+  }
+  co_await save_and_publish(c);
+  registry_.done(*c);
+}
+
+Task<Outcome<>> Lifecycle::release(ConversationId id, runtime::Leftovers leftovers) {
+  for (std::uint32_t try_number = 1;; ++try_number) {
+    auto released = co_await provider_.destroy(id, leftovers);
+    // What is said of files is said for good: the caller tries again when somebody mended it.
+    bool const may_help = !released && released.error().fault.kind != FaultKind::internal;
+    if (!may_help || try_number >= settings_.releases_max) co_return released;
+    auto waited = co_await pause_for(release_pause(try_number));
+    if (!waited) co_return released;
+  }
+}
+
+Task<Outcome<View>> Lifecycle::pause(ConversationId id) {
+  auto const c = registry_.find(id);
+  if (!c) co_return unknown_conversation();
+  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  if (c->is_elsewhere) {
+    NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "pause"));
+    co_return registry_.view_of(*c);
+  }
+  NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+  if (c->is_idle_in(RuntimeState::running)) {
+    begin_pause(c, Closed::by_request);
+    NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+  }
+  if (c->state == RuntimeState::running) co_return fail(FaultKind::upstream, "conversation.pause", c->progress);
+  if (c->state == RuntimeState::error) co_return fail(FaultKind::conflict, "conversation.pause", c->reason);
+  co_return registry_.view_of(*c);
+}
+
+// Where nothing can be frozen, what is kept are the files.
+void Lifecycle::begin_pause(ConversationPtr c, Closed why) {
+  if (!provider_.traits().pauses) return begin_end(std::move(c), why == Closed::by_request ? Closed::when_idle : why);
+  c->is_busy = true;
+  registry_.change(*c, RuntimeState::stopping);
+  tasks_.spawn("conversation.pause", freeze(std::move(c), why));
+}
+
+Task<> Lifecycle::freeze(ConversationPtr c, Closed why) {
+  c->closed = why;
+  co_await save_and_publish(c);
+  auto frozen = co_await provider_.pause(c->id);
+  if (frozen) {
+    c->closed = why;
+    registry_.change(*c, RuntimeState::paused);
+  } else if (frozen.error().fault.kind == FaultKind::not_found) {
+    registry_.change(*c, RuntimeState::error, "pause: the runtime is gone");
+  } else {
+    registry_.change(*c, RuntimeState::running);
+    registry_.note_progress(*c, frozen.error().reason);
+  }
+  co_await save_and_publish(c);
+  registry_.done(*c);
+}
+
+Task<Outcome<>> Lifecycle::remove(ConversationId id) {
+  for (;;) {
+    NESTGATE_CO_TRY_VOID(co_await stop(id));
+    auto c = registry_.find(id);
+    if (!c) co_return Outcome<>{};  // somebody else removed it meanwhile
+    if (c->is_elsewhere) {
+      auto taken = co_await registry_.store().take(id, registry_.gateway());
+      if (!taken) co_return taken.error();
+      if (!*taken) co_return fail(FaultKind::conflict, "conversation.remove", "another gateway works on it");
+      c->is_elsewhere = false;
+      c->is_held = true;
+    }
+    if (!c->is_busy) begin_removal(c);
+    NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+    if (c->is_forgotten) co_return Outcome<>{};
+    if (c->removal_failure) co_return *c->removal_failure;  // else it was started again before we came
+  }
+}
+
+void Lifecycle::begin_removal(ConversationPtr c) {
+  c->is_busy = true;
+  registry_.change(*c, RuntimeState::stopping);
+  tasks_.spawn("conversation.remove", bury(std::move(c)));
+}
+
+Task<> Lifecycle::bury(ConversationPtr c) {
+  c->endpoint = {};  // others may listen there by now
+  c->ports.clear();
+  if (c->is_remembered) [[maybe_unused]]
+    auto saved = co_await registry_.save(c, store::Phase::removing);
+  auto removed = co_await release(c->id, runtime::Leftovers::remove);
+  if (removed && c->is_remembered) removed = co_await registry_.store().forget(c->id);
+  if (!removed) {
+    c->failure_kind = removed.error().fault.kind;
+    c->removal_failure = removed.error();
+    registry_.change(*c, RuntimeState::error, removed.error().reason);
+    if (c->is_remembered) [[maybe_unused]]
+      auto saved = co_await registry_.save(c, store::Phase::removing);
+    co_await registry_.publish(c);
+    registry_.done(*c);
+    co_return;
+  }
+  co_await registry_.withdraw(c);
+  registry_.change(*c, RuntimeState::stopped);
+  registry_.forget(*c);
+  registry_.done(*c);
+}
+
+void Lifecycle::runtime_ended(ConversationPtr c, std::string reason) {
+  if (c->starts()) {
+    c->interrupt_start({Why::died, std::move(reason)});
+  } else if (c->is_idle_in(RuntimeState::running) || c->is_idle_in(RuntimeState::paused)) {
+    registry_.stats.deaths.add();
+    c->is_busy = true;
+    c->failure_kind = FaultKind::upstream;
+    registry_.change(*c, RuntimeState::error, "the runtime " + reason);
+    tasks_.spawn("conversation.died", die(std::move(c), {}));
+  }
+}
+
+Task<> Lifecycle::die(ConversationPtr c, std::string) {
+  co_await save_and_publish(c);
+  registry_.done(*c);
+}
+
+Task<Outcome<View>> Lifecycle::reconfigure(ConversationId id, nested::Configuration change) {
+  auto const c = registry_.find(id);
+  if (!c) co_return unknown_conversation();
+  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+  if (c->is_elsewhere) co_return fail(FaultKind::conflict, "conversation.configure", "another gateway works on it");
+  if (!c->is_idle_in(RuntimeState::running))
+    co_return fail(FaultKind::conflict, "conversation.configure", "it does not run: start it with its new configuration");
+  auto const by = Deadline::in(settings_.configure_step_time_max);
+  if (!change.git_tokens.empty()) NESTGATE_CO_TRY_VOID(co_await credentials_.check(change.git_tokens, by));
+  NESTGATE_CO_TRY_VOID(co_await tell(c, std::move(change)));
+  co_return registry_.view_of(*c);
+}
+
+// The server first: what it does not take is not kept either.
+Task<Outcome<>> Lifecycle::tell(ConversationPtr c, nested::Configuration change) {
+  nested::Client client(c->endpoint, c->session_key.clone());
+  NESTGATE_CO_TRY(dialect, co_await client.configure(change, settings_.configure_step_time_max));
+  if (dialect != nested::Dialect::unknown) c->dialect = dialect;
+  NESTGATE_CO_TRY(row, co_await registry_.store().find(c->id));
+  if (!row) co_return unknown_conversation();
+  nested::Configuration kept;
+  if (auto stored = nested::parse_configuration(row->configuration_json)) kept = std::move(*stored);
+  merge(kept, std::move(change));
+  auto next = registry_.row_of(*c);  // held: it runs here
+  next.configuration_json = nested::configuration_json(kept);
+  co_return co_await registry_.store().save(std::move(next));
+}
+
+void Lifecycle::begin_refresh(ConversationPtr c) {
+  c->refresh_at.reset();
+  tasks_.spawn("conversation.refresh", refresh_tokens(std::move(c)));
+}
+
+// What cannot be had now is asked for again after half of the time that is left for it.
+Task<> Lifecycle::refresh_tokens(ConversationPtr c) {
+  constexpr std::chrono::seconds again_after{30};
+  auto const epoch = c->epoch;
+  auto row = co_await registry_.store().find(c->id);
+  auto stored = row && *row ? nested::parse_configuration((*row)->configuration_json) : std::nullopt;
+  if (!stored || stored->git_tokens.empty()) co_return;
+  auto const by = Deadline::in(settings_.configure_step_time_max);
+  auto fresh = co_await credentials_.refresh(c->id, stored->git_tokens, c->session_key, by);
+  if (c->epoch != epoch || !c->is_idle_in(RuntimeState::running)) co_return;
+  if (!fresh) {
+    c->refresh_at = SystemClock::now() + again_after;
+    co_return;
+  }
+  nested::Configuration change;
+  change.git_tokens = std::move(fresh->tokens);
+  auto const told = co_await tell(c, std::move(change));
+  c->refresh_at = fresh->next_at;
+  if (!told) c->refresh_at = SystemClock::now() + again_after;
+}
+
+Task<Outcome<View>> Lifecycle::withdraw_key(ConversationId id) {
+  auto const c = registry_.find(id);
+  if (!c) co_return unknown_conversation();
+  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+  if (c->is_elsewhere) co_return fail(FaultKind::conflict, "conversation.key", "another gateway works on it");
+  registry_.withdraw_client_key(*c);
+  NESTGATE_CO_TRY_VOID(co_await registry_.save(c));
+  co_await registry_.publish(c);
+  co_return registry_.view_of(*c);
+}
+
+}  // namespace nestgate::conversation

@@ -1,0 +1,96 @@
+#pragma once
+
+#include "nestgate/conversation/start_machine.hpp"
+#include "registry.hpp"
+#include "warm_pool.hpp"
+
+namespace nestgate::conversation {
+
+// What happens to one conversation: start, stop, pause, removal, a new configuration. At most one task works on a
+// conversation at a time; whoever comes meanwhile waits for it. On the control core.
+class Lifecycle {
+ public:
+  // All outlive it.
+  Lifecycle(Executor control, Registry& registry, runtime::RuntimeProvider& provider, Credentials& credentials,
+            WarmPool& warm, ManagerSettings const& settings);
+
+  // What Manager says of the calls of the same name.
+  Task<Outcome<Started>> start(StartRequest request);
+  Task<Outcome<Started>> begin_start(StartRequest request);
+  Task<Outcome<View>> resume(ConversationId id);
+  Task<Outcome<View>> begin_resume(ConversationId id);
+  Task<Outcome<View>> stop(ConversationId id);
+  Task<Outcome<View>> pause(ConversationId id);
+  Task<Outcome<>> remove(ConversationId id);
+  Task<Outcome<View>> reconfigure(ConversationId id, nested::Configuration change);
+  Task<Outcome<View>> withdraw_key(ConversationId id);
+
+  // Begin a task for a conversation that nothing works on.
+  void begin_end(ConversationPtr c, Closed why);
+  void begin_pause(ConversationPtr c, Closed why);
+  void begin_removal(ConversationPtr c);
+  void begin_restart(ConversationPtr c);
+  // New git tokens for a running one.
+  void begin_refresh(ConversationPtr c);
+  // The runtime of a conversation ended by itself.
+  void runtime_ended(ConversationPtr c, std::string reason);
+  // Destroys as often as it takes, or as `releases_max` allows.
+  Task<Outcome<>> release(ConversationId id, runtime::Leftovers leftovers);
+
+  TaskGroup& tasks() noexcept { return tasks_; }
+
+ private:
+  // What one start is made of.
+  struct Work;
+  using WorkPtr = std::shared_ptr<Work>;
+  struct Admitted {
+    ConversationPtr conversation;
+    Started::What what;
+  };
+  enum class Until : std::uint8_t { admitted, settled };
+
+  Task<Outcome<Started>> start_until(StartRequest request, Until until);
+  Outcome<Admitted> admit(StartRequest& request);
+  bool make_room();
+  void begin(ConversationPtr c, StartRequest request);
+  Task<Outcome<>> until_admitted(ConversationPtr c);
+  Task<Outcome<View>> resume_until(ConversationId id, Until until);
+  Task<Outcome<>> until_down_elsewhere(ConversationPtr c, std::string wish);
+
+  Task<> drive(ConversationPtr c, WorkPtr work);
+  Task<StartMachine::Event> perform(StartStep step, ConversationPtr c, WorkPtr work);
+  Task<Outcome<>> run_step(StartStep step, ConversationPtr c, WorkPtr work);
+  Task<StartMachine::Event> claim(ConversationPtr c, WorkPtr work);
+  void take_claim(Conversation& c, Work& work, store::ConversationRow& row);
+  Task<bool> close_for_room(ConversationPtr c, store::QuotaKind kind);
+  Task<Outcome<>> create(ConversationPtr c, WorkPtr work);
+  Task<Outcome<runtime::Instance>> make_instance(ConversationPtr c, WorkPtr work);
+  Task<Outcome<>> wait_ready(ConversationPtr c, WorkPtr work);
+  Task<Outcome<>> configure(ConversationPtr c, WorkPtr work);
+  Task<Outcome<>> begin_conversation(ConversationPtr c, WorkPtr work);
+  Task<Outcome<>> go_up(ConversationPtr c, WorkPtr work);
+  Task<> settle(ConversationPtr c, WorkPtr work, StartMachine::Settle outcome);
+  Task<> settle_refused(ConversationPtr c, WorkPtr work, std::string reason);
+  Task<> settle_elsewhere(ConversationPtr c);
+  Task<> abandon(ConversationPtr c);
+
+  Task<> end_running(ConversationPtr c, Closed why);
+  Task<> freeze(ConversationPtr c, Closed why);
+  Task<> bury(ConversationPtr c);
+  Task<> die(ConversationPtr c, std::string reason);
+  Task<> refresh_tokens(ConversationPtr c);
+  Task<Outcome<>> tell(ConversationPtr c, nested::Configuration change);
+  Task<> save_and_publish(ConversationPtr c);
+
+  Registry& registry_;
+  runtime::RuntimeProvider& provider_;
+  Credentials& credentials_;
+  WarmPool& warm_;
+  ManagerSettings const& settings_;
+  TaskGroup tasks_;
+};
+
+// The members that `change` has replace those of `configuration`; secrets and tokens by name.
+void merge(nested::Configuration& configuration, nested::Configuration change);
+
+}  // namespace nestgate::conversation

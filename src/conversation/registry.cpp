@@ -1,0 +1,355 @@
+#include "registry.hpp"
+
+#include <algorithm>
+#include <tuple>
+
+#include "nestgate/identity/digest.hpp"
+#include "stored.hpp"
+
+namespace nestgate::conversation {
+
+using upstream::fail;
+using SystemClock = std::chrono::system_clock;
+
+namespace {
+
+std::string digest_of(std::string_view key) { return std::string(identity::as_text(identity::sha256({key}))); }
+
+std::string_view dialect_text(nested::Dialect dialect) noexcept {
+  switch (dialect) {
+    case nested::Dialect::unknown: return "";
+    case nested::Dialect::older: return "older";
+    case nested::Dialect::agent_server: return "agent_server";
+  }
+  return "";
+}
+
+nested::Dialect parse_dialect(std::string_view text) noexcept {
+  for (auto const dialect : {nested::Dialect::older, nested::Dialect::agent_server})
+    if (text == dialect_text(dialect)) return dialect;
+  return nested::Dialect::unknown;
+}
+
+Purpose parse_purpose(std::string_view text) noexcept {
+  for (auto const purpose : {Purpose::sandbox, Purpose::runtime})
+    if (text == to_string(purpose)) return purpose;
+  return Purpose::conversation;
+}
+
+Task<bool> was_cancelled() {
+  auto const state = co_await asio::this_coro::cancellation_state;
+  co_return state.cancelled() != asio::cancellation_type::none;
+}
+
+}  // namespace
+
+std::string_view to_string(Purpose purpose) noexcept {
+  switch (purpose) {
+    case Purpose::conversation: return "conversation";
+    case Purpose::sandbox: return "sandbox";
+    case Purpose::runtime: return "runtime";
+  }
+  return "";
+}
+
+Failure unknown_conversation() { return fail(FaultKind::not_found, "conversation.find", "there is no such conversation"); }
+
+Failure closing_failure() { return fail(FaultKind::unavailable, "conversation.start", "the gateway is shutting down"); }
+
+Failure static_runtime_failure() {
+  return fail(FaultKind::conflict, "conversation.stop", "this runtime is a static one; whoever runs it ends it");
+}
+
+Conversation::Conversation(Executor executor, ConversationId i)
+    : id(std::move(i)),
+      idle(executor, Clock::time_point::max()),
+      trip(executor, Clock::time_point::max()),
+      changed(executor, Clock::time_point::max()) {}
+
+void Conversation::interrupt_start(Interrupt why) {
+  if (!interrupt) interrupt.emplace(std::move(why));
+  trip.cancel();
+}
+
+bool Conversation::wakes() const noexcept {
+  if (origin != Origin::managed || is_elsewhere) return false;
+  if (state == RuntimeState::paused) return true;
+  return state == RuntimeState::stopped && closed != Closed::for_room && closed != Closed::by_request;
+}
+
+Registry::Registry(Executor control, DirectoryPublisher& publisher, store::Store& store,
+                   std::shared_ptr<identity::KeyRing const> keys, std::string gateway)
+    : control_(control), publisher_(publisher), store_(store), keys_(std::move(keys)), gateway_(std::move(gateway)) {}
+
+ConversationPtr Registry::find(ConversationId const& id) const {
+  auto const found = by_id_.find(id.canonical());
+  return found == by_id_.end() ? nullptr : found->second;
+}
+
+// How long it takes to look for a digest tells nobody of a key.
+ConversationPtr Registry::find_by_key(std::string_view session_key) const {
+  auto const found = session_key.empty() ? by_key_.end() : by_key_.find(digest_of(session_key));
+  return found == by_key_.end() ? nullptr : find(found->second->id);
+}
+
+ConversationPtr Registry::add(ConversationId id, Origin origin) {
+  auto c = std::make_shared<Conversation>(control_, std::move(id));
+  c->origin = origin;
+  stats.runtimes[static_cast<std::size_t>(c->state)].add();
+  by_id_.emplace(c->id.canonical(), c);
+  return c;
+}
+
+void Registry::forget(Conversation& c) {
+  stats.runtimes[static_cast<std::size_t>(c.state)].sub();
+  c.is_forgotten = true;
+  ++c.version;
+  c.changed.cancel();
+  unindex_keys(c);
+  by_id_.erase(c.id.canonical());
+}
+
+std::vector<ConversationPtr> Registry::all() const {
+  std::vector<ConversationPtr> out;
+  out.reserve(by_id_.size());
+  for (auto const& [id, c] : by_id_) out.push_back(c);
+  return out;
+}
+
+void Registry::change(Conversation& c, RuntimeState state, std::string reason) {
+  stats.runtimes[static_cast<std::size_t>(c.state)].sub();
+  stats.runtimes[static_cast<std::size_t>(state)].add();
+  c.state = state;
+  c.reason = std::move(reason);
+  c.progress.clear();
+  if (state == RuntimeState::starting || state == RuntimeState::running) c.closed = Closed::no;
+  if (state != RuntimeState::running) {
+    c.nested_status = {};
+    c.status_at = {};
+    c.refresh_at.reset();
+  }
+  c.changed_at = SystemClock::now();
+  ++c.version;
+  c.changed.cancel();
+  if (on_change) on_change(c.id, state, c.reason);
+}
+
+void Registry::note_progress(Conversation& c, std::string_view progress) {
+  if (c.progress == progress) return;
+  c.progress = progress;
+  ++c.version;
+  c.changed.cancel();
+}
+
+void Registry::take_key(Conversation& c, std::optional<Secret> own) {
+  unindex_keys(c);
+  c.has_own_key = own.has_value();
+  c.session_key = own ? std::move(*own) : keys_->derive(c.id, c.key_generation);
+  index_keys(c);
+}
+
+void Registry::withdraw_client_key(Conversation& c) {
+  unindex_keys(c);
+  c.has_own_key = true;  // the running server keeps the key that it was started with; only clients are given another
+  ++c.key_generation;
+  index_keys(c);
+  ++c.version;
+  c.changed.cancel();
+}
+
+// What a conversation may show to the gateway's own routes. A key that was withdrawn opens nothing, though the server that
+// was started with it still has it.
+template <class Visit>
+void Registry::for_each_key(Conversation const& c, Visit&& visit) const {
+  if (c.session_key.empty()) return;
+  if (c.key_generation == 0) visit(c.session_key);
+  if (c.origin == Origin::fixed) return;
+  for (auto const& key : keys_->accepted(c.id, c.key_generation))
+    if (c.key_generation != 0 || !(key == c.session_key)) visit(key);
+}
+
+void Registry::index_keys(Conversation& c) {
+  for_each_key(c, [&](Secret const& key) { by_key_.emplace(digest_of(key.reveal()), &c); });
+}
+
+void Registry::unindex_keys(Conversation const& c) {
+  for_each_key(c, [&](Secret const& key) {
+    auto [at, end] = by_key_.equal_range(digest_of(key.reveal()));
+    while (at != end) at = at->second == &c ? by_key_.erase(at) : std::next(at);
+  });
+}
+
+// Clients show the key of the newest generation. The server's own is one of theirs only while none was withdrawn.
+RuntimeRecordPtr Registry::record_of(Conversation const& c) const {
+  auto record = std::make_shared<RuntimeRecord>(RuntimeRecord{c.id, c.epoch, c.state, c.owner, {}, {}, {}, {}});
+  if (record->is_up()) {
+    record->endpoint = c.endpoint;
+    record->ports = c.ports;
+  }
+  record->closed = c.closed;
+  record->wakes = c.wakes();
+  record->progress = c.progress;
+  record->session_key = c.session_key.clone();
+  if (!c.has_own_key || c.key_generation != 0) record->accepted_keys = keys_->accepted(c.id, c.key_generation);
+  bool const has_it = std::any_of(record->accepted_keys.begin(), record->accepted_keys.end(),
+                                  [&c](Secret const& key) { return key == c.session_key; });
+  if (!has_it && c.key_generation == 0 && !c.session_key.empty()) record->accepted_keys.push_back(c.session_key.clone());
+  return record;
+}
+
+Task<> Registry::publish(ConversationPtr c) { co_await publisher_.publish(record_of(*c)); }
+
+Task<> Registry::withdraw(ConversationPtr c) { co_await publisher_.withdraw(c->id, c->epoch); }
+
+store::ConversationRow Registry::row_of(Conversation const& c, std::optional<store::Phase> phase) const {
+  store::ConversationRow row{c.id};
+  row.owner = c.owner;
+  row.organisation = c.organisation;
+  row.purpose = to_string(c.purpose);
+  row.phase = phase.value_or(phase_of(c.state));
+  row.reason = c.reason;
+  row.closed = to_string(c.closed);
+  row.epoch = c.epoch;
+  row.key_generation = c.key_generation;
+  row.units = c.units;
+  row.handle = c.handle;
+  row.endpoint = endpoint_text(c.endpoint);
+  row.ports_json = ports_json(c.ports);
+  row.spec_id = c.spec_id;
+  row.dialect = dialect_text(c.dialect);
+  if (c.has_own_key) row.session_key = c.session_key.clone();
+  row.created_at = c.created_at;
+  row.changed_at = c.changed_at;
+  row.last_act_at = c.last_act_at;
+  row.holder = gateway_;
+  return row;
+}
+
+Task<Outcome<>> Registry::save(ConversationPtr c, std::optional<store::Phase> phase) {
+  if (!c->is_held) {
+    NESTGATE_CO_TRY(taken, co_await store_.take(c->id, gateway_));
+    if (!taken) co_return fail(FaultKind::conflict, "conversation.save", "another gateway works on it");
+    c->is_held = true;
+  }
+  auto row = row_of(*c, phase);
+  bool const is_let_go = store::is_over(row.phase);
+  NESTGATE_CO_TRY_VOID(co_await store_.save(std::move(row)));
+  if (is_let_go) c->is_held = false;
+  co_return Outcome<>{};
+}
+
+void Registry::load(Conversation& c, store::ConversationRow& row) {
+  c.owner = row.owner;
+  c.organisation = row.organisation;
+  c.purpose = parse_purpose(row.purpose);
+  c.epoch = row.epoch;
+  c.key_generation = row.key_generation;
+  c.units = row.units;
+  c.handle = row.handle;
+  c.endpoint = parse_endpoint(row.endpoint).value_or(asio::ip::tcp::endpoint());
+  c.ports = parse_ports(row.ports_json);
+  c.spec_id = row.spec_id;
+  c.dialect = parse_dialect(row.dialect);
+  c.created_at = row.created_at;
+  c.last_act_at = row.last_act_at;
+  c.image = parse_wish(row.wish_json).image;
+  c.is_remembered = true;
+  std::optional<Secret> own;
+  if (!row.session_key.empty()) own = row.session_key.clone();
+  take_key(c, std::move(own));
+}
+
+Task<Outcome<>> Registry::until_idle(ConversationPtr c) {
+  while (c->is_busy) {
+    if (is_closing_) co_return closing_failure();
+    auto [ec] = co_await c->idle.async_wait(no_throw);
+    if (co_await was_cancelled()) co_return upstream::failed("wait", Fault{FaultKind::cancelled, ec, "conversation.wait"});
+  }
+  co_return Outcome<>{};
+}
+
+Task<Outcome<>> Registry::until_changed(ConversationPtr c, std::uint64_t seen, Deadline by) {
+  auto const wait = [](ConversationPtr waited, std::uint64_t version) -> Task<Result<>> {
+    while (waited->version == version) {
+      auto [ec] = co_await waited->changed.async_wait(no_throw);
+      if (co_await was_cancelled()) co_return Fault{FaultKind::cancelled, ec, "conversation.wait"};
+    }
+    co_return Result<>{};
+  };
+  if (is_closing_) co_return closing_failure();
+  auto waited = co_await with_deadline(by, wait(c, seen));
+  if (is_closing_) co_return closing_failure();
+  if (!waited) co_return upstream::failed("wait", waited.error());
+  co_return Outcome<>{};
+}
+
+void Registry::done(Conversation& c) {
+  c.is_busy = false;
+  c.idle.cancel();
+}
+
+View Registry::view_of(Conversation const& c) const {
+  View view{c.id, c.origin, c.state, c.reason, c.owner, c.epoch, c.created_at, c.changed_at, {}, {}};
+  view.organisation = c.organisation;
+  view.purpose = c.purpose;
+  view.closed = c.closed;
+  view.progress = c.progress;
+  view.spec_id = c.spec_id;
+  view.image = c.image;
+  view.handle = c.handle;
+  view.dialect = c.dialect;
+  view.last_act_at = c.last_act_at;
+  view.version = c.version;
+  if (c.state != RuntimeState::running) return view;
+  view.endpoint = c.endpoint;
+  view.ports = c.ports;
+  view.session_key = c.session_key.clone();
+  view.client_key = c.key_generation == 0 ? c.session_key.clone() : keys_->derive(c.id, c.key_generation);
+  view.nested_status = c.nested_status;
+  c.status_is_wanted = true;
+  return view;
+}
+
+// Only the page is sorted and copied: there may be thousands, and each has a key.
+Page Registry::list(identity::Principal const& by, std::size_t limit, std::optional<Position> const& after,
+                    Filter const& filter) const {
+  auto const position = [](Conversation const& c) { return std::tie(c.created_at, c.id.canonical()); };
+  auto const matches = [&](Conversation const& c) {
+    if (filter.origin && c.origin != *filter.origin) return false;
+    if (filter.purpose && (c.purpose != *filter.purpose || c.origin == Origin::fixed)) return false;
+    if (filter.state && c.state != *filter.state) return false;
+    if (!filter.owner.empty() && c.owner != filter.owner) return false;
+    return by.may_use(c.owner);
+  };
+  std::vector<Conversation const*> found;
+  for (auto const& [id, c] : by_id_) {
+    bool const is_behind = !after || position(*c) < std::tie(after->created_at, after->canonical_id);
+    if (is_behind && matches(*c)) found.push_back(c.get());
+  }
+  auto const newer = [&](Conversation const* a, Conversation const* b) { return position(*a) > position(*b); };
+  auto const size = std::min(limit, found.size());
+  std::partial_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(size), found.end(), newer);
+  Page page;
+  page.has_more = found.size() > size;
+  page.views.reserve(size);
+  for (std::size_t i = 0; i < size; ++i) page.views.push_back(view_of(*found[i]));
+  return page;
+}
+
+void Registry::close() {
+  is_closing_ = true;
+  for (auto const& [id, c] : by_id_) {
+    if (c->starts()) c->interrupt_start({Conversation::Interrupt::Why::closing, {}});
+    c->idle.cancel();
+    ++c->version;
+    c->changed.cancel();
+  }
+}
+
+void Registry::use_keys(std::shared_ptr<identity::KeyRing const> keys) {
+  for (auto const& [id, c] : by_id_) unindex_keys(*c);
+  keys_ = std::move(keys);
+  for (auto const& [id, c] : by_id_) index_keys(*c);
+}
+
+}  // namespace nestgate::conversation

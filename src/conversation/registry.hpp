@@ -1,0 +1,164 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "nestgate/conversation/manager.hpp"
+
+namespace nestgate::conversation {
+
+// Everything that the control core knows of one conversation.
+struct Conversation {
+  Conversation(Executor executor, ConversationId i);
+
+  // Why a start is to end early; looked at when `trip` goes.
+  struct Interrupt {
+    enum class Why : std::uint8_t { died, stop_asked, closing } why;
+    std::string reason;  // of a death
+  };
+  // The first reason counts: a runtime that is told to stop dies, and one that died needs no telling.
+  void interrupt_start(Interrupt why);
+  // A task starts it, or has just done so.
+  bool starts() const noexcept { return is_busy && (state == RuntimeState::starting || state == RuntimeState::running); }
+  // A user's act may start or resume it.
+  bool wakes() const noexcept;
+  bool is_idle_in(RuntimeState wanted) const noexcept { return !is_busy && state == wanted; }
+
+  ConversationId id;
+  Origin origin = Origin::managed;
+  Purpose purpose = Purpose::conversation;
+  std::string owner;
+  std::string organisation;
+  RuntimeState state = RuntimeState::stopped;
+  std::string reason;
+  std::string progress;
+  Closed closed = Closed::no;
+  Epoch epoch{0};
+  std::uint64_t key_generation = 0;
+  std::uint64_t version = 0;
+  std::chrono::system_clock::time_point created_at = std::chrono::system_clock::now();
+  std::chrono::system_clock::time_point changed_at = created_at;
+  std::chrono::system_clock::time_point last_act_at = created_at;
+  asio::ip::tcp::endpoint endpoint;
+  std::vector<DeclaredPort> ports;
+  Secret session_key;        // what its server is sent
+  bool has_own_key = false;  // given by settings or the provider: no secret derives it
+  std::string spec_id;
+  std::string image;
+  std::uint32_t units = 1;  // of resources
+  std::string handle;
+  nested::Dialect dialect = nested::Dialect::unknown;
+  nested::Status nested_status;
+  Clock::time_point status_at{};                                    // of the last look; the epoch: never
+  mutable bool status_is_wanted = false;                            // somebody was shown it since
+  std::optional<std::chrono::system_clock::time_point> refresh_at;  // of its git tokens
+  std::optional<Interrupt> interrupt;
+  FaultKind failure_kind = FaultKind::upstream;  // of state error: what a starter is told
+  std::optional<Failure> refusal;                // of the last start, when it left no trace
+  std::optional<Failure> removal_failure;        // of the last removal, until the next start
+  unsigned puts = 0;                             // of a static runtime: only the latest counts
+  bool is_routed = false;                        // a static runtime that was put through the API, not by the settings
+  bool is_busy = false;                          // a task works on it; the only one
+  bool is_admitted = false;                      // its start has passed the quota and is remembered
+  bool is_remembered = false;                    // the store has a row of it
+  bool is_held = false;                          // this gateway holds that row
+  bool is_elsewhere = false;                     // another gateway on the store works on it or serves it
+  bool was_made = false;                         // the provider made a runtime for it at least once
+  bool has_run = false;                          // and it ran: it may hold somebody's work
+  bool left_behind = false;                      // something of it may still be there, for the reconciler to release
+  bool is_forgotten = false;
+  Timer idle;     // cancelled when the task is done and what it published is known to every core
+  Timer trip;     // cancelled to end a start
+  Timer changed;  // cancelled at each change of `version`
+};
+using ConversationPtr = std::shared_ptr<Conversation>;
+
+// Why a client's runtime cannot be changed: it comes from the settings or the routes API.
+Failure static_runtime_failure();
+Failure unknown_conversation();
+Failure closing_failure();
+
+// The table of conversations, and the one place that tells others of a change: the cores, the store, the log, who waits.
+// On the control core.
+class Registry {
+ public:
+  Registry(Executor control, DirectoryPublisher& publisher, store::Store& store,
+           std::shared_ptr<identity::KeyRing const> keys, std::string gateway);
+
+  ConversationPtr find(ConversationId const& id) const;
+  ConversationPtr find_by_key(std::string_view session_key) const;
+  ConversationPtr add(ConversationId id, Origin origin);
+  // The table's part of it; cores and store are the caller's business.
+  void forget(Conversation& c);
+  std::size_t size() const noexcept { return by_id_.size(); }
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for (auto const& [id, c] : by_id_) visit(c);
+  }
+  // A copy: who awaits something for each must not walk the table itself.
+  std::vector<ConversationPtr> all() const;
+
+  // Changes the state, counts it, tells the log and who waits. Neither published nor saved yet.
+  void change(Conversation& c, RuntimeState state, std::string reason = {});
+  void note_progress(Conversation& c, std::string_view progress);
+  // `own`: given by settings or the provider; nothing: the derived one.
+  void take_key(Conversation& c, std::optional<Secret> own);
+  // Clients get the next generation's key from now on.
+  void withdraw_client_key(Conversation& c);
+
+  RuntimeRecordPtr record_of(Conversation const& c) const;
+  // The record is made anew for each call, so that the last one always says what is so now.
+  Task<> publish(ConversationPtr c);
+  // Every core forgets it.
+  Task<> withdraw(ConversationPtr c);
+  // What the store is told of it now. `phase`: where it is not what the state says.
+  store::ConversationRow row_of(Conversation const& c, std::optional<store::Phase> phase = {}) const;
+  // Faults: conflict (another gateway works on it), unavailable.
+  Task<Outcome<>> save(ConversationPtr c, std::optional<store::Phase> phase = {});
+  // Takes over what a row says of it, but for what is going on here.
+  void load(Conversation& c, store::ConversationRow& row);
+
+  // Waits until no task works on it. Faults: cancelled, unavailable (the gateway closes).
+  Task<Outcome<>> until_idle(ConversationPtr c);
+  // Waits for a version other than `seen`. Faults: cancelled, unavailable, timed_out.
+  Task<Outcome<>> until_changed(ConversationPtr c, std::uint64_t seen, Deadline by);
+  void done(Conversation& c);
+
+  View view_of(Conversation const& c) const;
+  Page list(identity::Principal const& by, std::size_t limit, std::optional<Position> const& after,
+            Filter const& filter) const;
+
+  void close();
+  bool is_closing() const noexcept { return is_closing_; }
+  void use_keys(std::shared_ptr<identity::KeyRing const> keys);
+  identity::KeyRing const& keys() const noexcept { return *keys_; }
+  store::Store& store() noexcept { return store_; }
+  DirectoryPublisher& publisher() noexcept { return publisher_; }
+  std::string const& gateway() const noexcept { return gateway_; }
+  Epoch next_static_epoch() noexcept { return Epoch{++static_epochs_}; }
+
+  ManagerStats stats;
+  Manager::OnChange on_change;
+
+ private:
+  template <class Visit>
+  void for_each_key(Conversation const& c, Visit&& visit) const;
+  void index_keys(Conversation& c);
+  void unindex_keys(Conversation const& c);
+
+  Executor control_;
+  DirectoryPublisher& publisher_;
+  store::Store& store_;
+  std::shared_ptr<identity::KeyRing const> keys_;
+  std::string gateway_;
+  std::uint64_t static_epochs_ = 0;
+  bool is_closing_ = false;
+  std::map<std::string, ConversationPtr> by_id_;                // canonical ids
+  std::unordered_multimap<std::string, Conversation*> by_key_;  // SHA-256 of each accepted key
+};
+
+}  // namespace nestgate::conversation

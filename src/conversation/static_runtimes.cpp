@@ -1,0 +1,220 @@
+#include "static_runtimes.hpp"
+
+#include <algorithm>
+
+#include "nestgate/upstream/resolve.hpp"
+#include "stored.hpp"
+
+namespace nestgate::conversation {
+namespace {
+
+using asio::ip::tcp;
+using upstream::fail;
+
+// A server that listens on every address has both, one that listens on one mostly has the first kind.
+tcp::endpoint preferred(upstream::Endpoints const& found) {
+  auto const v4 = std::find_if(found.begin(), found.end(), [](auto const& at) { return at.address().is_v4(); });
+  return v4 == found.end() ? found.front() : *v4;
+}
+
+std::vector<DeclaredPort> ports_of(StaticRuntime const& fixed, tcp::endpoint const& at) {
+  std::vector<DeclaredPort> out;
+  for (auto const& [name, number] : fixed.ports) out.push_back({name, number, tcp::endpoint(at.address(), number)});
+  return out;
+}
+
+bool same_ports(std::vector<DeclaredPort> const& a, std::vector<DeclaredPort> const& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](DeclaredPort const& x, DeclaredPort const& y) {
+    return x.name == y.name && x.number == y.number && x.endpoint == y.endpoint;
+  });
+}
+
+store::StaticRow row_of(StaticRuntime const& fixed) {
+  store::StaticRow row;
+  row.id = fixed.id.text();
+  row.url = fixed.url;
+  std::vector<DeclaredPort> ports = ports_of(fixed, tcp::endpoint(asio::ip::address_v4::loopback(), 1));
+  row.ports_json = ports_json(ports);
+  if (fixed.session_key) row.session_key = fixed.session_key->clone();
+  return row;
+}
+
+std::optional<StaticRuntime> parse_row(store::StaticRow& row) {
+  auto id = ConversationId::parse(row.id);
+  if (!id) return std::nullopt;
+  StaticRuntime out{std::move(*id), std::move(row.url), std::move(row.session_key), {}};
+  for (auto const& port : parse_ports(row.ports_json)) out.ports.emplace_back(port.name, port.number);
+  return out;
+}
+
+}  // namespace
+
+StaticRuntimes::StaticRuntimes(Executor control, Registry& registry, ManagerSettings const& settings)
+    : registry_(registry), settings_(settings), look_ups_(control) {}
+
+Outcome<upstream::Url> StaticRuntimes::checked_url(StaticRuntime const& fixed) const {
+  auto url = upstream::parse_url(fixed.url);
+  if (!url || url->scheme != "http" || !(url->path.empty() || url->path == "/") || !url->query.empty())
+    return fail(FaultKind::bad_input, "runtime.static", "url: must be http://host:port");
+  auto const c = registry_.find(fixed.id);
+  if (c && c->origin != Origin::fixed)
+    return fail(FaultKind::conflict, "runtime.static", "id: belongs to a started conversation");
+  return std::move(*url);
+}
+
+// Before any look-up, so that the id is taken.
+ConversationPtr StaticRuntimes::add_or_find(ConversationId const& id) {
+  auto known = registry_.find(id);
+  return known ? known : registry_.add(id, Origin::fixed);
+}
+
+Task<Outcome<>> StaticRuntimes::put(StaticRuntime fixed) {
+  NESTGATE_CO_TRY(url, checked_url(fixed));
+  auto c = add_or_find(fixed.id);
+  c->is_routed = false;
+  auto const turn = ++c->puts;
+  auto found = co_await look_up(url);
+  if (!is_latest(*c, turn)) co_return fail(FaultKind::cancelled, "runtime.static", "it was replaced or removed meanwhile");
+  if (found) {
+    place(*c, fixed, preferred(*found));
+    co_await registry_.publish(c);
+    co_return Outcome<>{};
+  }
+  auto failure = upstream::failed("url: " + url.host, found.error());
+  if (c->epoch.get() == 0) {
+    c->epoch = registry_.next_static_epoch();
+    take_key(*c, fixed);
+    registry_.change(*c, RuntimeState::starting, failure.reason);
+    co_await registry_.publish(c);
+  }
+  look_ups_.spawn("conversation.resolve", place_once_found(c, std::move(fixed), url, turn, First::after_a_pause));
+  co_return failure;
+}
+
+Task<Outcome<std::vector<Outcome<>>>> StaticRuntimes::change(std::vector<StaticRuntime> put,
+                                                             std::vector<ConversationId> removed) {
+  auto placed = place_all(put);
+  std::vector<std::pair<ConversationId, Epoch>> withdrawn;
+  std::vector<std::string> forgotten;
+  for (auto const& id : removed) {
+    auto const c = registry_.find(id);
+    if (!c || !c->is_routed) continue;
+    withdrawn.emplace_back(c->id, c->epoch);
+    forgotten.push_back(c->id.text());
+    registry_.forget(*c);
+  }
+  auto remembered = co_await registry_.store().put_statics(std::move(placed.rows), std::move(forgotten));
+  for (auto const& fixed : put)
+    if (auto const c = registry_.find(fixed.id)) c->is_remembered = remembered.has_value();
+  co_await registry_.publisher().apply(std::move(placed.records), std::move(withdrawn));
+  if (!remembered) co_return remembered.error();
+  co_return std::move(placed.outcomes);
+}
+
+StaticRuntimes::Placed StaticRuntimes::place_all(std::vector<StaticRuntime>& put) {
+  Placed placed;
+  placed.outcomes.reserve(put.size());
+  for (auto& fixed : put) placed.outcomes.push_back(place_routed(fixed, placed));
+  return placed;
+}
+
+Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {
+  NESTGATE_TRY(url, checked_url(fixed));
+  auto c = registry_.find(fixed.id);
+  if (c && !c->is_routed) return fail(FaultKind::conflict, "runtime.static", "id: comes from the settings");
+  if (!c) c = add_or_find(fixed.id);
+  c->is_routed = true;
+  error_code not_literal;
+  auto const address = asio::ip::make_address(url.host, not_literal);
+  tcp::endpoint const at(address, url.port);
+  if (!not_literal && is_as_before(*c, fixed, at)) return Outcome<>{};
+  auto const turn = ++c->puts;
+  placed.rows.push_back(row_of(fixed));
+  if (!not_literal) {
+    place(*c, fixed, at);
+    placed.records.push_back(registry_.record_of(*c));
+    return Outcome<>{};
+  }
+  if (c->epoch.get() == 0) {
+    c->epoch = registry_.next_static_epoch();
+    take_key(*c, fixed);
+    registry_.change(*c, RuntimeState::starting, "its name is being looked up");
+    placed.records.push_back(registry_.record_of(*c));
+  }
+  look_ups_.spawn("conversation.resolve", place_once_found(c, std::move(fixed), url, turn, First::now));
+  return Outcome<>{};
+}
+
+Task<Outcome<>> StaticRuntimes::load() {
+  NESTGATE_CO_TRY(rows, co_await registry_.store().statics());
+  std::vector<StaticRuntime> known;
+  known.reserve(rows.size());
+  for (auto& row : rows)
+    if (auto fixed = parse_row(row)) known.push_back(std::move(*fixed));
+  auto placed = place_all(known);
+  for (auto const& fixed : known)
+    if (auto const c = registry_.find(fixed.id)) c->is_remembered = true;
+  co_await registry_.publisher().apply(std::move(placed.records), {});
+  co_return Outcome<>{};
+}
+
+Task<Result<upstream::Endpoints>> StaticRuntimes::look_up(upstream::Url const& url) {
+  co_return co_await with_deadline(Deadline::in(settings_.resolve_time_max), upstream::resolve(url.host, url.port));
+}
+
+Task<> StaticRuntimes::place_once_found(ConversationPtr c, StaticRuntime fixed, upstream::Url url, unsigned turn,
+                                        First first) {
+  bool waits = first == First::after_a_pause;
+  while (is_latest(*c, turn)) {
+    if (std::exchange(waits, true)) {
+      auto waited = co_await pause_for(settings_.resolve_pause);
+      if (!waited) co_return;
+    }
+    auto found = co_await look_up(url);
+    if (!is_latest(*c, turn)) co_return;
+    if (!found && found.error().kind == FaultKind::cancelled) co_return;
+    if (!found) continue;
+    place(*c, fixed, preferred(*found));
+    co_await registry_.publish(c);
+    co_return;
+  }
+}
+
+void StaticRuntimes::place(Conversation& c, StaticRuntime const& fixed, tcp::endpoint at) {
+  c.epoch = registry_.next_static_epoch();
+  take_key(c, fixed);
+  c.endpoint = at;
+  c.ports = ports_of(fixed, at);
+  registry_.change(c, RuntimeState::running);
+}
+
+bool StaticRuntimes::is_as_before(Conversation const& c, StaticRuntime const& fixed, tcp::endpoint const& at) const {
+  bool const same_key = fixed.session_key ? c.has_own_key && c.session_key == *fixed.session_key : !c.has_own_key;
+  return c.is_remembered && c.state == RuntimeState::running && c.endpoint == at && same_key &&
+         same_ports(c.ports, ports_of(fixed, at));
+}
+
+void StaticRuntimes::take_key(Conversation& c, StaticRuntime const& fixed) {
+  std::optional<Secret> own;
+  if (fixed.session_key) own = fixed.session_key->clone();
+  registry_.take_key(c, std::move(own));
+}
+
+// Neither removed nor put anew since.
+bool StaticRuntimes::is_latest(Conversation const& c, unsigned turn) const {
+  return registry_.find(c.id).get() == &c && c.puts == turn;
+}
+
+Task<> StaticRuntimes::remove(ConversationId id) {
+  auto c = registry_.find(id);
+  if (!c || c->origin != Origin::fixed || c->is_routed) co_return;
+  registry_.forget(*c);
+  co_await registry_.withdraw(std::move(c));
+}
+
+Task<> StaticRuntimes::join() {
+  stop_looking();
+  [[maybe_unused]] auto joined = co_await look_ups_.join();
+}
+
+}  // namespace nestgate::conversation

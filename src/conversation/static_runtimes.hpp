@@ -1,0 +1,48 @@
+#pragma once
+
+#include "registry.hpp"
+
+namespace nestgate::conversation {
+
+// Nested servers that someone else runs: from the settings, or put through the API and remembered. On the control core.
+class StaticRuntimes {
+ public:
+  StaticRuntimes(Executor control, Registry& registry, ManagerSettings const& settings);
+
+  // What Manager says of put_static and remove_static.
+  Task<Outcome<>> put(StaticRuntime fixed);
+  Task<> remove(ConversationId id);
+  // What Manager says of change_statics.
+  Task<Outcome<std::vector<Outcome<>>>> change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed);
+  // Those that were put through the API before.
+  Task<Outcome<>> load();
+
+  // Names are not tried any more.
+  void stop_looking() { look_ups_.stop(); }
+  Task<> join();
+
+ private:
+  // One that was put, before anybody is told.
+  struct Placed {
+    std::vector<Outcome<>> outcomes;
+    std::vector<RuntimeRecordPtr> records;
+    std::vector<store::StaticRow> rows;
+  };
+  Outcome<upstream::Url> checked_url(StaticRuntime const& fixed) const;
+  Placed place_all(std::vector<StaticRuntime>& put);
+  Outcome<> place_routed(StaticRuntime& fixed, Placed& placed);
+  void place(Conversation& c, StaticRuntime const& fixed, asio::ip::tcp::endpoint at);
+  bool is_as_before(Conversation const& c, StaticRuntime const& fixed, asio::ip::tcp::endpoint const& at) const;
+  ConversationPtr add_or_find(ConversationId const& id);
+  void take_key(Conversation& c, StaticRuntime const& fixed);
+  Task<Result<upstream::Endpoints>> look_up(upstream::Url const& url);
+  enum class First : bool { now, after_a_pause };
+  Task<> place_once_found(ConversationPtr c, StaticRuntime fixed, upstream::Url url, unsigned turn, First first);
+  bool is_latest(Conversation const& c, unsigned turn) const;
+
+  Registry& registry_;
+  ManagerSettings const& settings_;
+  TaskGroup look_ups_;  // of those whose names are not found yet
+};
+
+}  // namespace nestgate::conversation

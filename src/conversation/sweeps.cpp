@@ -1,0 +1,400 @@
+#include "sweeps.hpp"
+
+#include <algorithm>
+
+#include "gateway_name.hpp"
+#include "recovery.hpp"
+#include "stored.hpp"
+
+namespace nestgate::conversation {
+namespace {
+
+using runtime::Presence;
+using SystemClock = std::chrono::system_clock;
+
+constexpr std::size_t statuses_at_once_max = 64;
+constexpr std::chrono::seconds adopted_alive_max{10};
+
+bool is_up(runtime::Found const& found) {
+  return found.presence == Presence::running || found.presence == Presence::starting;
+}
+
+bool is_there(runtime::Found const& found) { return is_up(found) || found.presence == Presence::paused; }
+
+}  // namespace
+
+Sweeps::Sweeps(Executor control, Registry& registry, Lifecycle& lifecycle, runtime::RuntimeProvider& provider,
+               WarmPool& warm, ManagerSettings const& settings)
+    : registry_(registry), lifecycle_(lifecycle), provider_(provider), warm_(warm), settings_(settings), tasks_(control) {}
+
+Task<Outcome<>> Sweeps::recover() {
+  NESTGATE_CO_TRY_VOID(co_await registry_.store().renew(registry_.gateway(), settings_.lease_time));
+  auto found = co_await look();
+  // A provider's server that is away for now is asked again by the reconciler.
+  if (!found) co_return Outcome<>{};
+  co_return co_await recover_all(*found);
+}
+
+void Sweeps::begin() {
+  tasks_.spawn("sweep.lease", renew_forever());
+  tasks_.spawn("sweep.follow", follow_forever());
+  tasks_.spawn("sweep.reconcile", reconcile_forever());
+  tasks_.spawn("sweep.idle", idle_forever());
+  tasks_.spawn("sweep.status", statuses_forever());
+  warm_.refill();
+}
+
+Task<> Sweeps::end() {
+  tasks_.stop();
+  [[maybe_unused]] auto joined = co_await tasks_.join();
+}
+
+Task<Outcome<Sweeps::Found>> Sweeps::look() {
+  NESTGATE_CO_TRY(list, co_await provider_.list());
+  Found found;
+  for (auto& runtime : list) {
+    auto canonical = runtime.id.canonical();
+    found.insert_or_assign(std::move(canonical), std::move(runtime));
+  }
+  co_return found;
+}
+
+// What nobody works on is only shown, all of it in one batch; the rest gets a task each.
+Task<Outcome<>> Sweeps::recover_all(Found const& found) {
+  NESTGATE_CO_TRY(changes, co_await registry_.store().changes_since(0));
+  store_version_ = changes.version;
+  for (auto& row : changes.rows)
+    if (is_known_dead(row.holder)) NESTGATE_CO_TRY_VOID(co_await registry_.store().leave(row.holder));
+  std::vector<RuntimeRecordPtr> shown;
+  for (auto& row : changes.rows) {
+    if (registry_.find(row.id)) continue;  // started since, while the provider was away
+    auto const at = found.find(row.id.canonical());
+    auto const* const runtime = at == found.end() ? nullptr : &at->second;
+    bool const is_at_rest = store::is_over(row.phase) && (!runtime || !is_there(*runtime));
+    if (is_at_rest) {
+      auto c = registry_.add(row.id, Origin::managed);
+      registry_.load(*c, row);
+      registry_.change(*c, state_of(row.phase), row.reason);
+      c->closed = parse_closed(row.closed);
+      c->has_run = true;
+      shown.push_back(registry_.record_of(*c));
+      continue;
+    }
+    NESTGATE_CO_TRY(taken, co_await registry_.store().take(row.id, registry_.gateway()));
+    if (taken) {
+      co_await recover_one(std::move(*taken), runtime);
+    } else {
+      see(std::move(row));
+    }
+  }
+  co_await registry_.publisher().apply(std::move(shown), {});
+  is_recovered_ = true;
+  co_await settle_orphans(found);
+  co_return Outcome<>{};
+}
+
+Task<> Sweeps::recover_one(store::ConversationRow row, runtime::Found const* found) {
+  registry_.stats.recovered.add();
+  if (row.purpose == "warm") {
+    tasks_.spawn("recover.warm", clean_up_warm(row.id));
+    co_return;
+  }
+  auto c = registry_.find(row.id);
+  if (!c) c = registry_.add(row.id, Origin::managed);
+  registry_.load(*c, row);
+  c->is_held = true;
+  c->is_elsewhere = false;
+  c->has_run = true;
+  auto const presence = found ? std::optional(found->presence) : std::nullopt;
+  switch (recovery_of(row.phase, presence, provider_.traits())) {
+    case Recovery::adopt:
+      c->is_busy = true;
+      registry_.change(*c, RuntimeState::starting);
+      tasks_.spawn("recover.adopt", adopt(c, found));
+      co_return;
+    case Recovery::start: lifecycle_.begin_restart(c); co_return;
+    case Recovery::end:
+      c->is_busy = true;
+      registry_.change(*c, RuntimeState::stopping);
+      tasks_.spawn("recover.end", clean_up(c, runtime::Leftovers::keep));
+      co_return;
+    case Recovery::remove: lifecycle_.begin_removal(c); co_return;
+    case Recovery::mark_paused: registry_.change(*c, RuntimeState::paused); break;
+    case Recovery::mark_stopped:
+      registry_.change(*c, row.phase == store::Phase::error ? RuntimeState::error : RuntimeState::stopped, row.reason);
+      break;
+  }
+  c->closed = parse_closed(row.closed);
+  [[maybe_unused]] auto saved = co_await registry_.save(c);
+  co_await registry_.publish(c);
+}
+
+// The provider takes it on by the same call that would make it.
+Task<> Sweeps::adopt(ConversationPtr c, runtime::Found const*) {
+  co_await registry_.publish(c);
+  runtime::Spec spec{c->id, c->epoch, c->session_key.clone(), c->owner};
+  auto const by = Deadline::in(adopted_alive_max);
+  auto instance = co_await provider_.create(std::move(spec), by);
+  Outcome<> alive;
+  if (instance) {
+    c->was_made = true;
+    c->endpoint = instance->endpoint;
+    c->handle = std::move(instance->handle);
+    c->ports.clear();
+    for (auto& port : instance->ports) c->ports.push_back({std::move(port.name), port.number, port.endpoint});
+    if (instance->session_key) registry_.take_key(*c, std::move(instance->session_key));
+    nested::Client client(c->endpoint, c->session_key.clone());
+    alive = co_await client.wait_alive(by);
+  } else {
+    alive = instance.error();
+  }
+  if (alive) {
+    registry_.change(*c, RuntimeState::running);
+  } else {
+    c->failure_kind = alive.error().fault.kind;
+    c->left_behind = true;
+    registry_.change(*c, RuntimeState::error, "after a restart of the gateway: " + alive.error().reason);
+  }
+  [[maybe_unused]] auto saved = co_await registry_.save(c);
+  co_await registry_.publish(c);
+  registry_.done(*c);
+}
+
+Task<> Sweeps::clean_up(ConversationPtr c, runtime::Leftovers leftovers) {
+  auto released = co_await lifecycle_.release(c->id, leftovers);
+  c->left_behind = !released;
+  if (released) {
+    registry_.change(*c, c->reason.empty() ? RuntimeState::stopped : RuntimeState::error, c->reason);
+  } else {
+    registry_.change(*c, RuntimeState::error, "stop: " + released.error().reason);
+  }
+  [[maybe_unused]] auto saved = co_await registry_.save(c);
+  co_await registry_.publish(c);
+  registry_.done(*c);
+}
+
+Task<> Sweeps::clean_up_warm(ConversationId id) {
+  auto released = co_await lifecycle_.release(id, runtime::Leftovers::remove);
+  if (released) [[maybe_unused]]
+    auto forgotten = co_await registry_.store().forget(std::move(id));
+}
+
+Task<> Sweeps::renew_forever() {
+  for (;;) {
+    auto waited = co_await pause_for(settings_.lease_time / 3);
+    if (!waited) co_return;
+    [[maybe_unused]] auto renewed = co_await registry_.store().renew(registry_.gateway(), settings_.lease_time);
+  }
+}
+
+Task<> Sweeps::follow_forever() {
+  for (;;) {
+    auto waited = co_await pause_for(settings_.follow_pause);
+    if (!waited) co_return;
+    co_await follow();
+  }
+}
+
+Task<> Sweeps::follow() {
+  auto changes = co_await registry_.store().changes_since(store_version_);
+  if (!changes) co_return;
+  store_version_ = changes->version;
+  for (auto& row : changes->rows) {
+    if (row.holder != registry_.gateway()) {
+      see(std::move(row));
+      continue;
+    }
+    auto const c = registry_.find(row.id);
+    if (row.asked.empty() || !c) continue;
+    if (row.asked == "stop" && c->starts()) c->interrupt_start({Conversation::Interrupt::Why::stop_asked, {}});
+    if (row.asked == "stop" && (c->is_idle_in(RuntimeState::running) || c->is_idle_in(RuntimeState::paused)))
+      lifecycle_.begin_end(c, Closed::by_request);
+    if (row.asked == "pause" && c->is_idle_in(RuntimeState::running)) lifecycle_.begin_pause(c, Closed::by_request);
+    [[maybe_unused]] auto taken_back = co_await registry_.store().ask_holder(c->id, "");
+  }
+  for (auto const& canonical : changes->forgotten) {
+    auto const id = ConversationId::parse(canonical);
+    auto const c = id ? registry_.find(*id) : nullptr;
+    if (!c || !c->is_elsewhere || c->is_busy) continue;
+    registry_.forget(*c);
+    co_await registry_.withdraw(c);
+  }
+}
+
+// What another gateway wrote. What is worked on here is not touched: a claim that comes too late is refused by the store.
+void Sweeps::see(store::ConversationRow row) {
+  if (row.purpose == "warm") return;
+  auto c = registry_.find(row.id);
+  if (c && (c->is_busy || c->origin == Origin::fixed)) return;
+  bool const is_held = !row.holder.empty();
+  if (!c) c = registry_.add(row.id, Origin::managed);
+  if (!is_held && !c->is_elsewhere && c->epoch == row.epoch && c->state == state_of(row.phase)) return;  // our own
+  registry_.load(*c, row);
+  c->is_elsewhere = is_held;
+  c->is_held = false;
+  c->has_run = true;
+  registry_.change(*c, state_of(row.phase), row.reason);
+  c->closed = parse_closed(row.closed);
+  tasks_.spawn("sweep.publish", registry_.publish(c));
+}
+
+Task<> Sweeps::reconcile_forever() {
+  for (;;) {
+    auto waited = co_await pause_for(settings_.reconcile_pause);
+    if (!waited) co_return;
+    co_await reconcile();
+    warm_.refill();
+  }
+}
+
+Task<> Sweeps::reconcile() {
+  co_await take_from_the_dead();
+  auto const began = SystemClock::now();
+  auto found = co_await look();
+  if (!found) co_return;
+  if (!is_recovered_) {
+    [[maybe_unused]] auto recovered = co_await recover_all(*found);
+    co_return;
+  }
+  for (auto const& c : registry_.all()) {
+    bool const is_ours = c->origin == Origin::managed && !c->is_elsewhere && !c->is_busy && !c->is_forgotten;
+    if (!is_ours || c->changed_at >= began) continue;
+    auto const at = found->find(c->id.canonical());
+    auto const* const runtime = at == found->end() ? nullptr : &at->second;
+    bool const there = runtime && is_there(*runtime);
+    bool const was_paused = runtime && runtime->presence == Presence::paused;
+    if (c->state == RuntimeState::running && was_paused) {
+      registry_.change(*c, RuntimeState::paused, "it was paused from outside");
+      [[maybe_unused]] auto saved = co_await registry_.save(c);
+      co_await registry_.publish(c);
+    } else if ((c->state == RuntimeState::running || c->state == RuntimeState::paused) && !there) {
+      lifecycle_.runtime_ended(c, runtime && !runtime->reason.empty() ? runtime->reason : "is gone");
+    } else if (c->state == RuntimeState::paused && !was_paused) {
+      c->is_busy = true;
+      registry_.change(*c, RuntimeState::starting);
+      tasks_.spawn("reconcile.adopt", adopt(c, runtime));
+    } else if ((c->state == RuntimeState::stopped || c->state == RuntimeState::error) && there) {
+      c->is_busy = true;
+      tasks_.spawn("reconcile.end", clean_up(c, runtime::Leftovers::keep));
+    } else if (c->left_behind && !there) {
+      c->left_behind = false;
+    }
+  }
+  co_await settle_orphans(*found);
+}
+
+Task<> Sweeps::take_from_the_dead() {
+  for (auto const& c : registry_.all()) {
+    if (!c->is_elsewhere || c->is_busy) continue;
+    auto row = co_await registry_.store().find(c->id);
+    if (row && *row && is_known_dead((*row)->holder)) {
+      [[maybe_unused]] auto left = co_await registry_.store().leave((*row)->holder);
+    }
+    auto taken = co_await registry_.store().take(c->id, registry_.gateway());
+    if (!taken || !*taken || c->is_busy) continue;
+    auto found = co_await provider_.inspect(c->id);
+    if (!found) continue;
+    co_await recover_one(std::move(**taken), *found ? &**found : nullptr);
+  }
+}
+
+// Up, of this installation, and no conversation's: neither in the table nor, by another gateway, in the store.
+Task<> Sweeps::settle_orphans(Found const& found) {
+  std::set<std::string> orphans;
+  for (auto const& [canonical, runtime] : found) {
+    if (!is_there(runtime) || registry_.find(runtime.id)) continue;
+    auto row = co_await registry_.store().find(runtime.id);
+    if (!row || *row) continue;
+    orphans.insert(canonical);
+    if (settings_.remove_orphans) {
+      auto removed = co_await lifecycle_.release(runtime.id, runtime::Leftovers::remove);
+      if (removed) registry_.stats.orphans_removed.add();
+    } else if (!known_orphans_.contains(canonical) && registry_.on_change) {
+      registry_.on_change(runtime.id, RuntimeState::error, "a runtime that no conversation has");
+    }
+  }
+  registry_.stats.orphans.add(static_cast<std::int64_t>(orphans.size()) - registry_.stats.orphans.read());
+  known_orphans_ = std::move(orphans);
+}
+
+Task<> Sweeps::idle_forever() {
+  for (;;) {
+    auto waited = co_await pause_for(settings_.idle_sweep);
+    if (!waited) co_return;
+    co_await note_activity();
+    for (auto const& c : registry_.all()) close_idle(c);
+    refresh_due_tokens();
+  }
+}
+
+Task<> Sweeps::note_activity() {
+  auto const now = Clock::now();
+  for (auto const& used : co_await registry_.publisher().activity()) {
+    auto const c = registry_.find(used.id);
+    if (!c || used.last_act == Clock::time_point{}) continue;
+    auto const ago = std::chrono::duration_cast<SystemClock::duration>(now - used.last_act);
+    c->last_act_at = std::max(c->last_act_at, SystemClock::now() - ago);
+  }
+}
+
+void Sweeps::close_idle(ConversationPtr const& c) {
+  bool const may_go = settings_.when_idle != WhenIdle::nothing && c->origin == Origin::managed && !c->is_elsewhere &&
+                      c->is_idle_in(RuntimeState::running);
+  if (!may_go || SystemClock::now() - std::max(c->last_act_at, c->changed_at) < settings_.idle_time_max) return;
+  tasks_.spawn("idle.ask", ask_before_closing(c));
+}
+
+// An agent that works is not idle, though nobody talks to it.
+Task<> Sweeps::ask_before_closing(ConversationPtr c) {
+  auto const epoch = c->epoch;
+  auto const act = c->last_act_at;
+  co_await ask_status(c);
+  auto const& status = c->nested_status;
+  bool const works = status.conversation == "running" || (status.idle_for && *status.idle_for < settings_.idle_time_max);
+  if (c->epoch != epoch || c->last_act_at != act || !c->is_idle_in(RuntimeState::running)) co_return;
+  if (works) {
+    c->last_act_at = SystemClock::now();
+    co_return;
+  }
+  registry_.stats.closed_when_idle.add();
+  if (settings_.when_idle == WhenIdle::pause) {
+    lifecycle_.begin_pause(c, Closed::when_idle);
+  } else {
+    lifecycle_.begin_end(c, Closed::when_idle);
+  }
+}
+
+void Sweeps::refresh_due_tokens() {
+  auto const now = SystemClock::now();
+  registry_.for_each([&](ConversationPtr const& c) {
+    if (c->refresh_at && *c->refresh_at <= now && c->is_idle_in(RuntimeState::running)) lifecycle_.begin_refresh(c);
+  });
+}
+
+// Only those that somebody was shown since the last look.
+Task<> Sweeps::statuses_forever() {
+  for (;;) {
+    auto waited = co_await pause_for(settings_.status_age_max);
+    if (!waited) co_return;
+    for (auto const& c : registry_.all()) {
+      if (!std::exchange(c->status_is_wanted, false) || !c->is_idle_in(RuntimeState::running)) continue;
+      if (c->origin == Origin::fixed || c->is_elsewhere) continue;
+      while (tasks_.size() > statuses_at_once_max) {
+        auto slot = co_await pause_for(std::chrono::milliseconds(1));
+        if (!slot) co_return;
+      }
+      tasks_.spawn("status.ask", ask_status(c));
+    }
+  }
+}
+
+Task<> Sweeps::ask_status(ConversationPtr c) {
+  auto const epoch = c->epoch;
+  nested::Client client(c->endpoint, c->session_key.clone());
+  auto status = co_await client.status(c->id, c->dialect, Deadline::in(settings_.status_time_max));
+  if (!status || c->epoch != epoch || c->state != RuntimeState::running) co_return;
+  c->nested_status = std::move(*status);
+  c->status_at = Clock::now();
+}
+
+}  // namespace nestgate::conversation

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <set>
+
+#include "lifecycle.hpp"
+
+namespace nestgate::conversation {
+
+// What is looked at again and again: what really runs, who is idle, whose tokens end, what other gateways on the store did.
+// On the control core.
+class Sweeps {
+ public:
+  Sweeps(Executor control, Registry& registry, Lifecycle& lifecycle, runtime::RuntimeProvider& provider, WarmPool& warm,
+         ManagerSettings const& settings);
+
+  // What an earlier gateway left behind; once, before the sweeps begin.
+  Task<Outcome<>> recover();
+  void begin();
+  Task<> end();
+
+ private:
+  using Found = std::map<std::string, runtime::Found>;  // by canonical id
+
+  Task<Outcome<Found>> look();
+  Task<Outcome<>> recover_all(Found const& found);
+  Task<> recover_one(store::ConversationRow row, runtime::Found const* found);
+  Task<> adopt(ConversationPtr c, runtime::Found const* found);
+  Task<> clean_up(ConversationPtr c, runtime::Leftovers leftovers);
+  Task<> clean_up_warm(ConversationId id);
+
+  Task<> renew_forever();
+  Task<> follow_forever();
+  Task<> follow();
+  void see(store::ConversationRow row);
+  Task<> reconcile_forever();
+  Task<> reconcile();
+  Task<> take_from_the_dead();
+  Task<> settle_orphans(Found const& found);
+  Task<> idle_forever();
+  Task<> note_activity();
+  void close_idle(ConversationPtr const& c);
+  Task<> ask_before_closing(ConversationPtr c);
+  void refresh_due_tokens();
+  Task<> statuses_forever();
+  Task<> ask_status(ConversationPtr c);
+
+  Registry& registry_;
+  Lifecycle& lifecycle_;
+  runtime::RuntimeProvider& provider_;
+  WarmPool& warm_;
+  ManagerSettings const& settings_;
+  bool is_recovered_ = false;  // what an earlier gateway left is known
+  std::uint64_t store_version_ = 0;
+  std::set<std::string> known_orphans_;  // canonical ids: each is told of once
+  TaskGroup tasks_;
+};
+
+}  // namespace nestgate::conversation
