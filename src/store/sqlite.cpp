@@ -115,10 +115,23 @@ Database::Database(std::string path) : path_(std::move(path)) {
 void Database::make_ours() {
   if (path_ == in_memory) return;
   make_private(path_);
-  auto mode = query("PRAGMA journal_mode = WAL");
+  auto const by = Deadline::in(std::chrono::milliseconds(busy_ms_max));
+  while (!log_ahead()) {
+    if (by.passed()) give_up("others use it without a pause");
+    Transaction const after_the_others(*this, Transaction::Kind::write);
+  }
+  execute("PRAGMA synchronous = NORMAL");
+}
+
+// Fails at once, whatever the busy timeout, while somebody else reads or writes a file that has no log yet.
+bool Database::log_ahead() {
+  int const code = sqlite3_exec(handle_.get(), "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr);
+  if ((code & 0xff) == SQLITE_BUSY) return false;
+  if (code != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
+  auto mode = query("PRAGMA journal_mode");
   mode.step();
   if (mode.text() != "wal") give_up("its file system cannot hold a write-ahead log");
-  execute("PRAGMA synchronous = NORMAL");
+  return true;
 }
 
 void Database::execute(char const* sql) {

@@ -95,6 +95,7 @@ class Database {
     void operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
   };
   sqlite3_stmt* prepared(std::string_view sql);
+  bool log_ahead();
 
   std::string path_;
   std::unique_ptr<sqlite3, Close> handle_;
