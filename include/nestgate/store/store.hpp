@@ -163,6 +163,7 @@ class Store {
   // Fault not_found.
   virtual Task<Outcome<>> ask_holder(ConversationId id, std::string wish) = 0;
 
+  // One transaction; what is removed goes first.
   virtual Task<Outcome<>> put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) = 0;
   virtual Task<Outcome<std::vector<StaticRow>>> statics() = 0;
 

@@ -33,7 +33,7 @@ inline ConversationRow row_of(std::string_view id, std::string owner = "alice") 
 class Gateway {
  public:
   explicit Gateway(std::string const& url, std::vector<Secret> keys = installation_secrets())
-      : store_(open_store(url, std::move(keys), control_.executor()).value()) {}
+      : store_(value_of(open_store(url, std::move(keys), control_.executor()))) {}
   ~Gateway() { control_.run(store_->close()); }
   Gateway(Gateway const&) = delete;
   Gateway& operator=(Gateway const&) = delete;
@@ -47,9 +47,7 @@ class Gateway {
   // What a call that must go well returned.
   template <class T>
   T get(Task<Outcome<T>> call) {
-    auto outcome = ask(std::move(call));
-    if (!outcome) throw std::runtime_error(outcome.error().reason);
-    if constexpr (!std::is_void_v<T>) return std::move(*outcome);
+    return value_of(ask(std::move(call)));
   }
   template <class T>
   FaultKind fault(Task<Outcome<T>> call) {
@@ -97,6 +95,12 @@ class Gateway {
   }
 
  private:
+  template <class T>
+  static T value_of(Outcome<T> outcome) {
+    if (!outcome) throw std::runtime_error(outcome.error().reason);
+    if constexpr (!std::is_void_v<T>) return std::move(*outcome);
+  }
+
   test::Control control_;
   std::unique_ptr<Store> store_;
 };
