@@ -76,6 +76,15 @@ Moment Commands::tick() {
   return last_event_;
 }
 
+void Commands::settle(std::string workspace, std::vector<std::pair<std::string, std::string>> const& variables) {
+  workspace_ = std::move(workspace);
+  for (auto const& [name, value] : variables) {
+    std::string const start = name + "=";
+    std::erase_if(environment_, [&start](std::string const& entry) { return entry.starts_with(start); });
+    environment_.push_back(start + value);
+  }
+}
+
 CommandLine Commands::line_of(CommandRequest const& request, std::vector<std::string> const& extra) const {
   CommandLine line{request.command, request.directory.value_or(workspace_), extra};
   auto const is_replaced = [&extra](std::string const& entry) {

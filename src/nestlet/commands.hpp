@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "nestlet/answer.hpp"
@@ -36,6 +37,9 @@ class Commands {
   // `environment` is what every command gets. `groups` outlives this.
   Commands(Executor executor, Limits const& limits, std::string workspace, std::vector<std::string> environment,
            ProcessGroups& groups);
+
+  // From now on commands run in `workspace`, with these variables beside or instead of those of the same name.
+  void settle(std::string workspace, std::vector<std::pair<std::string, std::string>> const& variables);
 
   // The BashCommand event, at once. All three are refused with 429 past the limit of running commands. A command that
   // cannot be started still gets its BashOutput, with exit code -1.

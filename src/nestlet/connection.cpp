@@ -64,6 +64,8 @@ Task<Answer> call(App& app, Request& request) {
   }
   auto const& match = std::get<Match>(found);
   if (!may_enter(app, match.route->access, request)) co_return no_entry(match.route->access);
+  bool const is_dormant = app.init_state == InitState::dormant;
+  if (is_dormant && match.route->access != Access::open) co_return refuse(503, "The server waits for its configuration");
   request.parameters.assign(match.parameters.begin(), match.parameters.end());
   try {
     co_return co_await match.route->handle(app, request);

@@ -36,16 +36,19 @@ std::string_view to_string(RunStatus status) noexcept {
     case RunStatus::running: return "running";
     case RunStatus::paused: return "paused";
     case RunStatus::finished: return "finished";
+    case RunStatus::deleting: return "deleting";
   }
   return "error";
 }
 
-Conversation::Conversation(std::string hex_id, Limits const& limits, JsonObject const& request)
+Conversation::Conversation(std::string hex_id, Limits const& limits, JsonObject const& request,
+                           ConversationListener& listener)
     : hex_(std::move(hex_id)),
-      id_(dashed_uuid(hex_)),
+      id_(uuid_hex(hex_) ? dashed_uuid(hex_) : hex_),
       limits_(limits),
       created_at_(now()),
       updated_at_(created_at_),
+      listener_(listener),
       log_(limits.conversation_events_max, limits.conversation_event_bytes_max) {
   for (auto const field : state_fields) {
     auto const* value = request.if_contains(field);
@@ -119,6 +122,7 @@ void Conversation::publish(std::string kind, std::string source, boost::json::ob
   event["kind"] = entry.kind;
   entry.json = make_frame(boost::json::serialize(event));
   feed_.publish(entry.json);
+  listener_.on_event(*this, entry.json);
   log_.append(std::move(entry));
   if (session_feed_.size() > 0) session_feed_.publish(make_frame(session_frame(log_.next_seq() - 1)));
 }
@@ -177,6 +181,12 @@ void Conversation::pause_run(std::string_view event_kind) {
   publish(std::string(event_kind), "user", {});
   publish_status(RunStatus::paused);
   publish_state();
+  listener_.on_change(*this);
+}
+
+void Conversation::begin_removal() {
+  status_ = RunStatus::deleting;
+  listener_.on_change(*this);
 }
 
 void Conversation::publish_state() {
@@ -192,7 +202,7 @@ std::string Conversation::transient_frame(std::string_view event) {
 }
 
 std::shared_ptr<Conversation> Conversation::fork(std::string hex_id) const {
-  auto copy = std::make_shared<Conversation>(std::move(hex_id), limits_, state_);
+  auto copy = std::make_shared<Conversation>(std::move(hex_id), limits_, state_, listener_);
   copy->title_ = title_;
   copy->tags_ = tags_;
   copy->last_user_text_ = last_user_text_;
@@ -201,8 +211,8 @@ std::shared_ptr<Conversation> Conversation::fork(std::string hex_id) const {
   return copy;
 }
 
-Conversations::Conversations(Executor executor, Limits const& limits)
-    : limits_(limits), executor_(executor), runs_(executor) {}
+Conversations::Conversations(Executor executor, Limits const& limits, ConversationListener& listener)
+    : limits_(limits), listener_(listener), executor_(executor), runs_(executor) {}
 
 std::shared_ptr<Conversation> Conversations::find(std::string_view hex) const {
   auto const at = by_id_.find(hex);
@@ -221,8 +231,9 @@ void Conversations::keep(std::shared_ptr<Conversation> const& conversation) {
 
 Checked<std::shared_ptr<Conversation>> Conversations::create(std::string hex, JsonObject const& request) {
   if (auto const room = admit(); !room) return room.error();
-  auto conversation = std::make_shared<Conversation>(std::move(hex), limits_, request);
+  auto conversation = std::make_shared<Conversation>(std::move(hex), limits_, request, listener_);
   keep(conversation);
+  listener_.on_change(*conversation);
   return conversation;
 }
 
@@ -236,6 +247,7 @@ Checked<std::shared_ptr<Conversation>> Conversations::fork(Conversation const& f
 void Conversations::remove(std::string_view hex) {
   auto const at = by_id_.find(hex);
   if (at == by_id_.end()) return;
+  at->second->begin_removal();
   at->second->feed().close(conversation_not_found);
   at->second->session_feed().close(conversation_not_found);
   std::erase(in_order_, at->second);

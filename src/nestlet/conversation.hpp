@@ -14,18 +14,29 @@
 
 namespace nestgate::nestlet {
 
-enum class RunStatus : std::uint8_t { idle, running, paused, finished };
+enum class RunStatus : std::uint8_t { idle, running, paused, finished, deleting };
 std::string_view to_string(RunStatus status) noexcept;
+
+class Conversation;
+
+// Told of what happens in conversations, from within; it must not wait.
+class ConversationListener {
+ public:
+  virtual ~ConversationListener() = default;
+  virtual void on_event(Conversation const& conversation, Frame const& event) = 0;
+  // It was made, paused or removed.
+  virtual void on_change(Conversation const& conversation) = 0;
+};
 
 // A conversation as an event log with an agent that echoes: a run answers with what the last user message said. Owned by
 // shared_ptr: sockets keep one alive that was deleted meanwhile.
 class Conversation {
  public:
-  // Of `request` only what is shown again is kept: no agent, no keys.
-  Conversation(std::string hex_id, Limits const& limits, JsonObject const& request);
+  // Of `request` only what is shown again is kept: no agent, no keys. `listener` outlives the conversation.
+  Conversation(std::string hex_id, Limits const& limits, JsonObject const& request, ConversationListener& listener);
 
-  std::string const& hex() const noexcept { return hex_; }
-  std::string const& id() const noexcept { return id_; }  // dashed
+  std::string const& hex() const noexcept { return hex_; }  // of a UUID; an older server's other ids as they are
+  std::string const& id() const noexcept { return id_; }    // of a UUID dashed
   RunStatus status() const noexcept { return status_; }
   Moment created_at() const noexcept { return created_at_; }
   Moment updated_at() const noexcept { return updated_at_; }
@@ -52,6 +63,7 @@ class Conversation {
   std::uint64_t run_number() const noexcept { return run_number_; }  // tells a run from the one after a pause
   void finish_run();
   void pause_run(std::string_view event_kind);  // "PauseEvent" or "InterruptEvent"
+  void begin_removal();
 
   // A copy under another id, with the whole log.
   std::shared_ptr<Conversation> fork(std::string hex_id) const;
@@ -73,6 +85,7 @@ class Conversation {
   Moment updated_at_;
   std::string last_user_text_;
   std::map<std::string, Secret, std::less<>> secrets_;
+  ConversationListener& listener_;
   EventLog log_;
   Feed feed_;
   Feed session_feed_;
@@ -81,7 +94,8 @@ class Conversation {
 // All conversations of the server, and the runs in the background.
 class Conversations {
  public:
-  Conversations(Executor executor, Limits const& limits);
+  // `listener` outlives it.
+  Conversations(Executor executor, Limits const& limits, ConversationListener& listener);
 
   std::shared_ptr<Conversation> find(std::string_view hex) const;
   std::vector<std::shared_ptr<Conversation>> const& all() const noexcept { return in_order_; }
@@ -103,6 +117,7 @@ class Conversations {
   Task<> run_for(std::shared_ptr<Conversation> conversation);
 
   Limits limits_;
+  ConversationListener& listener_;
   Executor executor_;
   std::map<std::string, std::shared_ptr<Conversation>, std::less<>> by_id_;
   std::vector<std::shared_ptr<Conversation>> in_order_;

@@ -16,10 +16,10 @@ using Found = std::shared_ptr<Conversation>;
 
 Checked<Found> conversation_of(App& app, Request const& request) {
   auto const hex = uuid_hex(request.parameter(0));
+  auto found = app.conversations.find(hex ? std::string_view(*hex) : request.parameter(0));
+  if (found) return found;
   if (!hex) return invalid("path", "conversation_id", "uuid_parsing", "Input should be a valid UUID");
-  auto found = app.conversations.find(*hex);
-  if (!found) return not_found();
-  return found;
+  return not_found();
 }
 
 // The older server's POST /api/conversations is on the same path; its body has keys of its own (nested_server.md 3.2).
@@ -47,6 +47,22 @@ Checked<std::string> wanted_id(JsonObject const& body, std::string_view field) {
   return std::move(*hex);
 }
 
+// What an older server takes for an id (nested_server.md 3.3).
+bool is_older_id(std::string_view id) {
+  constexpr std::size_t length_max = 100;
+  auto const is_plain = [](char c) { return c >= ' ' && c != '\x7f' && c != '/' && c != '\\'; };
+  return !id.empty() && id.size() <= length_max && id.find("..") == id.npos && std::all_of(id.begin(), id.end(), is_plain);
+}
+
+// An agent server has UUIDs only; what names no agent may be an older server's bare call.
+Checked<std::string> id_to_create(JsonObject const& body) {
+  auto const* id = body.if_contains("conversation_id");
+  if (id != nullptr && id->is_string() && !body.contains("agent") && !uuid_hex(id->get_string()) &&
+      is_older_id(id->get_string()))
+    return std::string(id->get_string());
+  return wanted_id(body, "conversation_id");
+}
+
 Task<Answer> create_older(App& app, JsonObject body, std::string hex) {
   if (auto const fault = app.vault.why_not_ready()) {
     std::string text;
@@ -69,7 +85,7 @@ Task<Answer> create_older(App& app, JsonObject body, std::string hex) {
 
 Task<Answer> create(App& app, Request& request) {
   NESTGATE_CO_TRY(body, co_await request.object());
-  NESTGATE_CO_TRY(hex, wanted_id(body, "conversation_id"));
+  NESTGATE_CO_TRY(hex, id_to_create(body));
   app.touch();
   if (is_older_body(body)) co_return co_await create_older(app, std::move(body), std::move(hex));
   if (auto const existing = app.conversations.find(hex)) co_return json(existing->info_json());

@@ -73,6 +73,11 @@ int serve(Settings settings) {
     complain(keys.error().message);
     return wrong_usage;
   }
+  auto boot = boot_from(own_environment(), *keys);
+  if (!boot) {
+    complain(boot.error().message);
+    return wrong_usage;
+  }
   scrub_environment();
   // Commands run as the same user: without this they could read the keys out of /proc/PID/mem.
   ::prctl(PR_SET_DUMPABLE, 0);
@@ -97,7 +102,7 @@ int serve(Settings settings) {
   asio::io_context loop(1);
   asio::basic_signal_set<Executor> told(loop.get_executor(), SIGTERM, SIGINT);
   asio::basic_signal_set<Executor> child_ended(loop.get_executor(), SIGCHLD);
-  Server server(loop.get_executor(), std::move(settings), std::move(*keys), command_environment(), groups);
+  Server server(loop.get_executor(), std::move(settings), std::move(*keys), std::move(*boot), command_environment(), groups);
   auto const opened = server.open();
   int code = done;
   if (!opened) {

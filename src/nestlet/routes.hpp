@@ -9,6 +9,7 @@
 namespace nestgate::nestlet {
 
 std::span<Route const> server_routes();        // /alive, /server_info, ...
+std::span<Route const> init_routes();          // /api/init (agent_server.md 3.4)
 std::span<Route const> bash_routes();          // /api/bash/... (agent_server.md 4)
 std::span<Route const> file_routes();          // /api/file/...
 std::span<Route const> conversation_routes();  // /api/conversations... of both generations (agent_server.md 1.4)
@@ -16,7 +17,7 @@ std::span<Route const> settings_routes();      // /api/settings, /api/secrets, .
 std::span<Route const> action_routes();        // /execute_action, ... (nested_server.md 5.3)
 
 inline auto all_routes() {
-  return std::array{server_routes(),       bash_routes(),     file_routes(),
+  return std::array{server_routes(),       init_routes(),     bash_routes(),  file_routes(),
                     conversation_routes(), settings_routes(), action_routes()};
 }
 

@@ -55,9 +55,9 @@ void no_delay(asio::basic_stream_socket<asio::local::stream_protocol, Executor>&
 
 }  // namespace
 
-Server::Server(Executor executor, Settings settings, SessionKeys keys, std::vector<std::string> environment,
+Server::Server(Executor executor, Settings settings, SessionKeys keys, Boot boot, std::vector<std::string> environment,
                ProcessGroups& groups)
-    : app_(executor, std::move(settings), std::move(keys), std::move(environment), groups),
+    : app_(executor, std::move(settings), std::move(keys), std::move(boot), std::move(environment), groups),
       doors_(executor),
       clients_(executor) {}
 
@@ -144,6 +144,7 @@ Task<> Server::stop() {
   co_await app_.conversations.shut_down();
   co_await app_.commands.shut_down();  // who waits for a command gets its answer now
   constexpr auto last_answers = std::chrono::seconds(1);
+  co_await app_.webhooks.shut_down(Deadline::in(last_answers));  // that conversations are paused is said there, too
   co_await clients_.join_by(Deadline::in(last_answers));
   for (auto& connection : connections_) connection.stream.close();
   clients_.stop();

@@ -16,7 +16,7 @@ namespace nestgate::nestlet {
 class Server {
  public:
   // `environment`: what commands get. `groups` outlives the server.
-  Server(Executor executor, Settings settings, SessionKeys keys, std::vector<std::string> environment,
+  Server(Executor executor, Settings settings, SessionKeys keys, Boot boot, std::vector<std::string> environment,
          ProcessGroups& groups);
 
   // Binds and listens, everything or nothing. The addresses, with the real ports. Faults: bad_input (no such form of an

@@ -17,10 +17,6 @@ constexpr std::size_t key_file_bytes_max = 64 * 1024;
 
 constexpr std::string_view keys_name = "OH_SESSION_API_KEYS";
 
-bool is_secret_name(std::string_view name) {
-  return name == "SESSION_API_KEY" || name == "OH_SECRET_KEY" || name.starts_with(keys_name);
-}
-
 // Both say what is wrong, or nothing. An empty key would let in whoever sends none.
 std::string_view add_list(std::vector<Secret>& keys, std::string_view json) {
   auto list = parse_string_list(json);
@@ -41,6 +37,10 @@ std::string_view add_numbered(std::vector<Secret>& keys, std::string_view suffix
 }
 
 }  // namespace
+
+bool is_secret_name(std::string_view name) {
+  return name == "SESSION_API_KEY" || name == "OH_SECRET_KEY" || name.starts_with(keys_name);
+}
 
 bool SessionKeys::accept(std::string_view key) const noexcept {
   bool accepted = keys_.empty();

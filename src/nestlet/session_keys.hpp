@@ -18,6 +18,8 @@ class SessionKeys {
   bool open() const noexcept { return keys_.empty(); }
   // True for any accepted key, and for anything when open. Looks at every key, so that time tells nothing.
   bool accept(std::string_view key) const noexcept;
+  // What the server shows of itself; "" when open.
+  std::string_view first() const noexcept { return keys_.empty() ? std::string_view() : keys_.front().reveal(); }
 
  private:
   std::vector<Secret> keys_;
@@ -32,6 +34,9 @@ boost::system::result<SessionKeys, KeyFault> keys_from(std::vector<std::string_v
 std::vector<std::string_view> own_environment();
 // One key a line. The file is removed: the keys shall not lie about where a command can read them.
 boost::system::result<SessionKeys, KeyFault> keys_from_file(std::string const& path);
+
+// Whether a variable of that name holds a key.
+bool is_secret_name(std::string_view name);
 
 // Removes the keys and OH_SECRET_KEY from this process's environment and overwrites the text where it stood, so that
 // neither children nor /proc/PID/environ show them.

@@ -262,7 +262,8 @@ Task<> serve_web_socket(App& app, Stream& stream, RequestParser& parser, Request
   auto const entry = entry_of(app, request);
   bool const bad_query = !integer(request.query(), "after_seq") || !boolean(request.query(), "resend_all");
   if (!target || bad_query || entry == Entry::refused) co_return co_await refuse_upgrade(app, stream, "403 Forbidden");
-  if (app.stopping) co_return co_await refuse_upgrade(app, stream, "503 Service Unavailable");
+  bool const is_dormant = app.init_state == InitState::dormant;
+  if (app.stopping || is_dormant) co_return co_await refuse_upgrade(app, stream, "503 Service Unavailable");
 
   WebSocket socket(stream);
   websocket::permessage_deflate deflate;

@@ -46,6 +46,9 @@ using Result = boost::system::result<T, Fault>;
   if (!name##_result) return name##_result.error(); \
   auto& name = *name##_result
 
+#define NESTGATE_TRY_VOID(expr) \
+  if (auto nestgate_try_result = (expr); !nestgate_try_result) return nestgate_try_result.error()
+
 // Binds `name` to the value, or returns the fault from the coroutine. `expr` is usually a co_await.
 #define NESTGATE_CO_TRY(name, expr)                    \
   auto name##_result = (expr);                         \

@@ -29,7 +29,8 @@ TEST(Conversations, CreatingIsIdempotentByIdAndTheAnswerIsDashed) {
   auto const other = server.call("POST", "/api/conversations", "{}");
   EXPECT_EQ(other.status, 201u);
   EXPECT_NE(other.json().at("id"), dashed_id);
-  EXPECT_EQ(server.call("POST", "/api/conversations", R"({"conversation_id":"x"})").status, 422u);
+  EXPECT_EQ(server.call("POST", "/api/conversations", R"({"agent":{},"conversation_id":"x"})").status, 422u);
+  EXPECT_EQ(server.call("POST", "/api/conversations", R"({"conversation_id":"../x"})").status, 422u);
 }
 
 TEST(Conversations, EveryFormOfTheIdNamesTheSameOne) {
@@ -167,7 +168,8 @@ TEST(Conversations, TooManyAreRefusedWithTheLimit) {
 
 TEST(Conversations, NothingRunsAnyMoreOnceTheyAreShutDown) {
   asio::io_context loop(1);
-  Conversations conversations(loop.get_executor(), {});
+  Webhooks webhooks(loop.get_executor());
+  Conversations conversations(loop.get_executor(), {}, webhooks);
   auto const conversation = *conversations.create(hex_id, {});
   asio::co_spawn(loop, conversations.shut_down(), [](std::exception_ptr bug) { EXPECT_FALSE(bug); });
   loop.run();

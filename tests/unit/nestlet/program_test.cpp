@@ -196,6 +196,32 @@ TEST(Program, RefusesToStartOpenWhenAVariableForKeysGivesNone) {
   }
 }
 
+TEST(Program, StaysDormantUntilItIsToldItsRealKeyWhichIsInNoEnvironment) {
+  Served served({"OH_DEFERRED_INIT=true", "OH_SESSION_API_KEYS_0=boot-key", "OH_SECRET_KEY=boot-secret"});
+  auto const call = [&](std::string const& method, std::string const& path, std::string const& body, Fields const& fields) {
+    return Client(served.port).request(method, path, body, fields).status;
+  };
+  EXPECT_EQ(call("GET", "/api/secrets", "", {{"X-Session-API-Key", "boot-key"}}), 503u);
+  std::string const told = R"({"session_api_keys":["k1"],"env":{"TOLD":"yes"}})";
+  EXPECT_EQ(call("POST", "/api/init", told, {{"X-Init-API-Key", "boot-key"}}), 401u);
+  EXPECT_EQ(call("POST", "/api/init", told, {{"X-Init-API-Key", "boot-secret"}}), 200u);
+  EXPECT_EQ(call("GET", "/api/secrets", "", {{"X-Session-API-Key", "boot-key"}}), 401u);
+  auto const environment = served.shell("env; tr '\\0' '\\n' < /proc/$PPID/environ 2>/dev/null");
+  EXPECT_NE(environment.find("TOLD=yes"), std::string::npos);
+  for (auto const* text : {"boot-key", "boot-secret", "k1"}) EXPECT_EQ(environment.find(text), std::string::npos) << text;
+  ::kill(served.program.pid(), SIGTERM);
+  EXPECT_EQ(served.program.wait(), 0);
+}
+
+TEST(Program, RefusesADeferralOrAWebhookThatItDoesNotUnderstand) {
+  Program deferral({"--listen", "127.0.0.1:0"}, {"OH_DEFERRED_INIT=perhaps"});
+  EXPECT_EQ(deferral.wait(), 2);
+  EXPECT_EQ(deferral.errors(), "nestlet: OH_DEFERRED_INIT: neither true nor false\n");
+  Program webhook({"--listen", "127.0.0.1:0"}, {"OH_WEBHOOKS_0_BASE_URL=https://user:hunter2@gate"});
+  EXPECT_EQ(webhook.wait(), 2);
+  EXPECT_EQ(webhook.errors().find("hunter2"), std::string::npos);
+}
+
 TEST(Program, TakesItsKeysFromAFileAndRemovesIt) {
   TemporaryDirectory const keys;
   write_file(keys.path("key"), "k1\nk3\n");

@@ -148,9 +148,9 @@ class RunningServer {
  public:
   enum class Grace : bool { as_given, short_for_tests };
   explicit RunningServer(Limits limits = {}, std::vector<std::string> key_texts = {"k1"},
-                         Grace grace = Grace::short_for_tests)
-      : server_(loop_.get_executor(), settings(limits, directory_.path(), grace), keys(key_texts), {"PATH=/usr/bin:/bin"},
-                groups_) {
+                         Grace grace = Grace::short_for_tests, Boot boot = {})
+      : server_(loop_.get_executor(), settings(limits, directory_.path(), grace), keys(key_texts), std::move(boot),
+                {"PATH=/usr/bin:/bin"}, groups_) {
     auto const bound = server_.open();
     if (!bound) throw std::runtime_error(bound.error().message);
     port_ = static_cast<std::uint16_t>(std::stoi(bound->front().substr(bound->front().rfind(':') + 1)));
