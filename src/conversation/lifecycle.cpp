@@ -395,13 +395,21 @@ Task<Outcome<>> Lifecycle::configure(ConversationPtr c, WorkPtr work) {
   co_return Outcome<>{};
 }
 
-// An older server gets its conversation made by us, as its manager did; an agent server only where it was asked for.
+// An older server gets its conversation made by us, as its manager did; an agent server only where it was asked for. One
+// that knows it already is not told its first message again.
 Task<Outcome<>> Lifecycle::begin_conversation(ConversationPtr c, WorkPtr work) {
-  bool const is_asked_for = !work->configuration.conversation_json.empty();
-  bool const is_owed = c->dialect == nested::Dialect::older && c->purpose == Purpose::conversation;
-  if (!is_asked_for && !is_owed) co_return Outcome<>{};
-  nested::Client client(c->endpoint, c->session_key.clone());
   auto const by = Deadline::in(settings_.configure_step_time_max);
+  nested::Client client(c->endpoint, c->session_key.clone());
+  bool is_due = !work->configuration.conversation_json.empty();
+  if (!is_due && c->dialect == nested::Dialect::older && c->purpose == Purpose::conversation) {
+    NESTGATE_CO_TRY(is_owed, co_await client.has_managed_conversations(by));
+    is_due = is_owed;
+  }
+  if (is_due && !work->is_new) {
+    NESTGATE_CO_TRY(is_known, co_await client.knows_conversation(c->id, by));
+    is_due = !is_known;
+  }
+  if (!is_due) co_return Outcome<>{};
   co_return co_await client.begin_conversation(c->id, work->configuration, c->dialect, by);
 }
 

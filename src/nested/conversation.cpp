@@ -28,12 +28,12 @@ Task<Outcome<>> Client::begin_conversation(ConversationId const& id, Configurati
   // Ours comes last: of a member that is there twice the last one counts.
   std::string const own = conversation_id_member(dialect == Dialect::agent_server ? id.dashed() : id.text());
   Message message{"POST", "/api/conversations", {}, {"{", *members, members->empty() ? "" : ",", own, "}"}};
-  NESTGATE_CO_TRY_VOID(co_await create_conversation(path_of(id.text()), std::move(message), told, by));
+  NESTGATE_CO_TRY_VOID(co_await create_conversation(id, std::move(message), told, by));
   if (dialect != Dialect::older) co_return Outcome<>{};
   co_return co_await wait_events(path_of(id.text()), by);
 }
 
-Task<Outcome<>> Client::create_conversation(std::string path_of_one, Message message, Secret const& told, Deadline by) {
+Task<Outcome<>> Client::create_conversation(ConversationId id, Message message, Secret const& told, Deadline by) {
   for (auto pause = pace_.retry_min;; pause = std::min(pause * 2, pace_.retry_max)) {
     auto answer = co_await send("conversation", call_of(message), by);
     if (answer && (answer->ok() || is_there(*answer))) co_return Outcome<>{};
@@ -44,7 +44,7 @@ Task<Outcome<>> Client::create_conversation(std::string path_of_one, Message mes
     }
     if (!answer && answer.error().fault.kind != FaultKind::upstream) co_return answer.error();
     // It may have been made although nobody said so.
-    NESTGATE_CO_TRY(is_known, co_await knows_conversation(path_of_one, by));
+    NESTGATE_CO_TRY(is_known, co_await knows_conversation(id, by));
     if (is_known) co_return Outcome<>{};
     auto wait = pause;
     if (answer) wait = std::max<Clock::duration>(wait, *answer->retry_after);
@@ -57,12 +57,20 @@ Task<Outcome<>> Client::create_conversation(std::string path_of_one, Message mes
   }
 }
 
-Task<Outcome<bool>> Client::knows_conversation(std::string path_of_one, Deadline by) {
-  Message message{"GET", path_of_one, {}, {}};
+Task<Outcome<bool>> Client::knows_conversation(ConversationId id, Deadline by) {
+  std::string const path = path_of(id.text());
+  Message message{"GET", path, {}, {}};
   NESTGATE_CO_TRY(answer, co_await tell("conversation", std::move(message), by));
   if (answer.status == 404) co_return false;
   if (!answer.ok()) co_return upstream::refused("conversation", answer.status);
   co_return !is_null(answer.body);
+}
+
+// Only the older server's /server_info tells of its resources (nested_server.md 3.1).
+Task<Outcome<bool>> Client::has_managed_conversations(Deadline by) {
+  Message message{"GET", "/server_info", {}, {}};
+  NESTGATE_CO_TRY(answer, co_await tell("conversation", std::move(message), by));
+  co_return answer.ok() && tells_resources(answer.body);
 }
 
 // An older server says that a conversation runs before its events can be read; one that never gives them goes on all the

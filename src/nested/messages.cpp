@@ -224,6 +224,11 @@ std::optional<Status> parse_status(std::string_view answer, Dialect dialect) {
   return status;
 }
 
+bool tells_resources(std::string_view answer) {
+  simdjson::dom::parser parser;
+  return parser.parse(answer.data(), answer.size())["resources"].is_object();
+}
+
 std::optional<std::chrono::seconds> parse_idle_time(std::string_view answer) {
   constexpr double seconds_max = 1e9;
   dom::parser parser;

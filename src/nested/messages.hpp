@@ -46,6 +46,8 @@ std::optional<InitState> parse_init_state(std::string_view answer);
 std::optional<Status> parse_status(std::string_view answer, Dialect dialect);
 // `idle_time` of /server_info, whole seconds.
 std::optional<std::chrono::seconds> parse_idle_time(std::string_view answer);
+// Whether /server_info has `resources`.
+bool tells_resources(std::string_view answer);
 // The member `id` of an object.
 std::optional<std::string> parse_id(std::string_view answer);
 // One BashOutput.

@@ -30,7 +30,6 @@ CREATE TABLE conversation (
   closed TEXT NOT NULL,
   epoch INTEGER NOT NULL,
   key_generation INTEGER NOT NULL,
-  units INTEGER NOT NULL,
   provider TEXT NOT NULL,
   handle TEXT NOT NULL,
   endpoint TEXT NOT NULL,
@@ -99,7 +98,11 @@ CREATE UNIQUE INDEX api_key_name ON api_key (name) WHERE revoked_at IS NULL;
 CREATE INDEX api_key_owner ON api_key (owner);
 )sql";
 
-constexpr std::array steps{version_1};
+constexpr char const* version_2 = R"sql(
+ALTER TABLE conversation ADD COLUMN units INTEGER NOT NULL DEFAULT 1;
+)sql";
+
+constexpr std::array steps{version_1, version_2};
 
 std::int64_t ask(Database& database, std::string_view pragma) {
   auto query = database.query(pragma);

@@ -67,6 +67,10 @@ class Client {
   Task<Outcome<>> begin_conversation(ConversationId const& id, Configuration const& configuration, Dialect dialect,
                                      Deadline by);
   // A conversation that the server does not know has an empty status. Faults: upstream, timed_out.
+  // Whether the server has a conversation of that id. Faults: upstream, timed_out.
+  Task<Outcome<bool>> knows_conversation(ConversationId id, Deadline by);
+  // Whether its conversations are the older server's: made by whoever manages it. An agent server's clients make their own.
+  Task<Outcome<bool>> has_managed_conversations(Deadline by);
   Task<Outcome<Status>> status(ConversationId const& id, Dialect dialect, Deadline by);
   // Sends an event (its JSON) to the conversation; the server's answer, whatever its status.
   Task<Outcome<upstream::Answer>> send_event(ConversationId const& id, std::string_view json, Deadline by);
@@ -102,8 +106,7 @@ class Client {
   Task<Outcome<>> replace_secret(std::string_view step, std::string_view name, Secret const& body, Clock::duration step_max);
   Task<Outcome<upstream::Answer>> post_init(Secret const& body, Deadline by);
   Task<Outcome<>> check_real_key(Secret const& real_key, Deadline by);
-  Task<Outcome<>> create_conversation(std::string path_of_one, Message message, Secret const& told, Deadline by);
-  Task<Outcome<bool>> knows_conversation(std::string path_of_one, Deadline by);
+  Task<Outcome<>> create_conversation(ConversationId id, Message message, Secret const& told, Deadline by);
   Task<Outcome<>> wait_events(std::string path_of_one, Deadline by);
 
   upstream::Url base_;

@@ -98,6 +98,7 @@ class ConversationManager : public testing::Test {
 };
 
 TEST_F(ConversationManager, ConfiguresInOrderBeforeItPublishesAsRunning) {
+  server.on("GET /server_info", Reply{200, R"({"uptime":1,"idle_time":0,"resources":{}})"});
   auto const started = start("c1", "alice", full_configuration());
   ASSERT_TRUE(started) << started.error().reason;
   EXPECT_EQ(started->what, Started::What::made);
@@ -106,7 +107,7 @@ TEST_F(ConversationManager, ConfiguresInOrderBeforeItPublishesAsRunning) {
   EXPECT_EQ(started->view.session_key, ring_of()->derive(id_of("c1")));
   EXPECT_THAT(server.lines(),
               ElementsAre("GET /alive", "POST /api/settings", "POST /api/add-git-providers", "POST /api/secrets",
-                          "POST /api/conversations", "GET /api/conversations/c1/events?limit=1"));
+                          "GET /server_info", "POST /api/conversations", "GET /api/conversations/c1/events?limit=1"));
   EXPECT_THAT(publisher.events, ElementsAre("c1 starting", "c1 running"));
   EXPECT_EQ(publisher.last->endpoint, server.endpoint());
   EXPECT_EQ(publisher.last->session_key, ring_of()->derive(id_of("c1")));
