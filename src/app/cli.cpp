@@ -8,6 +8,7 @@
 #include <istream>
 #include <ostream>
 
+#include "app/identity_commands.hpp"
 #include "nestgate/app/log.hpp"
 #include "nestgate/identity/api_key.hpp"
 #include "nestgate/identity/session_key.hpp"
@@ -88,6 +89,42 @@ int run_api_key_hash(Terminal terminal) {
   return written(terminal);
 }
 
+// `command` on the store of the settings.
+template <class Command>
+int run_on_store(int (*run)(Command const&, Settings, Terminal), Command const& command, SettingsSource const& source,
+                 Terminal terminal) {
+  auto settings = load_or_complain(source, terminal);
+  if (!settings) return exit_wrong_usage;
+  int const code = run(command, std::move(*settings), terminal);
+  return code == exit_done ? written(terminal) : code;
+}
+
+// The subcommands that one kind of thing in the store has, and what they were given.
+template <class Command>
+struct StoreCommands {
+  StoreCommands(CLI::App& parent, std::filesystem::path& config_file, std::string const& thing, std::string_view revoked)
+      : add(parent.add_subcommand("add", "Add " + thing)),
+        list(parent.add_subcommand("list", "List what was added, a line each")),
+        revoke(parent.add_subcommand("revoke", std::string(revoked))) {
+    for (auto* const sub : {add, list, revoke})
+      sub->add_option("--config", config_file, "Settings, TOML")->required()->type_name("FILE");
+    add->add_option("NAME", command.name, "Its name, unique")->required()->type_name("");
+    list->add_flag("--json", as_json, "One JSON array");
+  }
+  // What was asked for; nothing when it was none of these.
+  std::optional<Command> parsed() {
+    using What = typename Command::What;
+    if (!*add && !*list && !*revoke) return std::nullopt;
+    command.what = *add ? What::add : *list ? What::list : What::revoke;
+    command.listing = as_json ? Listing::json : Listing::lines;
+    return command;
+  }
+
+  Command command;
+  bool as_json = false;
+  CLI::App *add, *list, *revoke;
+};
+
 // One line, whatever the library says.
 int complain_of_usage(CLI::App const& app, CLI::ParseError const& error, Terminal terminal) {
   std::string what = error.what();
@@ -128,7 +165,28 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   apikey->require_subcommand(1);
   auto* const hash = apikey->add_subcommand("hash", "Read a key from standard input, print its hash for the settings");
 
-  for (auto* const command : {&app, serve, check, key, apikey, hash})
+  StoreCommands<ApiKeyCommand> api_keys(*apikey, config_file, "a key, which is printed once and kept by nobody but you",
+                                        "Revoke a key");
+  auto const take_role = [&api_keys](std::string const& name) {
+    api_keys.command.role = identity::parse_role(name).value();
+  };
+  api_keys.add->add_option_function<std::string>("--role", take_role, "What it may: admin, user or automation")
+      ->required()
+      ->check(CLI::IsMember({"admin", "user", "automation"}).description(""))
+      ->type_name("ROLE");
+  api_keys.add->add_option("--owner", api_keys.command.owner, "The user whose key it is; an admin's may have none")
+      ->type_name("USER");
+  api_keys.revoke->add_option("ID_OR_NAME", api_keys.command.name, "As `apikey list` prints it")->required()->type_name("");
+
+  auto* const user = app.add_subcommand("user", "Users of the gateway");
+  user->require_subcommand(1);
+  StoreCommands<UserCommand> users(*user, config_file, "a user, or enable a revoked one again",
+                                   "Disable a user and revoke the user's keys");
+  users.add->add_option("--organisation", users.command.organisation, "Whose member the user is")->type_name("ORG");
+  users.revoke->add_option("NAME", users.command.name, "As `user list` prints it")->required()->type_name("");
+
+  for (auto* const command : {&app, serve, check, key, apikey, hash, api_keys.add, api_keys.list, api_keys.revoke, user,
+                              users.add, users.list, users.revoke})
     command->set_version_flag("--version", "nestgate " NESTGATE_VERSION);
 
   try {
@@ -153,6 +211,8 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
     return run_key(source, ids, terminal);
   }
   if (*hash) return run_api_key_hash(terminal);
+  if (auto const command = api_keys.parsed()) return run_on_store(run_apikey_admin, *command, source, terminal);
+  if (auto const command = users.parsed()) return run_on_store(run_user, *command, source, terminal);
   return exit_wrong_usage;
 }
 

@@ -255,12 +255,18 @@ class Loader {
     }
     if (auto* path = std::get_if<std::filesystem::path>(&settings_.log.access)) *path = absolute(*path);
     settings_.process.workspace_dir = absolute(settings_.process.workspace_dir);
+    resolve_store();
     for (std::size_t i = 0; i < settings_.tls.certificates.size(); ++i) {
       auto& certificate = settings_.tls.certificates[i];
       auto const prefix = element_name(CertificateTable::name, i);
       resolve_readable(certificate.cert_file, prefix + ".cert_file");
       resolve_readable(certificate.key_file, prefix + ".key_file");
     }
+  }
+
+  void resolve_store() {
+    auto const path = settings_.store_url.substr(sqlite_scheme.size());
+    if (path != ":memory:") settings_.store_url = std::string(sqlite_scheme) + absolute(path).string();
   }
 
   void resolve_readable(std::filesystem::path& path, std::string const& key) {

@@ -157,6 +157,8 @@ bool is_port_name(std::string_view text) {
   return std::all_of(text.begin(), text.end(), allowed);
 }
 
+bool is_store_url(std::string_view text) { return text.starts_with(sqlite_scheme) && text.size() > sqlite_scheme.size(); }
+
 constexpr Text secret_path{0, 4096, "path, may be empty"};
 
 void add_listen(std::vector<Key<Settings>>& keys) {
@@ -347,6 +349,13 @@ void add_process(std::vector<Key<Settings>>& keys) {
                                                    "The largest file that it may write (RLIMIT_FSIZE).");
 }
 
+void add_store(std::vector<Key<Settings>>& keys) {
+  add<&Settings::store_url>(
+      keys, "store.url", Text{1, 4096, R"("sqlite:PATH" or "sqlite::memory:")", is_store_url}, Reload::restart,
+      "Where conversations, users and API keys are kept: one file of SQLite, with its log beside it; sqlite::memory: "
+      "forgets. Gateways of one machine may share it.");
+}
+
 void add_automation(std::vector<Key<Settings>>& keys) {
   using automation::PrivateCallbacks;
   auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
@@ -506,6 +515,7 @@ std::vector<Key<Settings>> const& settings_keys() {
     add_conversations(all);
     add_credentials(all);
     add_process(all);
+    add_store(all);
     add_automation(all);
     add_limits(all);
     add_timeouts(all);

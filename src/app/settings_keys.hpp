@@ -66,6 +66,8 @@ struct StaticRuntimeTable {
   static constexpr std::size_t elements_max = 100'000;
 };
 
+inline constexpr std::string_view sqlite_scheme = "sqlite:";  // of store.url
+
 // "limits.trailer_bytes_max" is NESTGATE_LIMITS_TRAILER_BYTES_MAX.
 std::string environment_name(std::string_view key);
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 FILE_LINES_MAX = 900
 
 # Who may open a secret: the derivation itself and the writers of what goes over a wire or into a private file.
-REVEAL = r"^(src|include/nestgate)/(base|identity|codec|upstream|store|proxy|nested|conversation|runtime|automation|nestlet)/|^src/app/(settings|cli)|^(tests|bench)/"
+REVEAL = r"^(src|include/nestgate)/(base|identity|codec|upstream|store|proxy|nested|conversation|runtime|automation|nestlet)/|^src/app/(settings|cli|identity_commands)|^(tests|bench)/"
 
 
 class Rule(NamedTuple):

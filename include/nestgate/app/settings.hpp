@@ -97,7 +97,7 @@ struct Settings {
   runtime::ProcessSettings process;
   conversation::ManagerSettings conversations;
   conversation::CredentialSettings credentials;
-  std::string store_url = "sqlite:nestgate.db";
+  std::string store_url = "sqlite:nestgate.db";  // the path made absolute once loaded
   automation::Settings automation;
   std::vector<std::string> completion_signing_key_files;  // as written; read into automation.webhook_signing_keys
   Limits limits;

@@ -156,17 +156,123 @@ TEST_F(CommandLine, TakesTheLongestApiKey) {
   EXPECT_EQ(run({"apikey", "hash"}, std::string(512, 'k')), 0);
 }
 
+TEST_F(CommandLine, AddsListsAndRevokesUsers) {
+  EXPECT_EQ(run({"user", "list", "--config", config_}), 0);
+  EXPECT_EQ(out_, "");
+  EXPECT_EQ(run({"user", "add", "alice", "--organisation", "acme", "--config", config_}), 0);
+  EXPECT_EQ(out_ + err_, "");
+  EXPECT_EQ(run({"user", "add", "bob", "--config", config_}), 0);
+  EXPECT_EQ(run({"user", "add", "alice", "--config", config_}), 1);
+  EXPECT_EQ(err_, "nestgate: there is a user alice already\n");
+  EXPECT_EQ(run({"user", "revoke", "bob", "--config", config_}), 0);
+  EXPECT_EQ(run({"user", "revoke", "carol", "--config", config_}), 1);
+  EXPECT_EQ(err_, "nestgate: there is no user carol\n");
+  EXPECT_EQ(run({"user", "list", "--config", config_}), 0);
+  EXPECT_THAT(out_, testing::MatchesRegex("alice\tacme\tactive\t[0-9T:Z-]+\nbob\t-\tdisabled\t[0-9T:Z-]+\n"));
+  EXPECT_EQ(run({"user", "list", "--json", "--config", config_}), 0);
+  EXPECT_THAT(out_, StartsWith(R"([{"name":"alice","organisation":"acme","disabled":false,"created_at":"20)"));
+  EXPECT_THAT(out_, testing::EndsWith("\"}]\n"));
+  EXPECT_EQ(run({"user", "add", "bob", "--config", config_}), 0) << "comes back";
+  EXPECT_EQ(run({"user", "list", "--config", config_}), 0);
+  EXPECT_THAT(out_, HasSubstr("bob\t-\tactive"));
+}
+
+TEST_F(CommandLine, PrintsAnApiKeyOnceAndKeepsItNowhere) {
+  run({"user", "add", "alice", "--config", config_});
+  EXPECT_EQ(run({"apikey", "add", "ci", "--role", "user", "--owner", "alice", "--config", config_}), 0);
+  EXPECT_THAT(out_, testing::MatchesRegex("ng_[A-Za-z0-9_-]+\n"));
+  EXPECT_EQ(out_.size(), 3u + 43u + 1u) << "32 random bytes";
+  auto const key = out_.substr(0, out_.size() - 1);
+  EXPECT_EQ(run({"apikey", "add", "cd", "--role", "automation", "--owner", "alice", "--config", config_}), 0);
+  EXPECT_NE(out_, key + "\n");
+  EXPECT_EQ(run({"apikey", "list", "--json", "--config", config_}), 0);
+  EXPECT_THAT(out_, testing::MatchesRegex(R"(\[\{"id":"[0-9a-f]+","name":"cd","role":"automation","owner":"alice",)"
+                                          R"("created_at":"[^"]+","revoked_at":null\},\{"id":.*"name":"ci".*\}\].)"));
+  EXPECT_THAT(out_, testing::Not(HasSubstr("sha256:")));
+  auto const file = test::read_file(folder_.path() / "nestgate.db");
+  EXPECT_THAT(file, HasSubstr(identity::hash_api_key(key)));
+  EXPECT_THAT(file, testing::Not(HasSubstr(key)));
+}
+
+TEST_F(CommandLine, RevokesApiKeysByIdOrNameAndWithTheirOwner) {
+  run({"user", "add", "alice", "--config", config_});
+  for (auto const name : {"one", "two", "three"})
+    EXPECT_EQ(run({"apikey", "add", name, "--role", "user", "--owner", "alice", "--config", config_}), 0);
+  EXPECT_EQ(run({"apikey", "revoke", "one", "--config", config_}), 0);
+  run({"apikey", "list", "--config", config_});
+  EXPECT_EQ(std::count(out_.begin(), out_.end(), '-'), 3 * 2 + 2 + 2) << "in dates, and for the two that are not revoked";
+  auto const line_of_two = out_.substr(out_.find("\ttwo\t") - 8);
+  EXPECT_EQ(run({"apikey", "revoke", line_of_two.substr(0, 8), "--config", config_}), 0);
+  EXPECT_EQ(run({"apikey", "revoke", "four", "--config", config_}), 1);
+  EXPECT_EQ(err_, "nestgate: there is no API key four\n");
+  run({"apikey", "list", "--config", config_});
+  EXPECT_THAT(out_, testing::ContainsRegex("\tthree\tuser\talice\t[^\t]+\t-\n"));
+  EXPECT_THAT(out_, testing::ContainsRegex("\ttwo\tuser\talice\t[^\t]+\t20"));
+  EXPECT_EQ(run({"user", "revoke", "alice", "--config", config_}), 0);
+  run({"apikey", "list", "--config", config_});
+  EXPECT_THAT(out_, testing::ContainsRegex("\tthree\tuser\talice\t[^\t]+\t20"));
+}
+
+TEST_F(CommandLine, AddsNoApiKeyThatNobodyOrSomeoneElseHas) {
+  EXPECT_EQ(run({"apikey", "add", "ci", "--role", "user", "--config", config_}), 2);
+  EXPECT_EQ(err_, "nestgate: --owner is missing; a key that is not an admin's needs one\n");
+  EXPECT_EQ(run({"apikey", "add", "ci", "--role", "user", "--owner", "alice", "--config", config_}), 1);
+  EXPECT_EQ(err_, "nestgate: there is no user alice\n");
+  EXPECT_EQ(run({"apikey", "add", "ci", "--role", "admin", "--config", config_}), 0);
+  EXPECT_EQ(run({"apikey", "add", "ci", "--role", "admin", "--config", config_}), 1);
+  EXPECT_EQ(err_, "nestgate: there is an API key ci already\n");
+  EXPECT_EQ(out_, "");
+  folder_.write("nestgate.toml",
+                "[identity]\nsecret_file = \"secret\"\n[[identity.api_key]]\nname = \"ops\"\nrole = \"admin\"\nhash = \"" +
+                    identity::hash_api_key("the key of ops") + "\"\n");
+  EXPECT_EQ(run({"apikey", "add", "ops", "--role", "admin", "--config", config_}), 1);
+  EXPECT_EQ(err_, "nestgate: there is an API key ops in the settings\n");
+}
+
+TEST_F(CommandLine, SaysWhyTheStoreCannotBeUsed) {
+  folder_.write("nestgate.db", std::string(4096, 'x'));
+  for (auto const& words : std::vector<std::vector<std::string>>{
+           {"user", "list"}, {"user", "add", "alice"}, {"apikey", "list"}, {"apikey", "revoke", "ci"}}) {
+    auto all = words;
+    all.insert(all.end(), {"--config", config_});
+    EXPECT_EQ(run(all), 1);
+    EXPECT_THAT(err_, HasSubstr("nestgate.db: file is not a database"));
+    EXPECT_TRUE(err_is_one_line()) << err_;
+  }
+  folder_.write("nestgate.toml", "[identity]\nsecret_file = \"secret\"\n[store]\nurl = \"sqlite::memory:\"\n");
+  EXPECT_EQ(run({"user", "list", "--config", config_}), 2);
+  EXPECT_TRUE(err_is_one_line()) << err_;
+}
+
+TEST_F(CommandLine, TakesNamesThatALineCanHold) {
+  for (auto const& name : {std::string(), std::string("a\nb"), std::string("a\tb"), std::string(129, 'n')}) {
+    EXPECT_EQ(run({"user", "add", name, "--config", config_}), 2) << name;
+    EXPECT_EQ(run({"apikey", "add", name, "--role", "admin", "--config", config_}), 2) << name;
+    EXPECT_TRUE(err_is_one_line()) << err_;
+  }
+  EXPECT_EQ(run({"user", "add", "alice", "--organisation", "a\nb", "--config", config_}), 2);
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "nestgate.db"));
+}
+
 TEST_F(CommandLine, SaysWhatIsWrongWithItsUsageInOneLine) {
-  for (auto const& words : std::vector<std::vector<std::string>>{{},
-                                                                 {"nonsense"},
-                                                                 {"serve"},
-                                                                 {"serve", "--config"},
-                                                                 {"serve", "--config", config_, "--nonsense"},
-                                                                 {"check"},
-                                                                 {"key"},
-                                                                 {"apikey"},
-                                                                 {"apikey", "nonsense"},
-                                                                 {"apikey", "hash", "the-key-as-an-argument"}}) {
+  for (auto const& words :
+       std::vector<std::vector<std::string>>{{},
+                                             {"nonsense"},
+                                             {"serve"},
+                                             {"serve", "--config"},
+                                             {"serve", "--config", config_, "--nonsense"},
+                                             {"check"},
+                                             {"key"},
+                                             {"apikey"},
+                                             {"apikey", "nonsense"},
+                                             {"apikey", "add", "ci", "--config", config_},
+                                             {"apikey", "add", "ci", "--role", "boss", "--config", config_},
+                                             {"apikey", "list"},
+                                             {"apikey", "revoke", "--config", config_},
+                                             {"user"},
+                                             {"user", "add", "--config", config_},
+                                             {"user", "revoke", "alice"},
+                                             {"apikey", "hash", "the-key-as-an-argument"}}) {
     EXPECT_EQ(run(words), 2) << testing::PrintToString(words);
     EXPECT_TRUE(err_is_one_line()) << err_;
     EXPECT_EQ(out_, "");
@@ -185,8 +291,9 @@ TEST_F(CommandLine, SaysItsVersionAndHelp) {
   EXPECT_EQ(run({"--version"}), 0);
   EXPECT_EQ(out_, "nestgate " NESTGATE_VERSION "\n");
   EXPECT_EQ(run({"--help"}), 0);
-  EXPECT_THAT(out_, testing::AllOf(HasSubstr("serve"), HasSubstr("check"), HasSubstr("key"), HasSubstr("apikey")));
-  for (auto const command : {"serve", "check", "key", "apikey"}) {
+  EXPECT_THAT(out_, testing::AllOf(HasSubstr("serve"), HasSubstr("check"), HasSubstr("key"), HasSubstr("apikey"),
+                                   HasSubstr("user")));
+  for (auto const command : {"serve", "check", "key", "apikey", "user"}) {
     EXPECT_EQ(run({command, "--help"}), 0) << command;
     EXPECT_THAT(out_, HasSubstr(command));
     EXPECT_EQ(run({command, "--version"}), 0) << command;

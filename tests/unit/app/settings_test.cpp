@@ -426,6 +426,20 @@ TEST_F(SettingsFile, LeavesWhatNeedsARestartAsItRuns) {
       << "put back as it runs";
 }
 
+TEST_F(SettingsFile, NamesAStoreBesideItUnlessItSaysOtherwise) {
+  auto const url_of = [&](std::string_view line) {
+    auto loaded = load("[store]\n" + std::string(line) + "\n" + std::string(with_secret));
+    return loaded.settings ? loaded.settings->store_url : testing::PrintToString(loaded.faults);
+  };
+  EXPECT_EQ(url_of(""), "sqlite:" + (folder_.path() / "nestgate.db").string());
+  EXPECT_EQ(url_of("url = \"sqlite:data/n.db\""), "sqlite:" + (folder_.path() / "data/n.db").string());
+  EXPECT_EQ(url_of("url = \"sqlite:/var/lib/nestgate/n.db\""), "sqlite:/var/lib/nestgate/n.db");
+  EXPECT_EQ(url_of("url = \"sqlite::memory:\""), "sqlite::memory:");
+  for (auto const url : {"sqlite:", "nestgate.db", "postgresql://host/db", ""})
+    EXPECT_THAT(url_of("url = \"" + std::string(url) + "\""),
+                HasSubstr("store.url: \\\"" + std::string(url) + "\\\" is not allowed; allowed: \\\"sqlite:PATH\\\" or"));
+}
+
 TEST_F(SettingsFile, DiffersInNothingFromItself) {
   auto const first = load(with_secret);
   auto second = load(with_secret);
