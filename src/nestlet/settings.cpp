@@ -141,7 +141,9 @@ std::string usage() {
   }
   out +=
       "\nSession keys come from --session-key-file or NESTLET_SESSION_KEY_FILE, else OH_SESSION_API_KEYS_0, _1, ... and\n"
-      "a JSON list in OH_SESSION_API_KEYS, else SESSION_API_KEY. Without any key every request is let in.\n";
+      "a JSON list in OH_SESSION_API_KEYS, else SESSION_API_KEY. Without any key every request is let in.\n"
+      "OH_DEFERRED_INIT=true: dormant until POST /api/init, which takes OH_SECRET_KEY or the first session key.\n"
+      "OH_WEBHOOKS_0_BASE_URL: an http URL that events are posted to.\n";
   return out;
 }
 
