@@ -18,6 +18,12 @@ class OutputLog {
   ~OutputLog();
 
   void append(std::string_view bytes);
+  // The last line that is not empty, of what was appended to this object: printable, at most its last 512 bytes.
+  std::string last_line() const;
+  // The files were moved there.
+  void move_to(std::filesystem::path path) { path_ = std::move(path); }
+  // The newest `bytes_max` of the log at `path`, whoever writes it. Blocks.
+  static std::string read_newest(std::filesystem::path const& path, std::uint64_t bytes_max);
 
  private:
   void turn_over();
@@ -26,6 +32,7 @@ class OutputLog {
   std::uint64_t half_;
   std::uint64_t size_ = 0;
   int file_ = -1;
+  std::string tail_;
 };
 
 }  // namespace nestgate::runtime

@@ -1,18 +1,18 @@
 #include "process_provider.hpp"
 
 #include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <boost/system/system_category.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
+#include <list>
 
 #include "child_process.hpp"
 #include "command_template.hpp"
 #include "keeper_line.hpp"
+#include "launch_plan.hpp"
 #include "nestgate/net/run_on.hpp"
 #include "nestgate/runtime/factory.hpp"
 #include "output_log.hpp"
@@ -26,8 +26,10 @@ namespace fs = std::filesystem;
 using upstream::fail;
 
 constexpr Clock::duration after_kill_max = std::chrono::seconds(5);  // then it hangs in the kernel
+constexpr Clock::duration answer_max = std::chrono::seconds(5);      // of a keeper
+constexpr std::size_t command_output_max = 64 * 1024;
+constexpr int program_not_found = 127;  // as a shell says
 constexpr std::string_view default_search_path = "/usr/local/bin:/usr/bin:/bin";
-constexpr char trash_mark = '~';  // in no id
 
 std::string directory_of_this_program() {
   std::error_code ec;
@@ -43,14 +45,6 @@ std::optional<std::string> program_path(std::string const& program) {
   return find_program(program, directory_of_this_program(), search_path_of_this_process());
 }
 
-Result<> make_private_directory(fs::path const& path) {
-  std::error_code ec;
-  fs::create_directories(path, ec);
-  if (!ec) fs::permissions(path, fs::perms::owner_all, ec);
-  if (ec) return Fault{FaultKind::unavailable, ec, "runtime.workspace"};
-  return Result<>{};
-}
-
 // Whether what is there can be written, or where nothing is, what it would be made in.
 std::optional<std::string> problem_with_folder(fs::path const& path) {
   std::error_code ignored;
@@ -61,10 +55,22 @@ std::optional<std::string> problem_with_folder(fs::path const& path) {
   return at.string() + ": " + std::generic_category().message(error);
 }
 
-std::optional<std::string> read_file(fs::path const& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return std::nullopt;
-  return std::string(std::istreambuf_iterator<char>(file), {});
+struct FoundPrograms {
+  std::string keeper;
+  std::string server;
+};
+
+boost::system::result<FoundPrograms, SettingProblem> look_up(std::vector<std::string> const& command) {
+  constexpr std::string_view key = "runtime.process.command";
+  if (command.empty() || command.front().empty()) return SettingProblem{key, "must name a program"};
+  FoundPrograms out;
+  for (auto const& [name, path] :
+       {std::pair{command.front(), &out.server}, std::pair{std::string(keeper_program), &out.keeper}}) {
+    auto found = program_path(name);
+    if (!found) return SettingProblem{key, "no executable '" + name + "' beside the gateway or in PATH"};
+    *path = std::move(*found);
+  }
+  return out;
 }
 
 // The files are nobody's first, so that what cannot be removed is given to nobody; then out of the id's way, at once; then
@@ -78,163 +84,290 @@ Result<> discard(fs::path const& folder, fs::path const& trash, std::atomic<bool
   return remove_tree(trash, stop);
 }
 
+// Waits for a timer that is cancelled whenever something changed; a fault only when the caller is cancelled.
+Task<Result<>> next_change(Timer& changed) {
+  auto [ec] = co_await changed.async_wait(no_throw);  // a change cancels it with the same code
+  auto const state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) co_return Fault{FaultKind::cancelled, ec, "runtime.wait"};
+  co_return Result<>{};
+}
+
+// What a server said last is shown and logged, and it may have said what it was told in confidence.
+void hide(std::string& text, std::string_view secret) {
+  constexpr std::size_t secret_size_min = 6;  // what is shorter would be found everywhere
+  if (secret.size() < secret_size_min) return;
+  for (auto at = text.find(secret); at != text.npos; at = text.find(secret, at)) text.replace(at, secret.size(), "***");
+}
+
+std::vector<Secret> clone(std::vector<Secret> const& secrets) {
+  std::vector<Secret> out;
+  out.reserve(secrets.size());
+  for (auto const& secret : secrets) out.push_back(secret.clone());
+  return out;
+}
+
+bool is_factor(std::uint32_t factor) { return factor == 1 || factor == 2 || factor == 4 || factor == 8; }
+
+Failure no_runtime(std::string_view step) {
+  return fail(FaultKind::not_found, "runtime.find", std::string(step) + ": the id has no runtime");
+}
+
 }  // namespace
 
-struct ProcessProvider::Runtime {
-  Runtime(Executor executor, ConversationId i, Epoch e, PortLease p, ChildProcess c, OutputLog l)
-      : id(std::move(i)),
-        epoch(e),
+struct ProcessProvider::Programs : FoundPrograms {};
+
+struct ProcessProvider::Execution final : ChildProcess::Listener {
+  explicit Execution(Executor executor) : changed(executor, Clock::time_point::max()) {}
+  void on_output(std::string_view bytes) override {
+    output += bytes;
+    if (output.size() > 2 * command_output_max) output.erase(0, output.size() - command_output_max);
+  }
+  void on_report(Report) override {}
+  void kill() noexcept {
+    is_unwanted = true;
+    if (child) child->signal(SIGKILL);
+  }
+
+  std::optional<ChildProcess> child;  // while its keeper lives
+  bool is_unwanted = false;
+  std::string output;
+  std::optional<Fault> fault;  // of its start
+  Report last{Told::lost, 0};
+  bool is_finished = false;
+  Timer changed;
+};
+
+struct ProcessProvider::Runtime final : ChildProcess::Listener {
+  Runtime(Executor executor, Spec& spec, PortLease p, Place place, OutputLog l)
+      : id(std::move(spec.id)),
+        epoch(spec.epoch),
+        owner(std::move(spec.owner)),
+        key(std::move(spec.session_key)),
+        is_dormant(spec.wakefulness == Spec::Wakefulness::dormant),
         port(std::move(p)),
-        child(std::move(c)),
+        child(std::move(place.child)),
+        group(std::move(place.group)),
         log(std::move(l)),
-        ended(executor, Clock::time_point::max()) {}
+        changed(executor, Clock::time_point::max()) {}
+  void on_output(std::string_view bytes) override { log.append(bytes); }
+  void on_report(Report report) override {
+    answer_error = report.value;
+    if (report.value == 0) is_paused = report.what == Told::paused;
+    ++answers;
+    changed.cancel();
+  }
+  bool has_freezer() const noexcept { return group && group->has(Controller::freezer); }
+
   ConversationId id;
   Epoch epoch;
+  std::string owner;
+  Secret key;
+  bool is_dormant;
   PortLease port;
   ChildProcess child;
+  std::optional<Cgroup> group;
   OutputLog log;
-  Timer ended;                   // cancelled when the child is reaped
-  bool output_is_final = false;  // the child is reaped: nothing of its own comes any more
+  Timer changed;       // cancelled when one of those below changed
+  fs::path workspace;  // as the server sees it
+  fs::path directory;  // the server's working directory
+  fs::path link;       // of a runtime that was dormant
+  bool existed = false;
+  Variables variables;
+  std::vector<std::pair<int, std::uint64_t>> limits;
+  std::string keeper;
+  std::list<ExecutionPtr> executions;
+  bool is_paused = false;
+  std::uint64_t orders = 0;   // to pause or resume
+  std::uint64_t answers = 0;  // to these, in their order
+  int answer_error = 0;
   bool is_reaped = false;
   bool end_was_asked = false;
+
+  Instance instance() const {
+    Instance out;
+    out.endpoint = asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port.port());
+    out.workspace = workspace.string();
+    out.existed = existed;
+    return out;
+  }
+  // "killed by signal 9, out of memory: its last line"
+  std::string reason(Report const& last) const {
+    std::string out = describe(last);
+    if (last.what == Told::ended && WIFSIGNALED(last.value) && group && group->had_out_of_memory()) out += ", out of memory";
+    auto line = log.last_line();
+    hide(line, key.reveal());
+    for (auto const& variable : variables.wished) hide(line, variable.reveal().substr(variable.reveal().find('=') + 1));
+    return line.empty() ? out : out + ": " + line;
+  }
 };
 
 std::optional<SettingProblem> problem_with(ProcessSettings const& settings) {
-  constexpr std::string_view command = "runtime.process.command";
-  if (settings.command.empty() || settings.command.front().empty()) return SettingProblem{command, "must name a program"};
   if (auto const name = unknown_placeholder(settings.command))
-    return SettingProblem{command, "{" + *name + "} is none of {port}, {id}, {workspace}"};
-  for (auto const& program : {settings.command.front(), std::string(keeper_program)})
-    if (!program_path(program))
-      return SettingProblem{command, "no executable '" + program + "' beside the gateway or in PATH"};
+    return SettingProblem{"runtime.process.command", "{" + *name + "} is none of {port}, {id}, {workspace}"};
+  if (auto const programs = look_up(settings.command); !programs) return programs.error();
   if (auto problem = problem_with_folder(settings.workspace_dir))
     return SettingProblem{"runtime.process.workspace_dir", std::move(*problem)};
   return std::nullopt;
 }
 
 ProcessProvider::ProcessProvider(ProcessSettings settings, Executor control)
-    : settings_(std::move(settings)), tasks_(control) {
-  std::error_code ec;
-  settings_.workspace_dir = fs::absolute(settings_.workspace_dir, ec);
-  remove_old_trash();
+    : settings_(std::move(settings)), files_(settings_.workspace_dir), tasks_(control), keepers_(control, settings_.cgroup) {
+  files_.remove_old_links();
+  asio::post(remover_, [files = files_, &stop = stop_removing_] { files.remove_old_trash(stop); });
 }
 
 ProcessProvider::~ProcessProvider() { stop_removing_ = true; }
 
-Task<Outcome<Instance>> ProcessProvider::create(Spec spec, Deadline) {
-  auto launched = launch(std::move(spec));
-  if (!launched) co_return launched.error();
+Traits ProcessProvider::traits() const noexcept {
+  Traits out;
+  out.pauses = true;
+  out.assigns = true;
+  return out;
+}
+
+ProcessProvider::RuntimePtr ProcessProvider::find(ConversationId const& id) const {
+  auto const at = runtimes_.find(id.canonical());
+  return at == runtimes_.end() ? nullptr : at->second;
+}
+
+Task<Outcome<Instance>> ProcessProvider::create(Spec spec, Deadline by) {
+  auto const there = find(spec.id);
+  if (there && there->is_paused && there->owner == spec.owner) {
+    NESTGATE_CO_TRY(resumed, co_await resume(std::move(spec), by));
+    resumed.existed = true;
+    resumed.session_key = there->key.clone();
+    co_return std::move(resumed);
+  }
+  NESTGATE_CO_TRY_VOID(admit(spec));
+  NESTGATE_CO_TRY(found, programs(spec));
+  auto place = co_await with_deadline(by, keepers_.take(found.keeper));
+  if (!place) co_return upstream::failed("create: keeper", place.error());
+  auto admitted = admit(spec);  // others were faster
+  auto launched = admitted ? launch(spec, std::move(found), *place) : Outcome<RuntimePtr>(admitted.error());
+  if (!launched) {
+    keepers_.give_up(std::move(*place));
+    std::error_code ignored;
+    if (spec.wakefulness == Spec::Wakefulness::dormant) fs::remove(files_.link(spec.id, spec.epoch), ignored);
+    co_return launched.error();
+  }
   RuntimePtr runtime = *launched;
   runtimes_.emplace(runtime->id.canonical(), runtime);
   tasks_.spawn("runtime.watch", watch(runtime));
-  Instance instance;
-  instance.endpoint = asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), runtime->port.port());
-  co_return instance;
+  co_return runtime->instance();
 }
 
-Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec spec) {
-  if (runtimes_.contains(spec.id.canonical()))
-    return fail(FaultKind::conflict, "runtime.create", "create: the id has a runtime already");
+Outcome<> ProcessProvider::admit(Spec const& spec) const {
+  if (find(spec.id)) return fail(FaultKind::conflict, "runtime.create", "create: the id has a runtime already");
   if (runtimes_.size() >= settings_.runtimes_max)
     return fail(
         FaultKind::overloaded, "runtime.create",
         "create: all " + std::to_string(settings_.runtimes_max) + " runtimes are in use (runtime.process.runtimes_max)");
-  // Asked each time: what is missing may be installed meanwhile.
-  if (auto const problem = problem_with(settings_)) {
+  return Outcome<>{};
+}
+
+// Asked each time: what is missing may be installed meanwhile.
+Outcome<ProcessProvider::Programs> ProcessProvider::programs(Spec const& spec) const {
+  auto const has_nul = [](std::string const& text) { return text.find('\0') != text.npos; };
+  bool const is_wished = !spec.wish.command.empty();
+  auto const& command = is_wished ? spec.wish.command : settings_.command;
+  if (std::any_of(command.begin(), command.end(), has_nul) || !is_factor(spec.wish.resource_factor))
+    return fail(FaultKind::bad_input, "runtime.create", "create: the command or the resource factor is malformed");
+  auto found = look_up(command);
+  std::optional<SettingProblem> problem;
+  if (!found) {
+    problem = found.error();
+    if (is_wished) return fail(FaultKind::bad_input, "runtime.create", "create: command: " + problem->what);
+  } else if (auto folder = problem_with_folder(settings_.workspace_dir)) {
+    problem = SettingProblem{"runtime.process.workspace_dir", std::move(*folder)};
+  }
+  if (problem)
     return fail(FaultKind::unavailable, "runtime.create",
                 "create: " + problem->what + " (" + std::string(problem->key) + ")");
+  return Programs{std::move(*found)};
+}
+
+Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec& spec, Programs programs, Place& place) {
+  auto claimed = files_.claim(spec);
+  if (!claimed) {
+    if (claimed.error().fault.kind == FaultKind::conflict && files_.owner(spec.id)) refused_.insert(spec.id.canonical());
+    return claimed.error();
   }
-  fs::path const folder = folder_of(spec.id);
+  refused_.erase(spec.id.canonical());
+  fs::path link;
+  fs::path folder = files_.folder(spec.id);
+  if (spec.wakefulness == Spec::Wakefulness::dormant) {
+    link = files_.link(spec.id, spec.epoch);
+    if (auto const pointed = files_.point(link, spec.id); !pointed) return pointed.error();
+    folder = link;
+  }
   fs::path const workspace = folder / "workspace";
-  if (auto claimed = claim(folder, spec); !claimed) return claimed.error();
-  if (auto made = make_private_directory(workspace); !made)
-    return upstream::failed("create: working directory", made.error());
+  fs::path directory = workspace;
+  if (!spec.wish.working_dir.empty()) {
+    NESTGATE_TRY(made, make_working_directory(workspace, spec.wish.working_dir));
+    directory = std::move(made);
+  }
   auto port = PortLease::take();
   if (!port) return upstream::failed("create: port", port.error());
 
   Launch launch;
-  launch.keeper = program_path(std::string(keeper_program)).value();
-  launch.program = program_path(settings_.command.front()).value();
+  launch.program = programs.server;
   Placeholders values;
   values.port = std::to_string(port->port());
   values.id = spec.id.text();
   values.workspace = workspace.string();
-  launch.arguments = expand(settings_.command, values);
-  std::map<std::string, std::string> variables = {
-      {"PATH", search_path_of_this_process()}, {"HOME", workspace.string()}, {"LANG", "C.UTF-8"}};
-  for (auto const& [name, value] : settings_.environment) variables.insert_or_assign(name, value);
-  for (auto const& [name, value] : variables) launch.environment.push_back(name + "=" + value);
-  if (!spec.session_key.empty())
-    launch.secret_variable = Secret("SESSION_API_KEY=" + std::string(spec.session_key.reveal()));
-  launch.directory = workspace;
-  launch.limits = settings_.limits;
-  auto child = ChildProcess::start(tasks_.executor(), launch);
-  if (!child) return upstream::failed("create: start of " + launch.program, child.error());
-  return std::make_shared<Runtime>(tasks_.executor(), std::move(spec.id), spec.epoch, std::move(*port), std::move(*child),
-                                   OutputLog(folder / "output.log", settings_.output_bytes_max));
+  launch.arguments = expand(spec.wish.command.empty() ? settings_.command : spec.wish.command, values);
+  NESTGATE_TRY(variables, plan_variables(settings_, spec, search_path_of_this_process(), workspace.string()));
+  launch.environment = variables.plain;
+  launch.secrets = clone(variables.wished);
+  std::move(variables.keys.begin(), variables.keys.end(), std::back_inserter(launch.secrets));
+  launch.directory = directory;
+  if (auto const limited = limit(place, spec, launch); !limited) return limited.error();
+  if (auto const started = place.child.launch(launch); !started)
+    return upstream::failed("create: start of " + launch.program, started.error());
+
+  auto runtime = std::make_shared<Runtime>(tasks_.executor(), spec, std::move(*port), std::move(place),
+                                           OutputLog(files_.folder(spec.id) / "output.log", settings_.output_bytes_max));
+  runtime->workspace = workspace;
+  runtime->directory = std::move(directory);
+  runtime->link = std::move(link);
+  runtime->existed = *claimed;
+  runtime->variables = std::move(variables);
+  runtime->limits = std::move(launch.limits);
+  runtime->keeper = std::move(programs.keeper);
+  return runtime;
 }
 
-// Files that were kept go to their owner alone: a gateway that was started anew knows conversations by nothing else.
-Outcome<> ProcessProvider::claim(fs::path const& folder, Spec const& spec) {
-  std::error_code ignored;
-  bool const is_first = !fs::exists(settings_.workspace_dir, ignored);  // one that is there keeps its rights
-  auto made = is_first ? make_private_directory(settings_.workspace_dir) : Result<>{};
-  if (made) made = make_private_directory(folder);
-  if (!made) return upstream::failed("create: working directory", made.error());
-  auto const owner = read_file(folder / "owner");
-  if (owner && *owner != spec.owner)
-    return fail(FaultKind::conflict, "runtime.create", "create: this id has files that belong to someone else");
-  claimed_.insert(spec.id.canonical());
-  if (owner) return Outcome<>{};
-  std::error_code ec;
-  if (fs::exists(folder / "workspace", ec))
-    return fail(FaultKind::conflict, "runtime.create",
-                "create: this id has files of a removed conversation; delete it once more");
-  if (!(std::ofstream(folder / "owner", std::ios::binary) << spec.owner).flush())
-    return fail(FaultKind::unavailable, "runtime.create", "create: cannot write to the runtime's folder");
+// Of its group as far as there is one, else of each of its processes.
+Outcome<> ProcessProvider::limit(Place& place, Spec const& spec, Launch& launch) const {
+  auto const factor = spec.wish.resource_factor;
+  auto const memory = settings_.memory_bytes ? std::optional(*settings_.memory_bytes * factor) : std::nullopt;
+  GroupLimits limits;
+  if (keepers_.limits(Controller::memory)) limits.memory_bytes = memory;
+  if (keepers_.limits(Controller::cpu) && settings_.cpus) limits.cpus = *settings_.cpus * factor;
+  if (keepers_.limits(Controller::pids)) limits.pids = settings_.pids_max;
+  if (place.group)
+    if (auto const set = place.group->limit(limits); !set) return upstream::failed("create: limits", set.error());
+  launch.limits = plan_limits(settings_.limits, factor, limits.memory_bytes ? std::nullopt : memory);
   return Outcome<>{};
 }
 
-// Ends with the output, or once the child is reaped with what is in the pipe by then: a command that outlived its server
-// may hold the other end open.
-Task<> ProcessProvider::pump(RuntimePtr runtime) {
-  auto& output = runtime->child.output();
-  std::array<char, 16 * 1024> buffer;
-  while (!runtime->output_is_final) {
-    auto [ec, size] = co_await output.async_read_some(asio::buffer(buffer), no_throw);
-    runtime->log.append(std::string_view(buffer.data(), size));
-    if (ec && ec != asio::error::operation_aborted) co_return;
-  }
-  error_code ec;
-  output.non_blocking(true, ec);
-  for (std::uint64_t left = settings_.output_bytes_max; !ec && left > 0;) {
-    auto const size = output.read_some(asio::buffer(buffer), ec);
-    runtime->log.append(std::string_view(buffer.data(), size));
-    left -= std::min<std::uint64_t>(left, size);
-  }
-}
-
 Task<> ProcessProvider::watch(RuntimePtr runtime) {
-  TaskGroup pumps(tasks_.executor());
-  pumps.spawn("runtime.pump", pump(runtime));
-  std::string reason = co_await runtime->child.ended();
-  error_code ignored;
-  runtime->output_is_final = true;
-  runtime->child.output().cancel(ignored);
-  [[maybe_unused]] auto joined = co_await pumps.join();
-  runtime->child.output().close(ignored);
+  Report const last = co_await runtime->child.follow(*runtime, settings_.output_bytes_max);
+  for (auto const& execution : runtime->executions) execution->kill();
+  while (!runtime->executions.empty())
+    if (!co_await next_change(runtime->changed)) break;
+  std::string reason = runtime->reason(last);
+  if (runtime->group) co_await runtime->group->clear();
+  std::error_code ignored;
+  if (!runtime->link.empty()) fs::remove(runtime->link, ignored);
   runtime->is_reaped = true;
   runtimes_.erase(runtime->id.canonical());
-  runtime->ended.cancel();
+  runtime->changed.cancel();
   if (!runtime->end_was_asked) tell_end(runtime->id, runtime->epoch, std::move(reason));
 }
 
 Task<Result<>> ProcessProvider::reaped(RuntimePtr runtime) {
-  while (!runtime->is_reaped) {
-    auto [ec] = co_await runtime->ended.async_wait(no_throw);  // the watcher's cancel() wakes us with the same code
-    auto const state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none) co_return Fault{FaultKind::cancelled, ec, "runtime.end"};
-  }
+  while (!runtime->is_reaped) NESTGATE_CO_TRY_VOID(co_await next_change(runtime->changed));
   co_return Result<>{};
 }
 
@@ -248,33 +381,187 @@ Task<> ProcessProvider::end(RuntimePtr runtime) {
 }
 
 Task<Outcome<>> ProcessProvider::destroy(ConversationId id, Leftovers leftovers) {
-  auto const found = runtimes_.find(id.canonical());
-  if (found != runtimes_.end()) co_await end(found->second);
-  if (leftovers == Leftovers::remove && claimed_.contains(id.canonical())) co_return co_await remove_files(std::move(id));
+  if (auto const runtime = find(id)) co_await end(runtime);
+  if (leftovers == Leftovers::remove && !refused_.contains(id.canonical())) co_return co_await remove_files(std::move(id));
   co_return Outcome<>{};
 }
 
 Task<Outcome<>> ProcessProvider::remove_files(ConversationId id) {
-  auto const trash = trash_of(id);
-  auto work = [folder = folder_of(id), trash, &stop = stop_removing_] { return discard(folder, trash, stop); };
+  auto work = [folder = files_.folder(id), trash = files_.trash(id), &stop = stop_removing_] {
+    return discard(folder, trash, stop);
+  };
   auto const removed = co_await run_on(remover_, std::move(work));
   if (!removed) co_return upstream::failed("remove: files", removed.error());
-  claimed_.erase(id.canonical());
   co_return Outcome<>{};
 }
 
-fs::path ProcessProvider::trash_of(ConversationId const& id) const {
-  return settings_.workspace_dir / (trash_mark + id.canonical());
+Found ProcessProvider::found(Runtime const& runtime) const {
+  auto const presence = runtime.is_paused ? Presence::paused : Presence::running;
+  return {runtime.id, presence, runtime.instance(), runtime.owner, ""};
 }
 
-// What a gateway that ended too early was removing. What cannot be removed now is tried again at the next start.
-void ProcessProvider::remove_old_trash() {
-  asio::post(remover_, [dir = settings_.workspace_dir, &stop = stop_removing_] {
-    std::error_code ec;
-    for (fs::directory_iterator entry(dir, ec), end; !ec && entry != end; entry.increment(ec))
-      if (entry->path().filename().string().front() == trash_mark) [[maybe_unused]]
-        auto const removed = remove_tree(entry->path(), stop);
-  });
+Found ProcessProvider::found(RuntimeFiles::Kept const& kept) const {
+  Instance instance;
+  instance.workspace = (files_.folder(kept.id) / "workspace").string();
+  instance.existed = true;
+  if (kept.owner) return {kept.id, Presence::stopped, std::move(instance), *kept.owner, ""};
+  return {kept.id, Presence::failed, std::move(instance), "", "a removal left files of it"};
+}
+
+Task<Outcome<std::optional<Found>>> ProcessProvider::inspect(ConversationId id) {
+  if (auto const runtime = find(id)) co_return std::optional(found(*runtime));
+  if (!files_.exists(id)) co_return std::optional<Found>();
+  RuntimeFiles::Kept const kept{id, files_.owner(id)};
+  co_return std::optional(found(kept));
+}
+
+Task<Outcome<std::vector<Found>>> ProcessProvider::list() {
+  auto const kept = std::make_shared<std::vector<RuntimeFiles::Kept>>();
+  auto work = [files = files_, kept] {
+    *kept = files.list();
+    return Result<>{};
+  };
+  [[maybe_unused]] auto const read = co_await run_on(reader_, std::move(work));
+  std::vector<Found> out;
+  out.reserve(kept->size());
+  for (auto const& [id, runtime] : runtimes_) out.push_back(found(*runtime));
+  for (auto const& one : *kept)
+    if (!find(one.id)) out.push_back(found(one));
+  co_return out;
+}
+
+Task<Outcome<>> ProcessProvider::pause(ConversationId id) {
+  auto const runtime = find(id);
+  if (!runtime) co_return no_runtime("pause");
+  co_return co_await bring(runtime, Wanted::paused, Deadline::in(answer_max));
+}
+
+Task<Outcome<Instance>> ProcessProvider::resume(Spec spec, Deadline by) {
+  auto const runtime = find(spec.id);
+  if (!runtime) co_return no_runtime("resume");
+  NESTGATE_CO_TRY_VOID(co_await bring(runtime, Wanted::running, by.capped(answer_max)));
+  runtime->epoch = spec.epoch;
+  co_return runtime->instance();
+}
+
+Task<Outcome<>> ProcessProvider::bring(RuntimePtr runtime, Wanted wanted, Deadline by) {
+  std::string_view const step = wanted == Wanted::paused ? "pause" : "resume";
+  auto const tell = [wanted](ChildProcess& child) { wanted == Wanted::paused ? child.pause() : child.resume(); };
+  if (runtime->end_was_asked) co_return fail(FaultKind::conflict, "runtime.pause", std::string(step) + ": the runtime ends");
+  tell(runtime->child);
+  if (!runtime->has_freezer())  // what a command started is under a keeper of its own
+    for (auto const& execution : runtime->executions)
+      if (execution->child) tell(*execution->child);
+  auto const waited = co_await with_deadline(by, answered(runtime, ++runtime->orders));
+  if (!waited) co_return upstream::failed(step, waited.error());
+  if (runtime->answer_error == 0) co_return Outcome<>{};
+  Fault const fault{FaultKind::conflict, {runtime->answer_error, boost::system::system_category()}, "runtime.pause"};
+  co_return upstream::failed(step, fault);
+}
+
+Task<Result<>> ProcessProvider::answered(RuntimePtr runtime, std::uint64_t order) {
+  while (runtime->answers < order) {
+    if (runtime->is_reaped) co_return Fault{FaultKind::not_found, {}, "runtime.pause"};
+    NESTGATE_CO_TRY_VOID(co_await next_change(runtime->changed));
+  }
+  co_return Result<>{};
+}
+
+Task<Outcome<Instance>> ProcessProvider::assign(ConversationId dormant, Spec spec) {
+  auto const runtime = find(dormant);
+  if (!runtime) co_return no_runtime("assign");
+  auto const refuse = [](std::string why) {
+    return fail(FaultKind::conflict, "runtime.assign", "assign: " + std::move(why));
+  };
+  if (!runtime->is_dormant || runtime->end_was_asked) co_return refuse("the runtime is not dormant");
+  if (find(spec.id)) co_return refuse("the id has a runtime already");
+  auto const& wish = spec.wish;
+  if (!wish.command.empty() || !wish.working_dir.empty() || !wish.environment.empty() || wish.resource_factor != 1)
+    co_return refuse("what is wished cannot be given to a server that runs");
+  NESTGATE_CO_TRY_VOID(files_.reassign(dormant, spec.id, spec.owner));
+  NESTGATE_CO_TRY_VOID(files_.point(runtime->link, spec.id));
+  runtimes_.erase(dormant.canonical());
+  runtime->id = std::move(spec.id);
+  runtime->epoch = spec.epoch;
+  runtime->owner = std::move(spec.owner);
+  runtime->key = std::move(spec.session_key);
+  runtime->is_dormant = false;
+  runtime->log.move_to(files_.folder(runtime->id) / "output.log");
+  runtimes_.emplace(runtime->id.canonical(), runtime);
+  refused_.erase(runtime->id.canonical());
+  co_return runtime->instance();
+}
+
+Task<Outcome<CommandResult>> ProcessProvider::execute(ConversationId id, std::vector<std::string> command, Deadline by) {
+  auto const runtime = find(id);
+  if (!runtime) co_return no_runtime("execute");
+  if (runtime->is_paused || runtime->end_was_asked)
+    co_return fail(FaultKind::conflict, "runtime.execute", "execute: the runtime is paused or ends");
+  if (command.empty()) co_return fail(FaultKind::bad_input, "runtime.execute", "execute: the command is empty");
+  auto const program = program_path(command.front());
+  if (!program) co_return CommandResult{program_not_found, command.front() + ": not found\n"};
+  Launch launch;
+  launch.program = *program;
+  launch.arguments = std::move(command);
+  launch.environment = runtime->variables.plain;
+  launch.secrets = clone(runtime->variables.wished);
+  launch.directory = runtime->directory;
+  launch.limits = runtime->limits;
+  auto const execution = std::make_shared<Execution>(tasks_.executor());
+  runtime->executions.push_back(execution);
+  tasks_.spawn("runtime.execution", attend(runtime, execution, runtime->keeper, std::move(launch)));
+  auto const done = co_await with_deadline(by, finished(execution));
+  if (!done) {
+    execution->kill();
+    [[maybe_unused]] auto const killed = co_await with_deadline(Deadline::in(after_kill_max), finished(execution));
+    co_return upstream::failed("execute", done.error());
+  }
+  if (execution->fault) co_return upstream::failed("execute: start of " + *program, *execution->fault);
+  if (execution->last.what == Told::lost) co_return fail(FaultKind::conflict, "runtime.execute", "execute: it was ended");
+  auto& output = execution->output;
+  if (output.size() > command_output_max) output.erase(0, output.size() - command_output_max);
+  int const status = execution->last.value;
+  int const code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  co_return CommandResult{code, std::move(output)};
+}
+
+// Goes on when its caller is gone, until nothing of the command is left.
+Task<> ProcessProvider::attend(RuntimePtr runtime, ExecutionPtr execution, std::string keeper, Launch launch) {
+  auto made = co_await keepers_.join(std::move(keeper), runtime->group ? &*runtime->group : nullptr);
+  if (made) {
+    auto& child = execution->child.emplace(std::move(*made));
+    if (execution->is_unwanted) {
+      child.signal(SIGKILL);
+    } else if (auto const started = child.launch(launch); !started) {
+      execution->fault = started.error();
+      child.signal(SIGKILL);
+    }
+    execution->last = co_await child.follow(*execution, command_output_max);
+    execution->child.reset();
+  } else {
+    execution->fault = made.error();
+  }
+  execution->is_finished = true;
+  runtime->executions.remove(execution);
+  execution->changed.cancel();
+  runtime->changed.cancel();
+}
+
+Task<Result<>> ProcessProvider::finished(ExecutionPtr execution) {
+  while (!execution->is_finished) NESTGATE_CO_TRY_VOID(co_await next_change(execution->changed));
+  co_return Result<>{};
+}
+
+Task<Outcome<std::string>> ProcessProvider::log(ConversationId id, std::size_t bytes_max) {
+  if (!find(id) && !files_.exists(id)) co_return no_runtime("log");
+  auto const text = std::make_shared<std::string>();
+  auto const wanted = std::min<std::uint64_t>(bytes_max, settings_.output_bytes_max);
+  auto work = [path = files_.folder(id) / "output.log", wanted, text] {
+    *text = OutputLog::read_newest(path, wanted);
+    return Result<>{};
+  };
+  [[maybe_unused]] auto const read = co_await run_on(reader_, std::move(work));
+  co_return std::move(*text);
 }
 
 Task<> ProcessProvider::close() {
@@ -286,6 +573,7 @@ Task<> ProcessProvider::close() {
     all = co_await ends.join();
   }
   all = co_await tasks_.join();
+  co_await keepers_.close();
   stop_removing_ = true;
 }
 

@@ -1,5 +1,3 @@
-#include "runtime/process_provider.hpp"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -13,6 +11,7 @@
 #include <sstream>
 
 #include "nestgate/runtime/factory.hpp"
+#include "process_runtimes.hpp"
 #include "runtime/child_process.hpp"
 #include "runtime/command_template.hpp"
 #include "runtime/output_log.hpp"
@@ -27,103 +26,17 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using test::Control;
 
-ConversationId id_of(std::string_view text) { return ConversationId::parse(text).value(); }
-
-std::string read_file(fs::path const& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::stringstream out;
-  out << file.rdbuf();
-  return out.str();
-}
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "nestgate-test-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  fs::path const& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
-bool is_gone(pid_t pid) { return ::kill(pid, 0) != 0; }
+using test::read_file;
+using TemporaryFolder = test::TempFolder;
 
 std::ptrdiff_t open_descriptors() {
   return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
 }
 
-// Runtimes that are small shell scripts.
-class ProcessRuntimes : public testing::Test {
- protected:
-  ~ProcessRuntimes() override {
-    if (provider_) control.run(provider_->close());
-  }
+INSTANTIATE_TEST_SUITE_P(Each, ProcessRuntimes, testing::Values(Grouping::off, Grouping::automatic),
+                         [](auto const& info) { return info.param == Grouping::off ? "Plain" : "Grouped"; });
 
-  RuntimeProvider& provider() {
-    if (!provider_) {
-      if (settings.workspace_dir == ProcessSettings{}.workspace_dir) settings.workspace_dir = folder.path();
-      auto made = make_provider("process", ProviderSettings{settings}, control.executor());
-      EXPECT_TRUE(made) << made.error().reason;
-      provider_ = std::move(*made);
-      provider_->on_end([this](ConversationId const& id, Epoch epoch, std::string reason) {
-        ends.push_back(id.text() + " " + std::to_string(epoch.get()) + " " + reason);
-      });
-    }
-    return *provider_;
-  }
-  void script(std::string text) {
-    settings.command = {"/bin/sh", "-c", std::move(text), "sh", "{port}", "{id}", "{workspace}"};
-  }
-  Outcome<Instance> create(std::string_view id, std::string owner = "alice") {
-    Spec spec{id_of(id), Epoch{7}, Secret("the-key"), std::move(owner)};
-    return control.run(provider().create(std::move(spec), Deadline::in(20s)));
-  }
-  Outcome<> destroy(std::string_view id, Leftovers leftovers = Leftovers::keep) {
-    return control.run(provider().destroy(id_of(id), leftovers));
-  }
-  // As when the gateway is started anew.
-  void restart() {
-    control.run(provider().close());
-    provider_.reset();
-  }
-  fs::path folder_of(std::string_view id) const { return folder.path() / id; }
-  // Waits until the runtime has written a whole line to a file in its workspace.
-  std::string line_in(std::string_view id, std::string_view name) {
-    auto const path = folder_of(id) / "workspace" / name;
-    control.run_until([&path] { return read_file(path).ends_with('\n'); });
-    auto text = read_file(path);
-    text.pop_back();
-    return text;
-  }
-  pid_t pid_in(std::string_view id, std::string_view name) { return static_cast<pid_t>(std::stol(line_in(id, name))); }
-  void wait_for_end() {
-    control.run_until([this] { return !ends.empty(); });
-  }
-
-  TemporaryFolder folder;
-  Control control;
-  ProcessSettings settings;
-  std::vector<std::string> ends;
-
- private:
-  std::unique_ptr<RuntimeProvider> provider_;
-};
-
-constexpr auto stay = "echo $$ > pid; while :; do /bin/sleep 60 & wait $!; done";
-// What leaves the server's process group and session: by itself, deaf to hangups, and by a parent that is gone.
-constexpr auto run_away =
-    "/usr/bin/setsid /bin/sh -c 'echo $$ > far; exec /bin/sleep 600' & "
-    "/usr/bin/nohup /usr/bin/setsid /bin/bash -c 'echo $$ > deaf; sleep 600' >/dev/null 2>&1 & "
-    "(/usr/bin/setsid /bin/sh -c 'trap \"\" TERM HUP; echo $$ > orphan; /bin/sleep 600; :' & ) & "
-    "while ! [ -s far ] || ! [ -s deaf ] || ! [ -s orphan ]; do /bin/sleep 0.01; done; ";
-
-TEST_F(ProcessRuntimes, RunInAPrivateFolderWithASmallEnvironmentAndTheirKey) {
+TEST_P(ProcessRuntimes, RunInAPrivateFolderWithASmallEnvironmentAndTheirKey) {
   ::setenv("NESTGATE_SECRET", "must-not-be-seen", 1);
   settings.environment = {{"LANG", "de_DE.UTF-8"}, {"EXTRA", "yes"}};
   script("/usr/bin/env | /usr/bin/sort > env; echo \"$@\" > args; pwd > cwd; exit 3");
@@ -146,7 +59,7 @@ TEST_F(ProcessRuntimes, RunInAPrivateFolderWithASmallEnvironmentAndTheirKey) {
   EXPECT_EQ(rights & (fs::perms::group_all | fs::perms::others_all), fs::perms::none);
 }
 
-TEST_F(ProcessRuntimes, InheritNoDescriptorOfTheGateway) {
+TEST_P(ProcessRuntimes, InheritNoDescriptorOfTheGateway) {
   int const ours = ::open("/dev/zero", O_RDONLY);  // without O_CLOEXEC, on purpose
   ASSERT_GE(ours, 0);
   script("/bin/ls -l /proc/$$/fd > fds; exit 0");
@@ -159,7 +72,7 @@ TEST_F(ProcessRuntimes, InheritNoDescriptorOfTheGateway) {
   EXPECT_EQ(fds.find("socket:"), std::string::npos) << fds;
 }
 
-TEST_F(ProcessRuntimes, EndOnSigtermWithTheirChildren) {
+TEST_P(ProcessRuntimes, EndOnSigtermWithTheirChildren) {
   script(stay);
   ASSERT_TRUE(create("c1"));
   auto const pid = static_cast<pid_t>(std::stol(line_in("c1", "pid")));
@@ -171,7 +84,7 @@ TEST_F(ProcessRuntimes, EndOnSigtermWithTheirChildren) {
   EXPECT_TRUE(destroy("c1"));
 }
 
-TEST_F(ProcessRuntimes, AreKilledWhenTheyIgnoreSigtermBeyondTheGrace) {
+TEST_P(ProcessRuntimes, AreKilledWhenTheyIgnoreSigtermBeyondTheGrace) {
   settings.stop_grace = 20ms;
   script(std::string("trap '' TERM; ") + stay);
   ASSERT_TRUE(create("c1"));
@@ -180,14 +93,14 @@ TEST_F(ProcessRuntimes, AreKilledWhenTheyIgnoreSigtermBeyondTheGrace) {
   EXPECT_TRUE(is_gone(pid));
 }
 
-TEST_F(ProcessRuntimes, TakeWithThemAllThatTheyEverStartedWhenTheyEndByThemselves) {
+TEST_P(ProcessRuntimes, TakeWithThemAllThatTheyEverStartedWhenTheyEndByThemselves) {
   script(std::string(run_away) + "exit 0");
   ASSERT_TRUE(create("c1"));
   wait_for_end();
   for (auto const* name : {"far", "deaf", "orphan"}) EXPECT_TRUE(is_gone(pid_in("c1", name))) << name;
 }
 
-TEST_F(ProcessRuntimes, TakeWithThemAllThatTheyEverStartedWhenTheyAreDestroyed) {
+TEST_P(ProcessRuntimes, TakeWithThemAllThatTheyEverStartedWhenTheyAreDestroyed) {
   script(std::string(run_away) + stay);
   ASSERT_TRUE(create("c1"));
   line_in("c1", "pid");
@@ -195,7 +108,7 @@ TEST_F(ProcessRuntimes, TakeWithThemAllThatTheyEverStartedWhenTheyAreDestroyed) 
   for (auto const* name : {"far", "deaf", "orphan"}) EXPECT_TRUE(is_gone(pid_in("c1", name))) << name;
 }
 
-TEST_F(ProcessRuntimes, HaveTheirDaemonsReapedWhileTheyRun) {
+TEST_P(ProcessRuntimes, HaveTheirDaemonsReapedWhileTheyRun) {
   script(std::string("(/usr/bin/setsid /bin/sh -c 'echo $$ > short' & ) & ") + stay);
   ASSERT_TRUE(create("c1"));
   auto const pid = pid_in("c1", "short");
@@ -203,7 +116,7 @@ TEST_F(ProcessRuntimes, HaveTheirDaemonsReapedWhileTheyRun) {
   EXPECT_TRUE(ends.empty());
 }
 
-TEST_F(ProcessRuntimes, EndWithTheirKeeper) {
+TEST_P(ProcessRuntimes, EndWithTheirKeeper) {
   script("echo $PPID > keeper; exec /bin/sleep 600");
   ASSERT_TRUE(create("c1"));
   auto const keeper = pid_in("c1", "keeper");
@@ -215,27 +128,30 @@ TEST_F(ProcessRuntimes, EndWithTheirKeeper) {
   EXPECT_EQ(ends.at(0), "c1 7 lost its keeper");
 }
 
-TEST_F(ProcessRuntimes, LeaveNeitherDescriptorsNorZombies) {
+TEST_P(ProcessRuntimes, LeaveNeitherDescriptorsNorZombies) {
   script("/bin/sleep 600");
-  ASSERT_TRUE(create("c1"));
-  destroy("c1");
+  auto const cycles = [this](int count) {
+    for (int cycle = 0; cycle < count; ++cycle) {
+      ASSERT_TRUE(create("c1"));
+      ASSERT_TRUE(destroy("c1"));
+    }
+    restart();
+  };
+  cycles(1);
   auto const before = open_descriptors();
-  for (int cycle = 0; cycle < 200; ++cycle) {
-    ASSERT_TRUE(create("c1"));
-    ASSERT_TRUE(destroy("c1"));
-  }
+  cycles(100);
   EXPECT_EQ(open_descriptors(), before);
   EXPECT_EQ(::waitpid(-1, nullptr, WNOHANG), -1) << "a child is left";
 }
 
-TEST_F(ProcessRuntimes, TellThatASignalEndedThem) {
+TEST_P(ProcessRuntimes, TellThatASignalEndedThem) {
   script("kill -9 $$");
   ASSERT_TRUE(create("c1"));
   wait_for_end();
   EXPECT_EQ(ends.at(0), "c1 7 killed by signal 9");
 }
 
-TEST_F(ProcessRuntimes, KeepTheirFilesUnlessToldOtherwise) {
+TEST_P(ProcessRuntimes, KeepTheirFilesUnlessToldOtherwise) {
   script(stay);
   ASSERT_TRUE(create("c1"));
   line_in("c1", "pid");
@@ -246,7 +162,7 @@ TEST_F(ProcessRuntimes, KeepTheirFilesUnlessToldOtherwise) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
-TEST_F(ProcessRuntimes, SayThatTheirFilesRemain) {
+TEST_P(ProcessRuntimes, SayThatTheirFilesRemain) {
   script(stay);
   ASSERT_TRUE(create("c1"));
   auto const aside = folder.path().string() + ".aside";
@@ -262,7 +178,7 @@ TEST_F(ProcessRuntimes, SayThatTheirFilesRemain) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
-TEST_F(ProcessRuntimes, GetNoFilesThatARemovalLeft) {
+TEST_P(ProcessRuntimes, GetNoFilesThatARemovalLeft) {
   script(stay);
   fs::create_directories(folder_of("c1") / "workspace");  // and no owner: a removal takes that first
   auto const created = create("c1");
@@ -273,7 +189,7 @@ TEST_F(ProcessRuntimes, GetNoFilesThatARemovalLeft) {
   EXPECT_TRUE(create("c1"));
 }
 
-TEST_F(ProcessRuntimes, GetNoFilesOfAnotherOwnerAndCannotRemoveThem) {
+TEST_P(ProcessRuntimes, GetNoFilesOfAnotherOwnerAndCannotRemoveThem) {
   script(stay);
   ASSERT_TRUE(create("c1", "alice"));
   line_in("c1", "pid");
@@ -287,7 +203,7 @@ TEST_F(ProcessRuntimes, GetNoFilesOfAnotherOwnerAndCannotRemoveThem) {
   EXPECT_TRUE(create("c1", "alice"));
 }
 
-TEST_F(ProcessRuntimes, FindTheTrashOfAnEarlierGatewayRemoved) {
+TEST_P(ProcessRuntimes, FindTheTrashOfAnEarlierGatewayRemoved) {
   fs::create_directories(folder.path() / "~c1" / "workspace");
   fs::create_directories(folder_of("c2") / "workspace");
   script(stay);
@@ -296,7 +212,7 @@ TEST_F(ProcessRuntimes, FindTheTrashOfAnEarlierGatewayRemoved) {
   EXPECT_TRUE(fs::exists(folder_of("c2")));
 }
 
-TEST_F(ProcessRuntimes, KeepTheEndOfTheirOutputAndNoMoreThanTheLimit) {
+TEST_P(ProcessRuntimes, KeepTheEndOfTheirOutputAndNoMoreThanTheLimit) {
   settings.output_bytes_max = 1000;
   script("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; echo last words >&2");
   ASSERT_TRUE(create("c1"));
@@ -308,7 +224,7 @@ TEST_F(ProcessRuntimes, KeepTheEndOfTheirOutputAndNoMoreThanTheLimit) {
   EXPECT_TRUE((before + now).ends_with("line 1999\nlast words\n"));
 }
 
-TEST_F(ProcessRuntimes, AreOnePerIdAndLimitedInNumber) {
+TEST_P(ProcessRuntimes, AreOnePerIdAndLimitedInNumber) {
   settings.runtimes_max = 2;
   script(stay);
   ASSERT_TRUE(create("c1"));
@@ -322,7 +238,7 @@ TEST_F(ProcessRuntimes, AreOnePerIdAndLimitedInNumber) {
   EXPECT_TRUE(create("c3"));
 }
 
-TEST_F(ProcessRuntimes, KeepToTheirResourceLimits) {
+TEST_P(ProcessRuntimes, KeepToTheirResourceLimits) {
   settings.limits.open_files = 77;
   script("ulimit -n > limit; exit 0");
   ASSERT_TRUE(create("c1"));
@@ -330,7 +246,7 @@ TEST_F(ProcessRuntimes, KeepToTheirResourceLimits) {
   EXPECT_EQ(read_file(folder_of("c1") / "workspace" / "limit"), "77\n");
 }
 
-TEST_F(ProcessRuntimes, SayWhatTheSystemSaidWhenTheProgramCannotRun) {
+TEST_P(ProcessRuntimes, SayWhatTheSystemSaidWhenTheProgramCannotRun) {
   auto const program = folder.path() / "not-a-program";
   std::ofstream(program) << "\x7f"
                             "ELF";
@@ -341,18 +257,20 @@ TEST_F(ProcessRuntimes, SayWhatTheSystemSaidWhenTheProgramCannotRun) {
   EXPECT_EQ(created.error().reason, "create: start of " + program.string() + ": Exec format error");
 }
 
-TEST_F(ProcessRuntimes, EndWithAllThatTheyStartedWhenTheGatewayIsKilled) {
+TEST_P(ProcessRuntimes, EndWithAllThatTheyStartedWhenTheGatewayIsKilled) {
   // A child of ours plays the gateway.
   Launch launch;
-  launch.keeper = (fs::read_symlink("/proc/self/exe").parent_path() / "nestgate-keeper").string();
+  auto const keeper = (fs::read_symlink("/proc/self/exe").parent_path() / "nestgate-keeper").string();
   launch.program = "/bin/sh";
   launch.arguments = {"sh", "-c", std::string(run_away) + stay};
   launch.directory = folder.path();
   pid_t const gateway = ::fork();
   ASSERT_GE(gateway, 0);
   if (gateway == 0) {
-    asio::io_context loop;
-    auto const child = ChildProcess::start(loop.get_executor(), launch);
+    Control in_gateway;
+    auto child = ChildProcess::prepare(in_gateway.executor(), keeper, {});
+    in_gateway.run(child->report());
+    [[maybe_unused]] auto const started = child->launch(launch);
     for (;;) ::pause();
   }
   auto const pid_of = [this](std::string_view name) {
@@ -399,7 +317,7 @@ TEST(ProblemWith, NamesTheSettingThatLetsNoRuntimeStart) {
   }
 }
 
-TEST_F(ProcessRuntimes, SayWhatTheyLackAtEachStartUntilItIsThere) {
+TEST_P(ProcessRuntimes, SayWhatTheyLackAtEachStartUntilItIsThere) {
   script("exec sleep 100");
   auto const file = folder.path() / "in-the-way";
   std::ofstream(file) << "x";
