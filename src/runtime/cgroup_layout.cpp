@@ -62,7 +62,8 @@ std::optional<std::string_view> own_path(std::string_view cgroup, std::string_vi
     auto line = take_until(cgroup, '\n');
     take_until(line, ':');
     auto const names = take_until(line, ':');
-    if (controller.empty() ? names.empty() : is_listed(names, controller)) return line;
+    bool const is_it = controller.empty() ? names.empty() : is_listed(names, controller);
+    if (is_it && line.starts_with('/')) return line;
   }
   return std::nullopt;
 }

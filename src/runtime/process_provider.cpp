@@ -527,7 +527,8 @@ Task<Outcome<CommandResult>> ProcessProvider::execute(ConversationId id, std::ve
 
 // Goes on when its caller is gone, until nothing of the command is left.
 Task<> ProcessProvider::attend(RuntimePtr runtime, ExecutionPtr execution, std::string keeper, Launch launch) {
-  auto made = co_await keepers_.join(std::move(keeper), runtime->group ? &*runtime->group : nullptr);
+  Cgroup const* const group = runtime->group ? &*runtime->group : nullptr;
+  auto made = co_await keepers_.join(std::move(keeper), group);
   if (made) {
     auto& child = execution->child.emplace(std::move(*made));
     if (execution->is_unwanted) {
