@@ -1,6 +1,8 @@
 #include "nestgate/http/chunked.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 
 #include "http/scan.hpp"
 
@@ -192,6 +194,12 @@ ChunkScanner::Step ChunkScanner::advance(std::string_view piece, std::string_vie
 
 ChunkScanner::Step ChunkScanner::feed(std::string_view piece) noexcept {
   return feed(piece, [](std::string_view) {});
+}
+
+void append_chunk(std::string& out, std::string_view payload) {
+  std::array<char, 16> digits;
+  auto const end = std::to_chars(digits.data(), digits.data() + digits.size(), payload.size(), 16).ptr;
+  out.append(digits.data(), end).append("\r\n").append(payload).append("\r\n");
 }
 
 }  // namespace nestgate::http

@@ -11,7 +11,7 @@ namespace nestgate::http {
 namespace {
 
 // In the order of FieldId, without `other` and `shadow`.
-constexpr std::array<std::string_view, 38> listed = {
+constexpr std::array<std::string_view, 39> listed = {
     "accept",
     "authorization",
     "connection",
@@ -42,6 +42,7 @@ constexpr std::array<std::string_view, 38> listed = {
     "transfer-encoding",
     "upgrade",
     "user-agent",
+    "x-api-key",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-port",

@@ -122,6 +122,7 @@ FieldSet dropped_fields(RequestHead const& head, RequestRewrite const& rewrite) 
   FieldSet dropped = dropped_from_requests;
   if (head.body != BodyKind::chunked) dropped.add(FieldId::trailer);
   if (rewrite.drop_authorization) dropped.add(FieldId::authorization);
+  if (rewrite.drop_api_key) dropped.add(FieldId::x_api_key);
   if (rewrite.drop_websocket_extensions) dropped.add(FieldId::sec_websocket_extensions);
   if (!rewrite.traceparent.empty()) dropped.add(FieldId::traceparent);
   if (!rewrite.peer_address.empty()) dropped.add(FieldId::x_forwarded_for);

@@ -73,19 +73,54 @@ static_assert(id_behind("/api/conversations/", "/api/conversations/c1/events")->
 static_assert(id_behind("/api/conversations/", "/%61pi/conversations/c1%2Fevents")->below == "%2Fevents");
 static_assert(!id_behind("/api/conversations/", "/api/conversations/%73earch"));
 
-// `root` itself or anything below it.
-bool is_at_or_below(std::string_view root, std::string_view path) noexcept {
-  DecodedCursor cursor(path);
+bool reads_only(Method method) noexcept { return method == Method::get || method == Method::head; }
+
+// What the next four look at is behind the cursor, up to the path's end.
+constexpr bool is(DecodedCursor cursor, std::string_view rest) noexcept { return cursor.take(rest) && cursor.at_end(); }
+constexpr bool is_below(DecodedCursor cursor, std::string_view root) noexcept {
   return cursor.take(root) && (cursor.at_end() || cursor.take("/"));
 }
+// `start` and one segment.
+constexpr bool is_item(DecodedCursor cursor, std::string_view start) noexcept {
+  return cursor.take(start) && !cursor.take_segment().empty() && cursor.at_end();
+}
+constexpr bool is_health(DecodedCursor path) noexcept {
+  return is(path, "/alive") || is(path, "/health") || is(path, "/ready");
+}
 
-OwnRoute own_conversation_route(Method method, std::string_view path) noexcept {
+OwnRoute own_conversation_route(Method method, DecodedCursor behind_name) noexcept {
   auto const when = [](bool matches) { return matches ? OwnRoute::conversations : OwnRoute::none; };
-  if (equals_decoded(path, "/api/conversations")) return OwnRoute::conversations;
-  auto const found = id_behind("/api/conversations/", path);
-  if (!found) return OwnRoute::none;
-  if (found->below.empty()) return when(method == Method::get || method == Method::delete_);
-  return when(method == Method::post && equals_decoded(found->below, "/stop"));
+  if (behind_name.at_end()) return OwnRoute::conversations;
+  if (!behind_name.take("/") || !is_id(behind_name.take_segment())) return OwnRoute::none;
+  auto const verb = [&behind_name](std::string_view text) { return is(behind_name, text); };
+  switch (method) {
+    case Method::get: return when(behind_name.at_end() || verb("/log") || verb("/progress"));
+    case Method::delete_:
+    case Method::patch: return when(behind_name.at_end());
+    case Method::post: return when(verb("/stop") || verb("/pause") || verb("/resume") || verb("/session-key/revoke"));
+    default: return OwnRoute::none;
+  }
+}
+
+OwnRoute own_cloud_route(DecodedCursor behind_v1) noexcept {
+  if (is_below(behind_v1, "sandboxes")) return OwnRoute::sandboxes;
+  if (is_below(behind_v1, "webhooks")) return OwnRoute::webhooks;
+  if (is_below(behind_v1, "users/me")) return OwnRoute::users;
+  return is_below(behind_v1, "sandbox-specs") ? OwnRoute::sandbox_specs : OwnRoute::none;
+}
+
+OwnRoute own_api_route(Method method, DecodedCursor behind_api) noexcept {
+  if (behind_api.take("conversations")) return own_conversation_route(method, behind_api);
+  if (behind_api.take("v1/")) return own_cloud_route(behind_api);
+  if (is_below(behind_api, "automation")) return OwnRoute::automation;
+  return is_below(behind_api, "routes") ? OwnRoute::routes : OwnRoute::none;
+}
+
+bool is_runtime_api(Method method, DecodedCursor path) noexcept {
+  if (method == Method::post) return is(path, "/start") || is(path, "/stop") || is(path, "/pause") || is(path, "/resume");
+  if (method != Method::get) return false;
+  return is(path, "/list") || is(path, "/registry_prefix") || is(path, "/image_exists") || is_item(path, "/sessions/") ||
+         is_item(path, "/runtime/");
 }
 
 }  // namespace
@@ -164,10 +199,26 @@ std::optional<Route> match_socket_io(RouteRules const& rules, std::string_view p
 }
 
 OwnRoute match_own(Method method, std::string_view path) {
-  if (is_health_probe(method, path)) return OwnRoute::health;
-  if (is_at_or_below("/api/automation", path)) return OwnRoute::automation;
-  return own_conversation_route(method, path);
+  DecodedCursor const whole(path);
+  DecodedCursor behind_api = whole;
+  if (behind_api.take("/api/")) return own_api_route(method, behind_api);
+  if (reads_only(method) && is_health(whole)) return OwnRoute::health;
+  if (reads_only(method) && is(whole, "/openapi.json")) return OwnRoute::openapi;
+  return is_runtime_api(method, whole) ? OwnRoute::runtime_api : OwnRoute::none;
 }
+
+bool is_ours_alone(OwnRoute route) noexcept {
+  switch (route) {
+    case OwnRoute::sandboxes:
+    case OwnRoute::sandbox_specs:
+    case OwnRoute::users:
+    case OwnRoute::webhooks:
+    case OwnRoute::routes: return true;
+    default: return false;
+  }
+}
+
+bool is_at_or_below(std::string_view root, std::string_view path) noexcept { return is_below(DecodedCursor(path), root); }
 
 std::optional<std::string_view> why_not_an_id(std::string_view text) {
   if (text == "." || text == "..") return "must not be . or ..: a path cannot name them";
@@ -183,9 +234,6 @@ bool hands_out_conversation_id(Method method, std::string_view path) {
   return found && (equals_decoded(found->below, "/fork") || equals_decoded(found->below, "/children"));
 }
 
-bool is_health_probe(Method method, std::string_view path) {
-  if (method != Method::get && method != Method::head) return false;
-  return equals_decoded(path, "/alive") || equals_decoded(path, "/health") || equals_decoded(path, "/ready");
-}
+bool is_health_probe(Method method, std::string_view path) { return reads_only(method) && is_health(DecodedCursor(path)); }
 
 }  // namespace nestgate::http

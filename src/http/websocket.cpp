@@ -78,9 +78,13 @@ void append_frame_head(std::string& out, Opcode opcode, std::size_t length, Mask
 
 bool FrameScanner::begin_payload() noexcept {
   if (!is_frame_head(head_, expected_)) return false;
-  if (!is_control(head_)) ++data_frames_;
-  if (opcode_of(head_) == static_cast<unsigned>(Opcode::close)) close_seen_ = true;
   payload_left_ = payload_length(head_);
+  if (!is_control(head_)) {
+    ++data_frames_;
+    if (payload_left_ > short_payload_max_) ++long_frames_;
+    in_message_ = !is_fin(head_);
+  }
+  if (opcode_of(head_) == static_cast<unsigned>(Opcode::close)) close_seen_ = true;
   head_have_ = 0;
   return true;
 }

@@ -75,12 +75,25 @@ ApiKeys::ApiKeys(std::vector<ApiKeyEntry> entries) {
   std::sort(keys_.begin(), keys_.end(), [](Key const& a, Key const& b) { return a.digest < b.digest; });
 }
 
-Principal const* ApiKeys::find(std::string_view presented) const {
-  auto const digest = digest_of(presented);
+ApiKeys::Key const* ApiKeys::find_digest(Sha256 const& digest) const noexcept {
   auto const at = std::lower_bound(keys_.begin(), keys_.end(), digest,
                                    [](Key const& key, Sha256 const& wanted) { return key.digest < wanted; });
   if (at == keys_.end() || CRYPTO_memcmp(at->digest.data(), digest.data(), digest.size()) != 0) return nullptr;
-  return &at->principal;
+  return &*at;
+}
+
+Principal const* ApiKeys::find(std::string_view presented) const {
+  auto const* const key = find_digest(digest_of(presented));
+  return key ? &key->principal : nullptr;
+}
+
+Principal const* ApiKeys::find_again(ApiKeys const& earlier, Principal const& before) const noexcept {
+  // They stand in a row, so their addresses are in order too.
+  auto const at = std::lower_bound(earlier.keys_.begin(), earlier.keys_.end(), &before,
+                                   [](Key const& key, auto* wanted) { return std::less<>{}(&key.principal, wanted); });
+  if (at == earlier.keys_.end() || &at->principal != &before) return nullptr;
+  auto const* const key = find_digest(at->digest);
+  return key && key->principal.name == before.name ? &key->principal : nullptr;
 }
 
 std::string_view bearer_token(std::string_view authorization) noexcept {

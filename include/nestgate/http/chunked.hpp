@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "nestgate/http/head.hpp"
@@ -90,5 +91,8 @@ ChunkScanner::Step ChunkScanner::feed(std::string_view piece, Append&& append_pa
   }
   return total;
 }
+
+// A chunk of our own (RFC 9112 section 7.1); not for an empty payload, which would be the last.
+void append_chunk(std::string& out, std::string_view payload);
 
 }  // namespace nestgate::http

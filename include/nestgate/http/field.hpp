@@ -38,6 +38,7 @@ enum class FieldId : std::uint8_t {
   transfer_encoding,
   upgrade,
   user_agent,
+  x_api_key,
   x_forwarded_for,
   x_forwarded_host,
   x_forwarded_port,

@@ -26,6 +26,7 @@ struct RequestRewrite {
   std::string_view traceparent;       // empty: the client's passes on
   ForwardedTrust trust = ForwardedTrust::replace;
   bool drop_authorization = false;         // it was the gateway's, not the nested server's
+  bool drop_api_key = false;               // the same of X-API-Key
   bool drop_websocket_extensions = false;  // a socket whose first frame was read
   bool keep_upgrade = false;               // Connection: Upgrade and Upgrade pass
 };

@@ -63,9 +63,26 @@ std::optional<Route> match_path(RouteRules const& rules, std::string_view path);
 // Needs a conversation_id or a sid in the query.
 std::optional<Route> match_socket_io(RouteRules const& rules, std::string_view path, std::string_view query);
 
-// Whether `path` is one of the gateway's own routes: the control API. Not matched by a session key.
-enum class OwnRoute : std::uint8_t { none, health, conversations, automation };
+// Whether `path` is one of the gateway's own routes: the control API.
+enum class OwnRoute : std::uint8_t {
+  none,
+  health,
+  conversations,  // with a session key the nested server's, which has routes of these names too
+  automation,
+  sandboxes,      // /api/v1/sandboxes…
+  sandbox_specs,  // /api/v1/sandbox-specs…
+  users,          // /api/v1/users/me…
+  webhooks,       // /api/v1/webhooks…
+  routes,         // /api/routes…
+  openapi,        // /openapi.json
+  runtime_api,    // the remote runtime API (nested_server.md 2.6): with X-API-Key only
+};
 OwnRoute match_own(Method method, std::string_view path);
+// No nested server has routes of these names: whoever may not use them is told so, and none is asked.
+bool is_ours_alone(OwnRoute route) noexcept;
+
+// `path` is `root` itself or below it, percent-decoded once; `root` has no `%` and no '/' at its end.
+bool is_at_or_below(std::string_view root, std::string_view path) noexcept;
 
 // Why a conversation cannot be made with that id, to follow "conversation_id: "; nothing when it can.
 std::optional<std::string_view> why_not_an_id(std::string_view text);

@@ -17,7 +17,9 @@ enum class Masked : bool { no, yes };
 // so any extension or subprotocol passes. Bytes of ours may be put in where `at_boundary()` holds.
 class FrameScanner {
  public:
-  explicit FrameScanner(Masked expected) noexcept : expected_(expected) {}
+  // `short_payload_max`: data frames with no more than so many bytes are left out of long_frames().
+  explicit FrameScanner(Masked expected, std::uint8_t short_payload_max = 0) noexcept
+      : expected_(expected), short_payload_max_(short_payload_max) {}
   // Takes the next bytes of the direction. Returns false once what was seen cannot be a websocket (a reserved opcode, a
   // fragmented or long control frame, a length with the top bit set, mask other than `expected`) and ever after: end the
   // tunnel.
@@ -30,6 +32,9 @@ class FrameScanner {
   // A close frame's head went by: nothing of ours may follow.
   bool closed() const noexcept { return close_seen_; }
   std::uint64_t data_frames() const noexcept { return data_frames_; }
+  std::uint64_t long_frames() const noexcept { return long_frames_; }
+  // A fragmented message has begun: before its end only control frames of ours may be put in.
+  bool in_message() const noexcept { return in_message_; }
 
  private:
   std::size_t step(std::string_view bytes) noexcept;
@@ -38,10 +43,13 @@ class FrameScanner {
   Masked expected_;
   bool close_seen_ = false;
   bool broken_ = false;
+  bool in_message_ = false;
+  std::uint8_t short_payload_max_;
   std::uint8_t head_have_ = 0;
   std::array<unsigned char, 14> head_{};
   std::uint64_t payload_left_ = 0;
   std::uint64_t data_frames_ = 0;
+  std::uint64_t long_frames_ = 0;
 };
 
 // A whole frame, FIN set. A control frame's payload may have 125 bytes (RFC 6455 section 5.5). What goes to a server must be

@@ -46,12 +46,15 @@ class ApiKeys {
   explicit ApiKeys(std::vector<ApiKeyEntry> entries);
   // Nothing for an unknown key. The pointer lives as long as this object.
   Principal const* find(std::string_view presented) const;
+  // Whom the key that was `before` in `earlier` names here; nothing when that key is gone or names another.
+  Principal const* find_again(ApiKeys const& earlier, Principal const& before) const noexcept;
 
  private:
   struct Key {
     Sha256 digest;
     Principal principal;
   };
+  Key const* find_digest(Sha256 const& digest) const noexcept;
   std::vector<Key> keys_;  // by digest
 };
 

@@ -92,6 +92,13 @@ TEST(RequestRewrite, DropsACredentialThatWasTheGateways) {
   EXPECT_NE(out.find("Cookie: a=1\r\nCookie: b=2\r\n"), out.npos);
 }
 
+TEST(RequestRewrite, DropsAnApiKeyThatWasTheGatewaysAndWhatMayBeTakenForOne) {
+  Request request("GET / HTTP/1.1\r\nHost: gw\r\nX-Api-Key: a\r\nX_API_Key: b\r\nCookie: c=1\r\n\r\n");
+  EXPECT_NE(request.rewritten().find("X-Api-Key: a\r\nCookie: c=1\r\n"), std::string::npos);
+  request.rewrite.drop_api_key = true;
+  EXPECT_NE(request.rewritten().find("Host: gw\r\nCookie: c=1\r\n"), std::string::npos);
+}
+
 TEST(RequestRewrite, ReplacesATraceparentOnlyByOneOfItsOwn) {
   Request request("GET / HTTP/1.1\r\nHost: gw\r\nTraceparent: theirs\r\ntracestate: a=b\r\n\r\n");
   EXPECT_NE(request.rewritten().find("Traceparent: theirs\r\n"), std::string::npos);

@@ -182,7 +182,17 @@ TEST(OwnRoute, IsTheControlApiAndNothingDeeper) {
   EXPECT_EQ(match_own(Method::delete_, "/api/conversations/c1"), OwnRoute::conversations);
   EXPECT_EQ(match_own(Method::post, "/api/conversations/c1/stop"), OwnRoute::conversations);
 
-  EXPECT_EQ(match_own(Method::patch, "/api/conversations/c1"), OwnRoute::none);
+  for (auto const* verb : {"/stop", "/pause", "/resume", "/session-key/revoke"}) {
+    auto const path = std::string("/api/conversations/c1") + verb;
+    EXPECT_EQ(match_own(Method::post, path), OwnRoute::conversations) << path;
+    EXPECT_EQ(match_own(Method::get, path), OwnRoute::none) << path;
+  }
+  for (auto const* part : {"/log", "/progress"}) {
+    auto const path = std::string("/api/conversations/c1") + part;
+    EXPECT_EQ(match_own(Method::get, path), OwnRoute::conversations) << path;
+    EXPECT_EQ(match_own(Method::post, path), OwnRoute::none) << path;
+  }
+  EXPECT_EQ(match_own(Method::patch, "/api/conversations/c1"), OwnRoute::conversations);
   EXPECT_EQ(match_own(Method::post, "/api/conversations/c1"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::get, "/api/conversations/c1/stop"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::post, "/api/conversations/c1/stop/x"), OwnRoute::none);
@@ -194,8 +204,55 @@ TEST(OwnRoute, IsTheControlApiAndNothingDeeper) {
   EXPECT_EQ(match_own(Method::post, "/api/automation/v1/runs"), OwnRoute::automation);
   EXPECT_EQ(match_own(Method::get, "/api/automation"), OwnRoute::automation);
   EXPECT_EQ(match_own(Method::get, "/api/automations"), OwnRoute::none);
-  EXPECT_EQ(match_own(Method::get, "/api/v1/sandboxes"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::get, "/api/bash/x"), OwnRoute::none);
+}
+
+TEST(OwnRoute, IsTheCloudApiWhateverTheMethod) {
+  struct Case {
+    std::string_view path;
+    OwnRoute route;
+  };
+  for (auto const& [path, route] : {Case{"/api/v1/sandboxes", OwnRoute::sandboxes},
+                                    {"/api/v1/sandboxes/s1/settings/secrets/a", OwnRoute::sandboxes},
+                                    {"/api/v1/%73andboxes/search", OwnRoute::sandboxes},
+                                    {"/api/v1/sandboxes%2Fs1", OwnRoute::sandboxes},
+                                    {"/api/v1/sandbox-specs/search", OwnRoute::sandbox_specs},
+                                    {"/api/v1/users/me", OwnRoute::users},
+                                    {"/api/v1/users/me/secrets/a", OwnRoute::users},
+                                    {"/api/v1/webhooks/conversations", OwnRoute::webhooks},
+                                    {"/api/routes", OwnRoute::routes},
+                                    {"/api/routes/r1", OwnRoute::routes}}) {
+    for (auto const method : {Method::get, Method::post, Method::patch, Method::delete_, Method::put}) {
+      EXPECT_EQ(match_own(method, path), route) << path;
+      EXPECT_TRUE(is_ours_alone(route));
+    }
+  }
+  for (auto const* path : {"/api/v1/sandboxesx", "/api/v1/users", "/api/v1/users/mex", "/api/v1", "/api/v1/conversations",
+                           "/api/routesx", "/api/v2/sandboxes", "//api/v1/sandboxes"})
+    EXPECT_EQ(match_own(Method::get, path), OwnRoute::none) << path;
+}
+
+TEST(OwnRoute, IsTheDocumentOfRoutesToReadersOnly) {
+  EXPECT_EQ(match_own(Method::get, "/openapi.json"), OwnRoute::openapi);
+  EXPECT_EQ(match_own(Method::head, "/openapi.json"), OwnRoute::openapi);
+  EXPECT_EQ(match_own(Method::post, "/openapi.json"), OwnRoute::none);
+  EXPECT_FALSE(is_ours_alone(OwnRoute::openapi)) << "a nested server has one of its own";
+}
+
+TEST(OwnRoute, IsTheRemoteRuntimeApiByMethodAndWholePath) {
+  for (auto const* path : {"/start", "/stop", "/pause", "/resume"}) {
+    EXPECT_EQ(match_own(Method::post, path), OwnRoute::runtime_api) << path;
+    EXPECT_EQ(match_own(Method::get, path), OwnRoute::none) << path;
+    EXPECT_EQ(match_own(Method::post, std::string(path) + "/x"), OwnRoute::none) << path;
+  }
+  for (auto const* path :
+       {"/list", "/registry_prefix", "/image_exists", "/sessions/s1", "/sessions/batch", "/runtime/r1", "/runtime/%72"}) {
+    EXPECT_EQ(match_own(Method::get, path), OwnRoute::runtime_api) << path;
+    EXPECT_EQ(match_own(Method::post, path), OwnRoute::none) << path;
+  }
+  for (auto const* path :
+       {"/sessions", "/sessions/", "/sessions/s1/x", "/runtime/", "/runtime/r1/", "/runtime/r1/x", "/listx"})
+    EXPECT_EQ(match_own(Method::get, path), OwnRoute::none) << path;
 }
 
 TEST(WhyNotAnId, SaysWhatIsWrongWithIt) {

@@ -57,6 +57,30 @@ TEST(FrameScanner, CountsDataFramesHoweverTheyAreCut) {
   }
 }
 
+TEST(FrameScanner, CountsLongFramesApartHoweverTheyAreCut) {
+  std::string const bytes = masked(Opcode::text, "12345678") + masked(Opcode::ping, "123456789") +
+                            masked(Opcode::text, "123456789") + masked(Opcode::binary, std::string(70000, 'b')) +
+                            masked(Opcode::text, "");
+  for (std::size_t piece : {1u, 3u, 100000u}) {
+    FrameScanner scanner(Masked::yes, 8);
+    for (std::size_t at = 0; at < bytes.size(); at += piece)
+      ASSERT_TRUE(scanner.feed(std::string_view(bytes).substr(at, piece)));
+    EXPECT_EQ(scanner.data_frames(), 4u);
+    EXPECT_EQ(scanner.long_frames(), 2u);
+  }
+}
+
+TEST(FrameScanner, KnowsWhetherAMessageHasBegun) {
+  FrameScanner scanner(Masked::no);
+  EXPECT_FALSE(scanner.in_message());
+  scanner.feed("\x01\x01z"s);
+  EXPECT_TRUE(scanner.in_message() && scanner.at_boundary());
+  scanner.feed(plain(Opcode::ping, "x"));
+  EXPECT_TRUE(scanner.in_message()) << "a ping stands between the fragments";
+  scanner.feed("\x80\x00"s);
+  EXPECT_FALSE(scanner.in_message());
+}
+
 TEST(FrameScanner, IsAtABoundaryOnlyBetweenFrames) {
   std::string const frame = masked(Opcode::text, "hello");
   FrameScanner scanner(Masked::yes);

@@ -61,6 +61,22 @@ TEST(ApiKeys, NeverFindsWhoseHashIsNoHash) {
 
 TEST(ApiKeys, FindsNobodyWhenThereAreNone) { EXPECT_EQ(ApiKeys({}).find("key"), nullptr); }
 
+TEST(ApiKeys, FindAgainTheHolderInALaterSetByKeyAndName) {
+  auto const set_of = [](std::vector<std::pair<std::string, std::string>> const& names_and_keys) {
+    std::vector<ApiKeyEntry> entries;
+    for (auto const& [name, key] : names_and_keys) entries.push_back({{name, Role::user, name}, hash_api_key(key)});
+    return ApiKeys(std::move(entries));
+  };
+  auto const before = set_of({{"a", "key-a"}, {"b", "key-b"}, {"c", "key-c"}, {"d", "key-d"}});
+  auto const after = set_of({{"d", "key-d"}, {"b", "another-key"}, {"someone-else", "key-c"}});
+  auto const again = [&](std::string_view key) { return after.find_again(before, *before.find(key)); };
+  EXPECT_EQ(again("key-a"), nullptr) << "its key is gone";
+  EXPECT_EQ(again("key-b"), nullptr) << "it has another key";
+  EXPECT_EQ(again("key-c"), nullptr) << "its key names another";
+  ASSERT_NE(again("key-d"), nullptr);
+  EXPECT_EQ(again("key-d"), after.find("key-d"));
+}
+
 TEST(Principal, MayUseWhatItsOwnerOwnsAndAnAdminEverything) {
   Principal const admin{"ops", Role::admin, ""};
   Principal const user{"u", Role::user, "alice"};
