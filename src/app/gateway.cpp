@@ -31,6 +31,19 @@ class LateRoutes final : public proxy::OwnRoutes {
   proxy::OwnRoutes* routes_ = nullptr;
 };
 
+// The same of who wakes conversations; until it is set, none wakes.
+class LateWaker final : public conversation::Waker {
+ public:
+  void set(conversation::Waker& waker) { waker_ = &waker; }
+  Task<bool> wake(ConversationId id, Deadline by) override {
+    if (!waker_) co_return false;
+    co_return co_await waker_->wake(std::move(id), by);
+  }
+
+ private:
+  conversation::Waker* waker_ = nullptr;
+};
+
 std::unique_ptr<LineSink> open_access_log(Settings const& settings, std::string& problem) {
   LineSink::Options options;
   options.backlog_bytes_max = settings.limits.access_log_backlog_bytes_max;
@@ -88,7 +101,7 @@ struct Gateway::Parts {
       : control(c),
         settings(std::move(s)),
         access_log(open_access_log(settings, log_problem)),
-        cores(thread_count(settings.listen), make_proxy_config(settings), control, late_routes, *access_log) {}
+        cores(thread_count(settings.listen), make_proxy_config(settings), control, late_routes, late_waker, *access_log) {}
 
   bool listen(std::string& problem);
   bool load_certificates(Settings const& from, std::string& problem);
@@ -103,6 +116,7 @@ struct Gateway::Parts {
   std::string log_problem;
   std::unique_ptr<LineSink> access_log;
   LateRoutes late_routes;
+  LateWaker late_waker;
   proxy::CoreSet cores;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<conversation::Credentials> credentials;

@@ -12,11 +12,10 @@
 namespace nestgate::conversation {
 namespace {
 
-template <class Map>
-void erase_value(Map& map, typename Map::key_type const& key, Entry const& entry) {
-  auto [first, last] = map.equal_range(key);
-  auto const found = std::find_if(first, last, [&](auto const& item) { return item.second.get() == &entry; });
-  if (found != last) map.erase(found);
+// One of the equal ones.
+template <class Set>
+void erase_one(Set& set, typename Set::value_type const& value) {
+  if (auto const at = set.find(value); at != set.end()) set.erase(at);
 }
 
 }  // namespace
@@ -33,7 +32,14 @@ std::string_view to_string(RuntimeState state) noexcept {
   return "error";
 }
 
-Entry::Entry(RuntimeRecordPtr r) : record_(std::move(r)), target_(new upstream::Target(record_->endpoint)) {
+Secret const* RuntimeRecord::accepted(std::string_view key) const noexcept {
+  Secret const* found = nullptr;
+  for (auto const& known : accepted_keys) found = known.equals(key) ? &known : found;
+  return key.empty() ? nullptr : found;
+}
+
+Entry::Entry(RuntimeRecordPtr r, StandingPtr standing)
+    : record_(std::move(r)), standing_(std::move(standing)), target_(new upstream::Target(record_->endpoint)) {
   for (auto const& port : record_->ports) ports_.emplace_back(port.number, new upstream::Target(port.endpoint));
 }
 
@@ -42,12 +48,6 @@ upstream::TargetPtr Entry::port_target(std::uint16_t number) const noexcept {
     if (port == number) return target;
   }
   return nullptr;
-}
-
-Secret const* Entry::accepted(std::string_view key) const noexcept {
-  Secret const* found = nullptr;
-  for (auto const& known : record_->accepted_keys) found = known.equals(key) ? &known : found;
-  return key.empty() ? nullptr : found;
 }
 
 std::size_t Directory::Hash::operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
@@ -68,15 +68,19 @@ std::uint64_t Directory::keyed_hash(std::string_view key) noexcept {
 
 void Directory::index(EntryPtr const& entry) {
   for (auto const& key : entry->record().accepted_keys) by_key_.emplace(keyed_hash(key.reveal()), entry);
-  if (entry->record().is_up()) by_port_.emplace(entry->record().endpoint.port(), entry);
-  for (auto const& port : entry->record().ports) by_port_.emplace(port.number, entry);
+  if (entry->record().is_up()) by_port_.emplace(entry->record().endpoint.port(), entry.get());
+  for (auto const& port : entry->record().ports) by_port_.emplace(port.number, entry.get());
   for (auto const& alias : entry->aliases_) by_alias_.insert_or_assign(alias, entry);
 }
 
 void Directory::unindex(Entry& entry) {
-  for (auto const& key : entry.record().accepted_keys) erase_value(by_key_, keyed_hash(key.reveal()), entry);
-  if (entry.record().is_up()) erase_value(by_port_, entry.record().endpoint.port(), entry);
-  for (auto const& port : entry.record().ports) erase_value(by_port_, port.number, entry);
+  for (auto const& key : entry.record().accepted_keys) {
+    auto [first, last] = by_key_.equal_range(keyed_hash(key.reveal()));
+    auto const found = std::find_if(first, last, [&entry](auto const& item) { return item.second.get() == &entry; });
+    if (found != last) by_key_.erase(found);
+  }
+  if (entry.record().is_up()) erase_one(by_port_, {entry.record().endpoint.port(), &entry});
+  for (auto const& port : entry.record().ports) erase_one(by_port_, {port.number, &entry});
   for (auto const& alias : entry.aliases_) {
     auto const at = by_alias_.find(alias);
     if (at != by_alias_.end() && at->second.get() == &entry) by_alias_.erase(at);
@@ -87,7 +91,10 @@ void Directory::publish(RuntimeRecordPtr record) {
   auto& slot = by_id_[record->id.canonical()];
   EntryPtr const old = slot;
   if (old && old->record().epoch > record->epoch) return;
-  EntryPtr const entry(new Entry(std::move(record)));
+  StandingPtr standing(old ? old->standing_ : new Standing);
+  standing->record_ = record;
+  ++standing->version_;
+  EntryPtr const entry(new Entry(std::move(record), std::move(standing)));
   if (old) {
     unindex(*old);
     entry->aliases_ = old->aliases_;
@@ -114,12 +121,20 @@ void Directory::publish(RuntimeRecordPtr record) {
   index(entry);
 }
 
+void Directory::expect(std::size_t more) {
+  if (more <= by_id_.size()) return;  // the tables grow as quickly by themselves
+  by_id_.reserve(by_id_.size() + more);
+  by_key_.reserve(by_key_.size() + more);
+}
+
 bool Directory::withdraw(ConversationId const& id, Epoch epoch) {
   auto const at = by_id_.find(id.canonical());
   if (at == by_id_.end() || at->second->record().epoch > epoch) return false;
   EntryPtr const entry = at->second;
   unindex(*entry);
   entry->for_each_target([](upstream::Target& target) { target.withdraw(); });
+  entry->standing_->record_ = nullptr;
+  ++entry->standing_->version_;
   by_id_.erase(at);
   return true;
 }
@@ -151,9 +166,11 @@ EntryPtr Directory::find_by_key(std::string_view session_key) const {
 }
 
 EntryPtr Directory::find_by_port(std::uint16_t port) const {
-  auto [first, last] = by_port_.equal_range(port);
-  if (first == last || std::next(first) != last) return nullptr;
-  return first->second;
+  auto const first = by_port_.lower_bound({port, nullptr});
+  if (first == by_port_.end() || first->first != port) return nullptr;
+  auto const next = std::next(first);
+  bool const shared = next != by_port_.end() && next->first == port;
+  return shared ? nullptr : first->second;
 }
 
 Task<> DirectoryPublisher::apply(std::vector<RuntimeRecordPtr> published,

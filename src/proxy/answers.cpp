@@ -48,10 +48,10 @@ void append_local_answer(std::string& out, LocalAnswer const& answer, http::Vers
   out.append("HTTP/1.1 ").append(std::to_string(answer.status)).append(" ");
   out.append(http::reason_phrase(answer.status)).append("\r\n");
   bool const may_have_body = answer.status != 204 && answer.status != 304;
-  if (may_have_body) {
-    if (!answer.body.empty()) append_field(out, "Content-Type", answer.content_type);
-    append_field(out, "Content-Length", std::to_string(answer.body.size()));
-  }
+  bool const in_pieces = answer.framing != Framing::length;
+  if (may_have_body && (in_pieces || !answer.body.empty())) append_field(out, "Content-Type", answer.content_type);
+  if (may_have_body && !in_pieces) append_field(out, "Content-Length", std::to_string(answer.body.size()));
+  if (answer.framing == Framing::chunked) append_field(out, "Transfer-Encoding", "chunked");
   append_field(out, "Cache-Control", "no-store");
   append_field(out, "X-Request-Id", request_id);
   if (answer.retry_after_s != 0) append_field(out, "Retry-After", std::to_string(answer.retry_after_s));
@@ -65,16 +65,18 @@ void append_local_answer(std::string& out, LocalAnswer const& answer, http::Vers
     append_field(out, "Connection", "keep-alive");
   }
   out.append("\r\n");
-  if (may_have_body && send_body == SendBody::yes) out.append(answer.body);
+  if (may_have_body && !in_pieces && send_body == SendBody::yes) out.append(answer.body);
 }
 
-std::string error_body(unsigned status, std::string_view code, std::string_view message, std::string_view request_id) {
+std::string error_body(unsigned status, std::string_view code, std::string_view message, std::string_view request_id,
+                       RuntimeInAnswer runtime) {
   std::string out;
   codec::JsonWriter json(out);
   json.begin_object();
   json.member("detail", status == 401 ? std::string_view("Unauthorized") : message);
   json.key("error").begin_object();
   json.member("code", code).member("message", message).member("request_id", request_id);
+  if (!runtime.state.empty()) json.member("state", runtime.state).member("progress", runtime.progress);
   json.end_object().end_object();
   return out;
 }

@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
+#include <unordered_map>
 
 #include "nestgate/codec/json_writer.hpp"
 #include "nestgate/net/accept.hpp"
@@ -109,9 +111,10 @@ struct CoreSet::Worker {
   std::thread thread;
 };
 
-CoreSet::CoreSet(unsigned threads, Config const& config, Core& control, OwnRoutes& own_routes, LineSink& access_log)
+CoreSet::CoreSet(unsigned threads, Config const& config, Core& control, OwnRoutes& own_routes, conversation::Waker& waker,
+                 LineSink& access_log)
     : control_(control) {
-  Surroundings const surroundings{control, own_routes, *this, *this, access_log};
+  Surroundings const surroundings{control, own_routes, *this, *this, access_log, waker};
   for (unsigned i = 0; i < threads; ++i) {
     workers_.push_back(std::make_unique<Worker>(CoreIndex(static_cast<std::uint16_t>(i)), config, surroundings));
   }
@@ -230,6 +233,43 @@ Task<> learn_sid_on(ProxyCore& proxy, std::string sid, ConversationId runtime) {
   co_return;
 }
 
+struct Batch {
+  std::vector<conversation::RuntimeRecordPtr> published;
+  std::vector<std::pair<ConversationId, Epoch>> withdrawn;
+};
+
+// About a millisecond of work, then clients have their turn.
+class Turns {
+ public:
+  bool take() noexcept { return ++taken_ % turn_size == 0; }
+
+ private:
+  static constexpr std::size_t turn_size = 256;
+  std::size_t taken_ = 0;
+};
+
+Task<> apply_on(Core& core, ProxyCore& proxy, std::shared_ptr<Batch const> batch) {
+  Turns turns;
+  proxy.expect(batch->published.size());
+  for (auto const& record : batch->published) {
+    proxy.publish(record);
+    if (turns.take()) co_await asio::post(core.loop, asio::deferred);
+  }
+  for (auto const& [id, epoch] : batch->withdrawn) {
+    proxy.withdraw(id, epoch);
+    if (turns.take()) co_await asio::post(core.loop, asio::deferred);
+  }
+}
+
+Task<std::vector<conversation::Activity>> activity_on(ProxyCore const& proxy) { co_return proxy.activity(); }
+
+// Adds what one core saw to what others did.
+void merge(conversation::Activity& into, conversation::Activity const& seen) {
+  into.last_act = std::max(into.last_act, seen.last_act);
+  into.last_traffic = std::max(into.last_traffic, seen.last_traffic);
+  into.streams += seen.streams;
+}
+
 Task<std::string> describe(conversation::Directory const& directory) {
   std::string out;
   codec::JsonWriter json(out);
@@ -265,6 +305,33 @@ Task<> CoreSet::withdraw(ConversationId id, Epoch epoch) {
     if (ended_) co_return;
     co_await call_on(worker->core, withdraw_on(worker->proxy, id, epoch));
   }
+}
+
+Task<> CoreSet::apply(std::vector<conversation::RuntimeRecordPtr> published,
+                      std::vector<std::pair<ConversationId, Epoch>> withdrawn) {
+  auto const batch = std::make_shared<Batch const>(Batch{std::move(published), std::move(withdrawn)});
+  for (auto& worker : workers_) {
+    if (ended_) co_return;
+    co_await call_on(worker->core, apply_on(worker->core, worker->proxy, batch));
+  }
+}
+
+Task<std::vector<conversation::Activity>> CoreSet::activity() {
+  std::vector<conversation::Activity> out;
+  std::unordered_map<std::string, std::size_t> place_of;  // by canonical id
+  for (auto& worker : workers_) {
+    if (ended_) break;
+    auto const seen = co_await call_on(worker->core, activity_on(worker->proxy));
+    for (auto const& one : seen) {
+      auto const [at, is_new] = place_of.try_emplace(one.id.canonical(), out.size());
+      if (is_new) {
+        out.push_back(one);
+      } else {
+        merge(out[at->second], one);
+      }
+    }
+  }
+  co_return out;
 }
 
 Task<> CoreSet::add_alias(ConversationId alias, ConversationId runtime) {

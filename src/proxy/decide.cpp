@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "intent.hpp"
+
 namespace nestgate::proxy {
 namespace {
 
@@ -41,6 +43,12 @@ std::string_view cookie_key(RequestHead const& head, std::string_view path, bool
   return {};
 }
 
+// The remote runtime API's way to show an API key.
+identity::Principal const* find_api_key_field(RequestHead const& head, Config const& config) {
+  if (!head.has(FieldId::x_api_key) || !config.api_keys) return nullptr;
+  return config.api_keys->find(head.value(FieldId::x_api_key));
+}
+
 // What the request shows for itself. `path` is without a routing prefix.
 struct Credentials {
   Credentials(RequestHead const& head, Config const& config, std::string_view path, bool further_port);
@@ -51,6 +59,7 @@ struct Credentials {
   std::string_view key;  // the session key: query of a websocket first, then header, then cookie
   identity::Principal const* principal = nullptr;
   bool bearer_is_api_key = false;
+  bool field_is_api_key = false;  // X-API-Key
 
  private:
   std::string_view key_in(std::string_view query, std::string_view name) {
@@ -65,6 +74,7 @@ Credentials::Credentials(RequestHead const& head, Config const& config, std::str
     principal = config.api_keys->find(bearer);
     bearer_is_api_key = principal != nullptr;
   }
+  field_is_api_key = find_api_key_field(head, config) != nullptr;
   bool const query_counts = head.websocket_upgrade || further_port || path.starts_with("/socket.io/");
   if (query_counts && head.has_query) {
     key = key_in(head.query, "session_api_key");
@@ -123,37 +133,23 @@ Decision deny(RouteKind route, RequestHead const& head, Credentials const& crede
 }
 
 Decision forward(RouteKind route, EntryPtr entry, Credentials const& credentials, std::string_view target_text) {
-  if (!entry->running()) {
-    auto out =
-        refuse(route, 503, Reject::runtime_not_running, "runtime_not_running", "the conversation's runtime is not running");
-    switch (entry->record().state) {
-      case conversation::RuntimeState::starting:
-        out.code = "runtime_starting";
-        out.message = "the conversation's runtime is starting";
-        break;
-      case conversation::RuntimeState::stopping:
-        out.code = "runtime_stopping";
-        out.message = "the conversation's runtime is stopping";
-        break;
-      case conversation::RuntimeState::error:
-        out.code = "runtime_failed";
-        out.message = "the conversation's runtime has failed";
-        break;
-      default: break;
-    }
-    out.entry = std::move(entry);
-    return out;
-  }
   Decision out;
-  out.kind = Decision::Kind::forward;
-  out.route = route;
-  out.target = entry->target();
+  if (entry->running()) {
+    out.kind = Decision::Kind::forward;
+    out.route = route;
+    out.target = entry->target();
+  } else {
+    auto const why = why_not_running(entry->record());
+    out = refuse(route, why.status, Reject::runtime_not_running, why.code, why.message);
+    out.runtime = {to_string(entry->record().state), entry->record().progress};
+  }
   if (auto const* const key = entry->accepted(credentials.key)) {
     out.presented_key = key->reveal();
   } else {
     out.principal = credentials.principal;
   }
   out.drop_authorization = credentials.bearer_is_api_key;
+  out.drop_api_key = credentials.field_is_api_key;
   out.target_text = target_text;
   out.entry = std::move(entry);
   return out;
@@ -259,20 +255,37 @@ std::optional<Decision> by_prefix(Asked const& asked) {
   return serve_named(*route, std::move(entry), asked.head, asked.config);
 }
 
-// The gateway's own API: with an API key it comes before the path rule.
-std::optional<Decision> by_own_route(Asked const& asked, Credentials const& credentials) {
-  auto const& head = asked.head;
-  auto const own = http::match_own(head.method, head.path);
-  if (own == http::OwnRoute::none || own == http::OwnRoute::health) return std::nullopt;
-  // A session key talks to the nested server, which has routes of these names too.
-  if (own == http::OwnRoute::conversations && !credentials.key.empty()) return std::nullopt;
-  if (!credentials.principal && !asked.own_routes.admits_without_api_key(head.method, head.path)) return std::nullopt;
+Decision own_route(http::OwnRoute own, identity::Principal const* principal) {
   Decision out;
   out.kind = Decision::Kind::own;
   out.route = RouteKind::own;
   out.own = own;
-  out.principal = credentials.principal;
+  out.principal = principal;
   return out;
+}
+
+// The remote runtime API shows its key in a field of its own, by which it is told from everything else at these paths.
+std::optional<Decision> by_runtime_api(Asked const& asked) {
+  auto const& head = asked.head;
+  auto const* const principal = find_api_key_field(head, asked.config);
+  if (!principal || http::match_own(head.method, head.path) != http::OwnRoute::runtime_api) return std::nullopt;
+  return own_route(http::OwnRoute::runtime_api, principal);
+}
+
+// The gateway's own API: with an API key it comes before the path rule.
+std::optional<Decision> by_own_route(Asked const& asked, Credentials const& credentials) {
+  auto const& head = asked.head;
+  auto const own = http::match_own(head.method, head.path);
+  if (own == http::OwnRoute::none || own == http::OwnRoute::health || own == http::OwnRoute::runtime_api)
+    return std::nullopt;
+  // A session key talks to the nested server, which has routes of these names too.
+  bool const shared = own == http::OwnRoute::conversations || own == http::OwnRoute::openapi;
+  if (shared && !credentials.key.empty()) return std::nullopt;
+  if (credentials.principal) return own_route(own, credentials.principal);
+  if (own == http::OwnRoute::openapi && asked.config.fallback) return std::nullopt;
+  if (asked.own_routes.admits_without_api_key(head.method, head.path)) return own_route(own, nullptr);
+  if (!http::is_ours_alone(own)) return std::nullopt;
+  return refuse(RouteKind::own, 401, Reject::unauthorized, "unauthorized", "an API key is needed");
 }
 
 // Also where an id names nothing that the credential opens: its server may have handed it out before anybody could learn
@@ -361,25 +374,57 @@ Decision refuse_trace() {
 ShownCredentials::ShownCredentials(RequestHead const& head) noexcept {
   add(head.value(FieldId::x_session_api_key));
   add(identity::bearer_token(head.value(FieldId::authorization)));
+  add(head.value(FieldId::x_api_key));
   auto const cookies = head.value(FieldId::cookie);
   add(http::cookie_value(cookies, workspace_cookie));
   add(http::cookie_value(cookies, editor_cookie));
 }
 
-Decision decide(RequestHead const& head, Config const& config, Directory const& directory, SidTable const& sids,
-                OwnRoutes const& own_routes) {
-  if (head.method == http::Method::trace) return refuse_trace();
-  Asked const asked{head, config, directory, sids, own_routes};
-  // These name a runtime outright and read the credentials where what they name wants them.
-  for (auto const rule : {by_host, by_prefix}) {
+NotRunning why_not_running(conversation::RuntimeRecord const& record) noexcept {
+  if (record.closed_for_room()) {
+    return {410, "conversation_closed", "the conversation was closed to make room for another; start it to go on"};
+  }
+  switch (record.state) {
+    case conversation::RuntimeState::starting: return {503, "runtime_starting", "the conversation's runtime is starting"};
+    case conversation::RuntimeState::running: break;  // at another place by now
+    case conversation::RuntimeState::paused: return {503, "runtime_paused", "the conversation's runtime is paused"};
+    case conversation::RuntimeState::stopping: return {503, "runtime_stopping", "the conversation's runtime is stopping"};
+    case conversation::RuntimeState::stopped: return {503, "runtime_stopped", "the conversation's runtime is stopped"};
+    case conversation::RuntimeState::error: return {503, "runtime_failed", "the conversation's runtime has failed"};
+  }
+  return {503, "runtime_restarted", "the conversation's runtime was started anew"};
+}
+
+namespace {
+
+Decision decide_by_rules(Asked const& asked) {
+  // These name a runtime or say themselves whose they are, and read the credentials where what they name wants them.
+  for (auto const rule : {by_host, by_runtime_api, by_prefix}) {
     if (auto decided = rule(asked)) return *std::move(decided);
   }
-  Credentials const credentials(head, config, head.path, false);
+  Credentials const credentials(asked.head, asked.config, asked.head.path, false);
   for (auto const rule :
        {by_own_route, by_path, by_socket_io, by_session_key, by_health_probe, by_first_frame, by_default}) {
     if (auto decided = rule(asked, credentials)) return *std::move(decided);
   }
   return nothing_here(asked, credentials);
+}
+
+}  // namespace
+
+Decision decide(RequestHead const& head, Config const& config, Directory const& directory, SidTable const& sids,
+                OwnRoutes const& own_routes) {
+  if (head.method == http::Method::trace) return refuse_trace();
+  auto out = decide_by_rules({head, config, directory, sids, own_routes});
+  bool const opened = out.principal != nullptr || !out.presented_key.empty();
+  if (out.entry && opened && is_act(config.wake, head, out.target_text)) take_for_act(out);
+  return out;
+}
+
+void take_for_act(Decision& decision) {
+  decision.act = true;
+  bool const sleeps = decision.kind == Decision::Kind::refuse && decision.reject == Reject::runtime_not_running;
+  if (sleeps && decision.entry->record().wakes) decision.kind = Decision::Kind::wake;
 }
 
 Decision decide_first_frame(std::string_view key, std::string_view wanted_id, Directory const& directory) {

@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include "answers.hpp"
 #include "nestgate/conversation/directory.hpp"
 #include "nestgate/http/head.hpp"
 #include "nestgate/http/route.hpp"
@@ -34,9 +35,17 @@ class ShownCredentials {
   void add(std::string_view text) noexcept {
     if (!text.empty() && count_ < texts_.size()) texts_[count_++] = text;
   }
-  std::array<std::string_view, 4> texts_;
+  std::array<std::string_view, 5> texts_;
   std::size_t count_ = 0;
 };
+
+// Why a runtime that does not run is not asked, for whom it is told. The texts are literals.
+struct NotRunning {
+  unsigned status;
+  std::string_view code;
+  std::string_view message;
+};
+NotRunning why_not_running(conversation::RuntimeRecord const& record) noexcept;
 
 // What is to be done with a request, before a single body byte is read. Views point into the request's head, but for the
 // key.
@@ -46,6 +55,7 @@ struct Decision {
     own,               // one of the gateway's own routes
     probe,             // a health probe without credentials: the gateway answers for itself
     first_frame,       // accept the websocket; its first text frame names the key
+    wake,              // a user's act for a conversation that sleeps; what `refuse` would say holds if it does not wake
     refuse,            // an HTTP answer (for a websocket too: before the upgrade, so that a client retries)
     refuse_websocket,  // accept and close with `close_code`: final for an SDK client
   };
@@ -61,12 +71,15 @@ struct Decision {
   std::string_view presented_key;   // the session key that opened the door, of `entry`; empty with an API key
   bool inject_key = true;           // the nested server gets the runtime's key; further ports do not
   bool drop_authorization = false;  // it carried the gateway's own API key
+  bool drop_api_key = false;        // the same of X-API-Key
+  bool act = false;                 // of a user who may (WakeRules)
   unsigned status = 0;              // refuse
   std::uint16_t close_code = 0;     // refuse_websocket
   Reject reject = Reject::not_found;
   std::string_view code;  // refuse: the error's code and sentence, literals
   std::string_view message;
   std::string_view fields;  // refuse: further fields of the answer, whole lines
+  RuntimeInAnswer runtime;  // refuse: of `entry`, which does not run
 };
 
 // The rules in their order (ARCHITECTURE.md "Routing"), pure but for what the directory knows. A known and an unknown id
@@ -76,5 +89,7 @@ Decision decide(http::RequestHead const& head, Config const& config, conversatio
 
 // A websocket's first frame named `key`: where it goes. `wanted_id` as in Decision.
 Decision decide_first_frame(std::string_view key, std::string_view wanted_id, conversation::Directory const& directory);
+// A decision to refuse becomes one to wake where it is an act and the runtime wakes.
+void take_for_act(Decision& decision);
 
 }  // namespace nestgate::proxy

@@ -2,6 +2,7 @@
 
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -46,6 +47,15 @@ enum class UpgradesOf : std::uint8_t {
   address_to_conversation,  // the same, to the conversation that its URL names
 };
 
+// A request that waits until its conversation runs. `woken` never expires before `by`; it is cancelled when there is nothing
+// to wait for any more. Kept by whoever waits and whoever wakes, so that a client that leaves ends its wait only.
+struct Waking {
+  Waking(Executor executor, Deadline until) : by(until), woken(executor, until.at()) {}
+  Deadline by;
+  Timer woken;
+  bool over = false;  // the waker has answered
+};
+
 // What sessions and tunnels of one core share. Nothing here may be kept over an await but the pools.
 struct ProxyCore::Internals final : SidTable {
   explicit Internals(ProxyCore& p);
@@ -59,6 +69,8 @@ struct ProxyCore::Internals final : SidTable {
   // Whether another upgrade is within its rate.
   bool admit_upgrade(UpgradesOf kind, std::string_view who, std::string_view conversation = {});
   void sweep(Clock::time_point now);
+  // Asks the waker; nothing when too many wait already.
+  std::shared_ptr<Waking> wake(ConversationId id);
 
   ProxyCore& proxy;
   BlockPool small_blocks{16 * 1024, 1024};
@@ -71,6 +83,7 @@ struct ProxyCore::Internals final : SidTable {
   Watches watches;
   SocketIoSessions sids;
   std::unordered_map<std::uint64_t, TokenBucket> upgrade_buckets;
+  std::uint32_t waking = 0;     // wakes that are under way for requests of this core
   std::size_t turned_away = 0;  // connections over the limit that were told so and are about to go
 };
 

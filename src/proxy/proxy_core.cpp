@@ -104,6 +104,29 @@ void ProxyCore::Internals::sweep(Clock::time_point now) {
   access_log.flush();
 }
 
+namespace {
+
+Task<> wake_and_tell(Core& control, Task<bool> wake, std::shared_ptr<Waking> waking, std::uint32_t& under_way) {
+  co_await call_on(control, std::move(wake));  // what the directory says by then is the answer
+  --under_way;
+  waking->over = true;
+  waking->woken.cancel();
+}
+
+}  // namespace
+
+std::shared_ptr<Waking> ProxyCore::Internals::wake(ConversationId id) {
+  auto const& config = proxy.config();
+  if (waking >= config.limits.waking_requests_per_core_max) return nullptr;
+  auto& core = proxy.core();
+  auto& around = proxy.surroundings();
+  auto waiting = std::make_shared<Waking>(core.loop.get_executor(), Deadline::in(config.timeouts.wake));
+  ++waking;
+  auto call = around.waker.wake(std::move(id), waiting->by);
+  core.tasks.spawn("wake", wake_and_tell(around.control, std::move(call), waiting, waking));
+  return waiting;
+}
+
 ProxyCore::ProxyCore(Core& core, Config config, Surroundings surroundings)
     : core_(core), config_(std::move(config)), surroundings_(surroundings), internals_(std::make_unique<Internals>(*this)) {}
 
@@ -188,7 +211,12 @@ void ProxyCore::turn_away(Socket client) {
   core_.tasks.spawn("turned away", wait_for_end(std::move(client), internals_->turned_away));
 }
 
-void ProxyCore::replace_config(Config config) { config_ = std::move(config); }
+void ProxyCore::replace_config(Config config) {
+  auto const before = config_.api_keys;
+  config_ = std::move(config);
+  if (before == config_.api_keys) return;
+  for (auto& watch : internals_->watches) watch.on_api_keys(before.get(), config_.api_keys.get());
+}
 
 void ProxyCore::publish(conversation::RuntimeRecordPtr record) {
   auto const known = directory_.find(record->id.canonical());
@@ -202,6 +230,15 @@ void ProxyCore::withdraw(ConversationId const& id, Epoch epoch) {
 
 void ProxyCore::add_alias(ConversationId const& alias, ConversationId const& runtime) {
   directory_.add_alias(alias, runtime, config_.limits.aliases_per_runtime_max);
+}
+
+std::vector<conversation::Activity> ProxyCore::activity() const {
+  std::vector<conversation::Activity> out;
+  directory_.for_each([&out](conversation::Entry const& entry) {
+    auto const& standing = entry.standing();
+    if (standing.used()) out.push_back({entry.record().id, standing.last_act, standing.last_traffic, standing.streams});
+  });
+  return out;
 }
 
 void ProxyCore::learn_sid(std::string sid, ConversationId const& runtime) {

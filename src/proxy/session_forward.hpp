@@ -78,7 +78,10 @@ auto Session<Stream>::prepare_forward(Decision const& decision, http::RequestHea
   x_.learns = http::hands_out_conversation_id(head.method, path) ? Learns::conversation_id
               : opens_socket_io                                  ? Learns::socket_io_sid
                                                                  : Learns::nothing;
-  x_.event_socket = path.starts_with("/sockets/");
+  x_.long_poll = is_long_poll(head, decision.target_text);
+  x_.speaks = path.starts_with("/sockets/")     ? Speaks::agent_server
+              : path.starts_with("/socket.io/") ? Speaks::socket_io
+                                                : Speaks::anything;
 }
 
 template <class Stream>
@@ -103,6 +106,7 @@ auto Session<Stream>::build_upstream_head(Decision const& decision, http::Reques
   }
   rewrite.trust = trusted_peer_ ? http::ForwardedTrust::append : http::ForwardedTrust::replace;
   rewrite.drop_authorization = decision.drop_authorization;
+  rewrite.drop_api_key = decision.drop_api_key;
   rewrite.keep_upgrade = head.websocket_upgrade;
   http::append_request_head(out_, head, rewrite);
 }
@@ -153,7 +157,7 @@ auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
   auto& counters = proxy_.counters();
   // Its address may belong to another runtime by now.
   if (target->withdrawn()) {
-    x_.failure = runtime_stopping;
+    x_.failure = why_not_there();
     co_return false;
   }
   while (!x_.resent) {
@@ -178,8 +182,10 @@ auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
   }
   counters.upstream_connect_failures.add();
   lease_.end();
-  if (target->withdrawn()) {
-    x_.failure = runtime_stopping;
+  if (x_.opened.withdrawn) {
+    x_.failure = key_withdrawn;
+  } else if (target->withdrawn()) {
+    x_.failure = why_not_there();
   } else if (timed_out_) {
     x_.failure = {504, "runtime_connect_timeout", "the conversation's runtime did not take the connection in time", 0};
   } else {
@@ -207,6 +213,7 @@ auto Session<Stream>::finish_exchange(Outcome outcome) -> Task<Next> {
       lease_.end();
       if (x_.client_gone || stopping_) break;
       if (x_.request_refusal != http::Refusal::none) co_return co_await refuse_head(x_.request_refusal);
+      if (x_.long_poll && x_.failure.status == 410) co_return co_await answer_closed_poll();
       co_return co_await answer_failure(x_.failure, 0);
     case Outcome::cut:
     case Outcome::resend: break;
@@ -217,6 +224,16 @@ auto Session<Stream>::finish_exchange(Outcome outcome) -> Task<Next> {
   if (outcome != Outcome::cut || x_.stream_ended) co_return Next::close;
   reset_client();
   co_return Next::cut;
+}
+
+// Its session learns why it ends; the next request of it gets the 410.
+template <class Stream>
+auto Session<Stream>::answer_closed_poll() -> Task<Next> {
+  LocalAnswer answer{200};
+  answer.content_type = "text/plain; charset=UTF-8";
+  answer.body = socket_io_closed_packet;
+  auto const after = after_local_answer();
+  co_return co_await send_local(answer, after);
 }
 
 // The request went whole, or the nested server takes no more of it.
@@ -286,19 +303,21 @@ auto Session<Stream>::pump_request() -> Task<> {
 }
 
 template <class Stream>
-auto Session<Stream>::fail(unsigned status, std::string_view code, std::string_view message) -> Outcome {
-  x_.failure = {status, code, message, 0};
+auto Session<Stream>::fail(ExchangeFailure failure) -> Outcome {
+  x_.failure = failure;
   return x_.answer_started ? Outcome::cut : Outcome::failed;
 }
 
 template <class Stream>
 auto Session<Stream>::no_answer() -> Outcome {
-  if (timed_out_ && x_.awaiting_client) return fail(body_timeout.status, body_timeout.code, body_timeout.message);
-  if (timed_out_) return fail(504, "runtime_timeout", "the conversation's runtime did not answer in time");
+  if (x_.opened.withdrawn) return fail(key_withdrawn);
+  if (timed_out_ && x_.awaiting_client) return fail(body_timeout);
+  if (timed_out_) return fail({504, "runtime_timeout", "the conversation's runtime did not answer in time"});
+  if (x_.opened.closed_for_room()) return fail(why_not_there());
   bool const met_a_dead_one = up_.empty() && !x_.fresh && !x_.answer_started;
   bool const wanted = !x_.client_gone && !stopping_ && !lease_.target().withdrawn();
   if (met_a_dead_one && wanted && x_.resendable) return Outcome::resend;
-  return fail(502, "runtime_closed", "the conversation's runtime closed the connection before it answered");
+  return fail({502, "runtime_closed", "the conversation's runtime closed the connection before it answered"});
 }
 
 template <class Stream>
@@ -312,7 +331,7 @@ auto Session<Stream>::relay_answer() -> Task<Outcome> {
     if (!up_.empty()) {
       parsed = http::parse_response_head(up_.view(), head_limits, x_.method, head, scanned);
       if (parsed.state == http::HeadParse::State::refused) {
-        co_return fail(502, "bad_runtime_answer", http::text_for(parsed.why));
+        co_return fail({502, "bad_runtime_answer", http::text_for(parsed.why)});
       }
       if (parsed.state == http::HeadParse::State::complete) {
         if (head.status >= 200 || head.status == 101) break;
@@ -337,7 +356,7 @@ auto Session<Stream>::relay_answer() -> Task<Outcome> {
   note_upstream_wait();
   x_.status = head.status;
   if (head.status == 101) {
-    if (!x_.upgrade) co_return fail(502, "bad_runtime_answer", "an upgrade that nobody asked for");
+    if (!x_.upgrade) co_return fail({502, "bad_runtime_answer", "an upgrade that nobody asked for"});
     co_return co_await upgrade(parsed.bytes);
   }
   co_return co_await relay_answer_body(parsed.bytes);
@@ -368,6 +387,8 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
   x_.reusable = head.keep_alive && head.body != http::BodyKind::until_close;
   bool const event_stream = head.value(http::FieldId::content_type).starts_with("text/event-stream");
   x_.event_stream = event_stream;
+  std::optional<StreamCount> stream_count;
+  if (event_stream) stream_count.emplace(x_.opened.entry->standing());
 
   http::ResponseRewrite rewrite;
   rewrite.request_id = request_id_;
@@ -390,7 +411,7 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
   for (;;) {
     plain_.clear();
     auto const taken = body.take(from->view(), plain_);
-    if (body.why != http::Refusal::none) co_return fail(502, "bad_runtime_answer", http::text_for(body.why));
+    if (body.why != http::Refusal::none) co_return fail({502, "bad_runtime_answer", http::text_for(body.why)});
     auto const piece = from->view().substr(0, taken);
     std::string_view head_piece = first ? std::string_view(out_) : std::string_view{};
     std::string_view rest = body.take_apart ? std::string_view(plain_) : piece;
@@ -401,6 +422,7 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
       error_code ec;
       if (!write_at_once(stream_, head_piece, rest, ec)) ec = co_await write_client(head_piece, rest);
       if (ec) co_return gone();
+      if (event_stream) x_.opened.entry->standing().note_traffic(shared_.coarse_now());
     }
     first = false;
     from->consume(taken);
@@ -418,7 +440,7 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
     if (ec == asio::error::eof && body.kind == http::BodyKind::until_close) break;
     if (ec) {
       relay_.release();
-      co_return fail(502, "runtime_closed", "the conversation's runtime closed the connection in its answer");
+      co_return fail({502, "runtime_closed", "the conversation's runtime closed the connection in its answer"});
     }
     from->filled(n);
   }
@@ -434,10 +456,7 @@ auto Session<Stream>::append_retry(AnswerBody const& body) -> void {
   auto const ms = 1'000 + static_cast<unsigned>(std::hash<std::string_view>{}(request_id_) % 4'000);
   std::string const event = "retry: " + std::to_string(ms) + "\n\n";
   if (body.kind == http::BodyKind::chunked) {
-    constexpr std::string_view digits = "0123456789abcdef";
-    out_.push_back(digits[event.size() >> 4]);
-    out_.push_back(digits[event.size() & 15]);
-    out_.append("\r\n").append(event).append("\r\n");
+    http::append_chunk(out_, event);
   } else {
     out_.append(event);
   }
@@ -460,14 +479,14 @@ auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<
         body.done = true;
         break;
       }
-      if (ec) co_return fail(502, "runtime_closed", "the conversation's runtime closed the connection in its answer");
+      if (ec) co_return fail({502, "runtime_closed", "the conversation's runtime closed the connection in its answer"});
       from.filled(n);
       progress();
     }
     body.take_apart = chunked;
     auto const taken = body.take(from.view(), payload);
     body.take_apart = pass_payload;
-    if (body.why != http::Refusal::none) co_return fail(502, "bad_runtime_answer", http::text_for(body.why));
+    if (body.why != http::Refusal::none) co_return fail({502, "bad_runtime_answer", http::text_for(body.why)});
     held.append(from.view().substr(0, taken));
     from.consume(taken);
   }
@@ -483,8 +502,7 @@ auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<
 
 template <class Stream>
 auto Session<Stream>::learn(std::string_view answer) -> Task<> {
-  if (!x_.entry) co_return;
-  ConversationId runtime = x_.entry->record().id;
+  ConversationId runtime = x_.opened.entry->record().id;
   if (x_.learns == Learns::socket_io_sid) {
     auto sid = codec::engine_io_sid(answer);
     if (sid) co_await proxy_.surroundings().sids.publish_sid(std::move(*sid), std::move(runtime));

@@ -7,6 +7,7 @@
 
 #include "answers.hpp"
 #include "client_address.hpp"
+#include "intent.hpp"
 #include "internals.hpp"
 #include "lease.hpp"
 #include "nestgate/codec/wire_messages.hpp"
@@ -15,6 +16,8 @@
 #include "nestgate/http/rewrite.hpp"
 #include "nestgate/http/websocket.hpp"
 #include "nestgate/net/stream_io.hpp"
+#include "opened.hpp"
+#include "remote_stream.hpp"
 #include "tunnel.hpp"
 
 namespace nestgate::proxy {
@@ -26,10 +29,12 @@ struct ExchangeFailure {
   std::string_view message;
   unsigned retry_after_s = 0;
   std::string_view fields = {};  // further ones, whole lines
+  RuntimeInAnswer runtime = {};
 };
 
 inline constexpr ExchangeFailure body_timeout{408, "body_timeout", "the request's body did not arrive in time"};
-inline constexpr ExchangeFailure runtime_stopping{503, "runtime_stopping", "the conversation's runtime is stopping", 1};
+inline constexpr ExchangeFailure runtime_removed{503, "runtime_stopping", "the conversation's runtime is stopping", 1};
+inline constexpr ExchangeFailure key_withdrawn{401, "unauthorized", "the key was withdrawn"};
 
 template <class Stream>
 class Session final : public Watch {
@@ -70,9 +75,11 @@ class Session final : public Watch {
   }
 
   void on_sweep(Clock::time_point now) override {
+    if (phase_ != Phase::idle) look_at_opener();
     bool const withdrawn = lease_ && lease_.target().withdrawn();
     if (withdrawn && phase_ != Phase::deciding) lease_.socket().close(ignored_);
-    if (lease_ && (phase_ == Phase::first_byte || phase_ == Phase::relay)) look_for_client();
+    if (is_waiting()) look_for_client();
+    note_transfer(now);
     if (now < deadline_) return;
     deadline_ = Clock::time_point::max();
     timed_out_ = true;
@@ -84,6 +91,7 @@ class Session final : public Watch {
         cancel_upstream();
         socket_of(stream_).cancel(ignored_);
         break;
+      case Phase::own_stream: own_stream_->stop(); break;
       default: socket_of(stream_).cancel(ignored_); break;
     }
   }
@@ -94,6 +102,7 @@ class Session final : public Watch {
       deadline_ = std::min(deadline_, shared_.coarse_now() + drain_idle_time);
     // An event stream has no end to wait for; its client comes back by the `retry:` that it was given.
     if (phase_ == Phase::relay && x_.event_stream) end_event_stream();
+    if (own_stream_) own_stream_->stop();
   }
 
   void on_stop() override {
@@ -103,7 +112,11 @@ class Session final : public Watch {
     } else {
       socket_of(stream_).close(ignored_);
     }
-    cancel_upstream();
+    end_waiting();
+  }
+
+  void on_api_keys(identity::ApiKeys const* before, identity::ApiKeys const* now) override {
+    x_.opened.on_api_keys(before, now);
   }
 
  private:
@@ -114,6 +127,8 @@ class Session final : public Watch {
     deciding,
     own_body,
     own,
+    own_stream,
+    waking,
     first_frame,
     connect,
     upload,
@@ -129,6 +144,8 @@ class Session final : public Watch {
   static constexpr std::chrono::milliseconds linger_time_max{30'000};
   static constexpr std::uint64_t linger_bytes_max = 256ULL * 1024 * 1024;
   static constexpr std::chrono::milliseconds drain_idle_time{500};
+  // An answer that is read for so long is a transfer, no poll.
+  static constexpr std::chrono::milliseconds transfer_time_min{1'000};
 
   // What the answer may hand out that leads the client's next requests to the same runtime.
   enum class Learns : std::uint8_t { nothing, conversation_id, socket_io_sid };
@@ -140,11 +157,13 @@ class Session final : public Watch {
     http::Version version = http::Version::http_1_1;
     bool client_keep_alive = true;
     bool upgrade = false;
+    bool act = false;        // of a user
+    bool long_poll = false;  // of Socket.IO
     bool resendable = false;
     bool fresh = false;
     bool wants_stream = false;
     Learns learns = Learns::nothing;
-    bool event_socket = false;
+    Speaks speaks = Speaks::anything;
     bool event_stream = false;  // the answer is text/event-stream
     bool stream_ended = false;  // by us: the client left, or the gateway drains
     http::BodyKind request_body = http::BodyKind::none;
@@ -161,7 +180,7 @@ class Session final : public Watch {
     std::uint64_t bytes_in = 0, bytes_out = 0;
     std::uint64_t upstream_us = 0;
     Clock::time_point began{}, sent{};
-    conversation::EntryPtr entry;
+    Opened opened;
     std::string prefix;
     std::optional<http::ChunkScanner> request_chunks;
     ExchangeFailure failure;
@@ -187,15 +206,38 @@ class Session final : public Watch {
     socket_of(stream_).close(ignored_);
   }
 
-  // While only the nested server is heard nothing else tells that the client has left. One that ended its own side still
-  // waits for its answer, but nobody does that on an event stream.
+  // Nobody reads from the client: nothing else tells that it has left.
+  bool is_waiting() const {
+    if (phase_ == Phase::own_stream || phase_ == Phase::waking) return true;
+    return lease_ && (phase_ == Phase::first_byte || phase_ == Phase::relay);
+  }
+
+  // One that ended its own side still waits for its answer, but nobody does that on an event stream.
   void look_for_client() {
     auto const client = look_at_peer(socket_of(stream_).native_handle());
-    bool const streams = phase_ == Phase::first_byte ? x_.wants_stream : x_.event_stream;
+    bool const streams = phase_ == Phase::own_stream || (phase_ == Phase::first_byte ? x_.wants_stream : x_.event_stream);
     if (client == Peer::there || (client == Peer::ended_its_side && !streams)) return;
     x_.client_gone = true;
     x_.stream_ended = x_.event_stream;
-    cancel_upstream();
+    end_waiting();
+  }
+
+  // What let the request in may hold no more; what its runtime was closed for, a long poll learns at once.
+  void look_at_opener() {
+    auto const look = x_.opened.look();
+    if (look == Opened::Look::unchanged || (look == Opened::Look::closed_for_room && !x_.long_poll)) return;
+    x_.stream_ended = x_.event_stream;
+    end_waiting();
+    if (phase_ == Phase::own_body || x_.awaiting_client) socket_of(stream_).cancel(ignored_);
+    if (lease_) lease_.socket().close(ignored_);
+  }
+
+  // Seen here instead of at each of its pieces.
+  void note_transfer(Clock::time_point now) {
+    if (!lease_ || !x_.opened.entry) return;
+    auto const answered = x_.sent + std::chrono::microseconds(x_.upstream_us);
+    bool const long_answer = phase_ == Phase::relay && !x_.event_stream && now - answered >= transfer_time_min;
+    if (x_.act || long_answer) x_.opened.entry->standing().note_traffic(now);
   }
 
   void end_event_stream() {
@@ -207,10 +249,26 @@ class Session final : public Watch {
     if (lease_) lease_.socket().cancel(ignored_);
   }
 
+  // Whatever is awaited but the client.
+  void end_waiting() {
+    cancel_upstream();
+    if (own_stream_) own_stream_->stop();
+    if (waking_) waking_->woken.cancel();
+  }
+
   // In session_request.hpp: the client's head
   Task<Next> serve_request();
+  Task<Next> serve(Decision decision, std::size_t head_bytes);
+  Decision decide_on(http::RequestHead const& head);
   void begin_exchange();
   void note_request(http::RequestHead const& head);
+
+  // In session_wake.hpp: a user's act for a conversation that sleeps
+  enum class Wait : std::uint8_t { over, no_room, left };
+  Task<Wait> wait_for_wake(ConversationId id);
+  Task<Next> wake(Decision decision, std::size_t head_bytes);
+  void parse_again(std::string_view head_text);
+  Next leave();
 
   // In session_request.hpp: answers of our own
   AfterAnswer after_local_answer() const;
@@ -219,6 +277,7 @@ class Session final : public Watch {
   Task<Next> refuse_head(http::Refusal why);
   Task<Next> refuse_head(ExchangeFailure failure);
   Task<Next> answer_probe(std::size_t head_bytes);
+  ExchangeFailure why_not_there() const;
   void end_request();
   Task<error_code> write_client(std::string_view first, std::string_view second);
   Task<> linger();
@@ -236,11 +295,12 @@ class Session final : public Watch {
   bool take_request_body(std::string_view& bytes);
   Task<bool> connect(upstream::TargetPtr target);
   Task<Next> finish_exchange(Outcome outcome);
+  Task<Next> answer_closed_poll();
   Task<Outcome> relay_both_ways();
   void await_first_byte();
   Task<> relay_answer_into(Outcome& outcome);
   Task<> pump_request();
-  Outcome fail(unsigned status, std::string_view code, std::string_view message);
+  Outcome fail(ExchangeFailure failure);
   Outcome no_answer();
   Task<Outcome> relay_answer();
   void note_upstream_wait();
@@ -295,6 +355,10 @@ class Session final : public Watch {
 
   // In session_own.hpp: the gateway's own routes
   Task<Next> serve_own(Decision decision, std::size_t head_bytes);
+  void fill_api_request(ApiRequest& request, Decision const& decision, http::RequestHead const& head) const;
+  Task<Next> answer_own(ApiRequest request);
+  Task<Next> relay_stream(ApiResponse const& response, RemoteStream& pieces);
+  void append_piece(Framing framing, std::string_view piece);
   std::size_t take_own_body(WipedString& body);
   struct OwnBodyLimit {
     std::uint64_t bytes_max;
@@ -320,6 +384,8 @@ class Session final : public Watch {
   std::string method_text_;
   Exchange x_;
   Lease lease_;
+  RemoteStream* own_stream_ = nullptr;  // while its pieces are passed on
+  std::shared_ptr<Waking> waking_;      // while it is waited for
   Phase phase_ = Phase::idle;
   std::chrono::milliseconds phase_time_{0};
   Clock::time_point deadline_ = Clock::time_point::max();

@@ -9,17 +9,7 @@ template <class Stream>
 auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Task<Next> {
   auto const& head = shared_.request_head;
   ApiRequest request;
-  request.route = decision.own;
-  request.method = head.method;
-  request.path = head.path;
-  request.query = head.query;
-  request.content_type = head.value(http::FieldId::content_type);
-  if (decision.principal) request.principal = *decision.principal;
-  request.bearer = Secret(std::string(identity::bearer_token(head.value(http::FieldId::authorization))));
-  request.origin = proxy_.config().public_url;
-  if (request.origin.empty()) request.origin = std::string(scheme_) + "://" + std::string(head.authority);
-  if (proxy_.config().rules.host) request.domain = proxy_.config().rules.domain;
-  request.request_id = request_id_;
+  fill_api_request(request, decision, head);
   bool const expects_continue = head.expect_continue;
   // Without an API key nobody gets to fill our memory.
   OwnBodyLimit limit{limits().callback_body_bytes_max, "the body is over the limit limits.callback_body_bytes_max"};
@@ -39,6 +29,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
     if (in_.empty()) {
       char* const space = in_.space(0);
       auto [ec, n] = co_await stream_.async_read_some(asio::buffer(space, in_.space_bytes()), no_throw);
+      if (x_.opened.withdrawn && !stopping_) co_return co_await refuse_head(key_withdrawn);
       if (ec && timed_out_ && !stopping_) co_return co_await refuse_head(body_timeout);
       if (ec) co_return Next::close;
       in_.filled(n);
@@ -49,16 +40,89 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
     in_.consume(taken);
     if (request.body.size() > limit.bytes_max) co_return co_await refuse_own_body(limit, 0);
   }
+  if (x_.opened.withdrawn) co_return co_await answer_failure(key_withdrawn, 0);
+  co_return co_await answer_own(std::move(request));
+}
+
+template <class Stream>
+auto Session<Stream>::fill_api_request(ApiRequest& request, Decision const& decision, http::RequestHead const& head) const
+    -> void {
+  request.route = decision.own;
+  request.method = head.method;
+  request.path = head.path;
+  request.query = head.query;
+  request.content_type = head.value(http::FieldId::content_type);
+  if (decision.principal) request.principal = *decision.principal;
+  request.bearer = Secret(std::string(identity::bearer_token(head.value(http::FieldId::authorization))));
+  request.session_key = Secret(std::string(head.value(http::FieldId::x_session_api_key)));
+  request.origin = proxy_.config().public_url;
+  if (request.origin.empty()) request.origin = std::string(scheme_) + "://" + std::string(head.authority);
+  if (proxy_.config().rules.host) request.domain = proxy_.config().rules.domain;
+  request.request_id = request_id_;
+}
+
+template <class Stream>
+auto Session<Stream>::answer_own(ApiRequest request) -> Task<Next> {
   set_phase(Phase::own, std::chrono::milliseconds(0));
-  auto handled = proxy_.surroundings().own_routes.handle(std::move(request));
-  ApiResponse const response = co_await call_on(proxy_.surroundings().control, std::move(handled));
+  auto& around = proxy_.surroundings();
+  auto handled = around.own_routes.handle(std::move(request));
+  ApiResponse response = co_await call_on(around.control, std::move(handled));
+  RemoteStream pieces(around.control, std::move(response.stream));
   if (stopping_) co_return Next::close;
+  if (x_.opened.withdrawn) co_return co_await answer_failure(key_withdrawn, 0);
+  if (pieces) co_return co_await relay_stream(response, pieces);
   LocalAnswer answer{response.status};
   answer.content_type = response.content_type;
   answer.body = response.body;
   answer.headers = &response.headers;
   auto const after = after_local_answer();
   co_return co_await send_local(answer, after);
+}
+
+// Each piece goes out as it comes. It may take its time; a client that does not take it may not.
+template <class Stream>
+auto Session<Stream>::relay_stream(ApiResponse const& response, RemoteStream& pieces) -> Task<Next> {
+  LocalAnswer answer{response.status};
+  answer.content_type = response.content_type;
+  answer.headers = &response.headers;
+  answer.framing = x_.version == http::Version::http_1_1 ? Framing::chunked : Framing::until_close;
+  if (answer.framing == Framing::until_close) x_.client_keep_alive = false;
+  auto const after = after_local_answer();
+  x_.status = answer.status;
+  out_.clear();
+  append_local_answer(out_, answer, x_.version, after, SendBody::no, request_id_);
+  if (!response.body.empty()) append_piece(answer.framing, response.body);
+  own_stream_ = &pieces;
+  bool ended = x_.method == http::Method::head;
+  error_code ec;
+  for (;;) {
+    set_phase(Phase::relay, timeouts().body_progress);
+    ec = co_await write_client(out_, {});
+    if (ec || ended) break;
+    set_phase(Phase::own_stream, timeouts().stream_idle);
+    std::string const piece = co_await pieces.next();
+    if (x_.client_gone || stopping_) break;
+    out_.clear();
+    ended = piece.empty();
+    append_piece(answer.framing, piece);
+  }
+  own_stream_ = nullptr;
+  end_request();
+  bool const stays = !ec && ended && after == AfterAnswer::keep_alive && !proxy_.draining();
+  co_return stays ? Next::keep_alive : Next::close;
+}
+
+// An empty one is the end.
+template <class Stream>
+auto Session<Stream>::append_piece(Framing framing, std::string_view piece) -> void {
+  x_.bytes_out += piece.size();
+  if (framing == Framing::until_close) {
+    out_.append(piece);
+  } else if (piece.empty()) {
+    out_.append("0\r\n\r\n");
+  } else {
+    http::append_chunk(out_, piece);
+  }
 }
 
 template <class Stream>

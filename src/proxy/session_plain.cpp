@@ -2,6 +2,7 @@
 #include "session_forward.hpp"
 #include "session_own.hpp"
 #include "session_request.hpp"
+#include "session_wake.hpp"
 #include "session_websocket.hpp"
 #include "tunnel_impl.hpp"
 

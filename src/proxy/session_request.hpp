@@ -41,22 +41,38 @@ auto Session<Stream>::serve_request() -> Task<Next> {
     co_return co_await refuse_head(parsed.why);
   }
   note_request(head);
-  Decision decision = decide(head, proxy_.config(), proxy_.directory(), shared_, proxy_.surroundings().own_routes);
+  Decision decision = decide_on(head);
+  if (decision.kind == Decision::Kind::wake) co_return co_await wake(std::move(decision), parsed.bytes);
+  co_return co_await serve(std::move(decision), parsed.bytes);
+}
+
+template <class Stream>
+auto Session<Stream>::decide_on(http::RequestHead const& head) -> Decision {
+  auto decision = decide(head, proxy_.config(), proxy_.directory(), shared_, proxy_.surroundings().own_routes);
   x_.route = decision.route;
-  x_.entry = decision.entry;
+  x_.opened = Opened(decision);
+  x_.act = decision.act;
+  return decision;
+}
+
+template <class Stream>
+auto Session<Stream>::serve(Decision decision, std::size_t head_bytes) -> Task<Next> {
   switch (decision.kind) {
-    case Decision::Kind::forward: co_return co_await forward(std::move(decision), parsed.bytes);
-    case Decision::Kind::own: co_return co_await serve_own(std::move(decision), parsed.bytes);
-    case Decision::Kind::first_frame: co_return co_await serve_first_frame(std::move(decision), parsed.bytes);
-    case Decision::Kind::probe: co_return co_await answer_probe(parsed.bytes);
+    case Decision::Kind::forward:
+      if (decision.act) decision.entry->standing().note_act(shared_.coarse_now());
+      co_return co_await forward(std::move(decision), head_bytes);
+    case Decision::Kind::own: co_return co_await serve_own(std::move(decision), head_bytes);
+    case Decision::Kind::first_frame: co_return co_await serve_first_frame(std::move(decision), head_bytes);
+    case Decision::Kind::probe: co_return co_await answer_probe(head_bytes);
     case Decision::Kind::refuse_websocket:
       co_return co_await refuse_websocket(decision.close_code, decision.message, decision.reject);
+    case Decision::Kind::wake:
     case Decision::Kind::refuse: break;
   }
   proxy_.counters().rejected[static_cast<std::size_t>(decision.reject)].add();
-  ExchangeFailure const failure{decision.status, decision.code, decision.message, decision.status == 503 ? 1U : 0U,
-                                decision.fields};
-  co_return co_await answer_failure(failure, parsed.bytes);
+  ExchangeFailure const failure{decision.status, decision.code,   decision.message, decision.status == 503 ? 1U : 0U,
+                                decision.fields, decision.runtime};
+  co_return co_await answer_failure(failure, head_bytes);
 }
 
 template <class Stream>
@@ -68,7 +84,8 @@ auto Session<Stream>::begin_exchange() -> void {
   x_.request_refusal = http::Refusal::none;
   x_.status = 0;
   x_.bytes_in = x_.bytes_out = x_.upstream_us = 0;
-  x_.entry = nullptr;
+  x_.opened = {};
+  x_.act = x_.long_poll = false;
   x_.prefix.clear();
   x_.failure = {};
   x_.route = http::RouteKind::none;
@@ -124,7 +141,7 @@ auto Session<Stream>::send_local(LocalAnswer answer, AfterAnswer after) -> Task<
 template <class Stream>
 auto Session<Stream>::answer_failure(ExchangeFailure failure, std::size_t head_bytes) -> Task<Next> {
   in_.consume(head_bytes);
-  std::string const body = error_body(failure.status, failure.code, failure.message, request_id_);
+  std::string const body = error_body(failure.status, failure.code, failure.message, request_id_, failure.runtime);
   LocalAnswer answer{failure.status};
   answer.body = body;
   answer.retry_after_s = failure.retry_after_s;
@@ -157,6 +174,17 @@ auto Session<Stream>::answer_probe(std::size_t head_bytes) -> Task<Next> {
   co_return co_await send_local(answer, after);
 }
 
+// The runtime went, or became another, after the rules had decided.
+template <class Stream>
+auto Session<Stream>::why_not_there() const -> ExchangeFailure {
+  auto const* const record = x_.opened.entry->standing().record();
+  if (!record) return runtime_removed;
+  auto const why = why_not_running(*record);
+  ExchangeFailure failure{why.status, why.code, why.message, why.status == 503 ? 1U : 0U};
+  failure.runtime = {to_string(record->state), record->progress};
+  return failure;
+}
+
 template <class Stream>
 auto Session<Stream>::end_request() -> void {
   auto const now = Clock::now();
@@ -175,7 +203,7 @@ auto Session<Stream>::end_request() -> void {
   record.method = method_text_;
   record.target = target_;
   record.route = http::to_string(x_.route);
-  if (x_.entry) record.conversation = x_.entry->record().id.text();
+  if (x_.opened.entry) record.conversation = x_.opened.entry->record().id.text();
   record.status = x_.status;
   record.bytes_in = x_.bytes_in;
   record.bytes_out = x_.bytes_out;

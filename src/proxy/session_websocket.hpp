@@ -55,7 +55,7 @@ auto Session<Stream>::upgrade(std::size_t head_bytes) -> Task<Outcome> {
 template <class Stream>
 auto Session<Stream>::open_tunnel(std::string_view from_client, std::string_view from_nested) -> void {
   end_request();
-  TunnelRoute route{x_.entry, x_.event_socket ? RelayGoingAway::as_service_restart : RelayGoingAway::as_it_is};
+  TunnelRoute route{std::move(x_.opened), x_.speaks};
   start_tunnel(proxy_, std::move(stream_), std::move(lease_), std::move(route), from_client, from_nested);
 }
 
@@ -93,6 +93,9 @@ auto Session<Stream>::serve_first_frame(Decision decision, std::size_t head_byte
   // The head is needed again once the key is known, and other requests use the parsed one meanwhile.
   std::string const head_text(in_.view().substr(0, head_bytes));
   std::string const wanted_id(decision.wanted_id);
+  // What it asks for is in the URL; whether it may, in the frame.
+  bool const act = is_act(proxy_.config().wake, shared_.request_head,
+                          shared_.request_head.target.substr(first_frame_prefix_length(shared_.request_head)));
   append_switching_protocols(shared_.request_head.value(http::FieldId::sec_websocket_key));
   in_.consume(head_bytes);
   set_phase(Phase::first_frame, timeouts().first_frame);
@@ -132,10 +135,19 @@ auto Session<Stream>::serve_first_frame(Decision decision, std::size_t head_byte
   if (!key) co_return co_await end_first_frame(4001, "Authentication failed", Reject::unauthorized);
 
   Decision open = decide_first_frame(key->reveal(), wanted_id, proxy_.directory());
-  x_.entry = open.entry;
+  if (act && open.entry) take_for_act(open);
+  x_.opened = Opened(open);
+  x_.act = open.act;
+  if (open.kind == Decision::Kind::wake && !proxy_.draining()) {
+    auto const wait = co_await wait_for_wake(open.entry->record().id);
+    if (wait == Wait::left) co_return leave();
+    open = decide_first_frame(key->reveal(), wanted_id, proxy_.directory());
+    x_.opened = Opened(open);
+  }
+  if (x_.act && open.kind == Decision::Kind::forward) open.entry->standing().note_act(shared_.coarse_now());
   if (open.kind == Decision::Kind::refuse_websocket)
     co_return co_await end_first_frame(open.close_code, open.message, open.reject);
-  if (open.kind == Decision::Kind::refuse) co_return co_await end_first_frame(1013, open.message, open.reject);
+  if (open.kind != Decision::Kind::forward) co_return co_await end_first_frame(1013, open.message, open.reject);
   if (!shared_.admit_upgrade(UpgradesOf::session_key, key->reveal()))
     co_return co_await end_first_frame(1013, "too many connections", Reject::upgrade_rate);
   if (open.target->in_use >= limits().upstream_connections_per_runtime_max) {
@@ -156,11 +168,8 @@ auto Session<Stream>::end_first_frame(std::uint16_t code, std::string_view reaso
 template <class Stream>
 auto Session<Stream>::join_first_frame(Decision open, std::string_view head_text, Secret const& key,
                                        std::string_view message) -> Task<Next> {
-  auto& head = shared_.request_head;
-  std::size_t scanned = 0;
-  auto const again =
-      http::parse_request_head(head_text, {limits().request_head_bytes_max, limits().request_fields_max}, head, scanned);
-  NESTGATE_INVARIANT(again.state == http::HeadParse::State::complete, "it was complete when the socket was accepted");
+  parse_again(head_text);
+  auto const& head = shared_.request_head;
   auto const prefix_length = first_frame_prefix_length(head);
   open.target_text = head.target.substr(prefix_length);
   open.prefix = head.target.substr(0, prefix_length);

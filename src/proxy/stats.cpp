@@ -26,6 +26,7 @@ std::string_view to_string(TunnelEnd why) noexcept {
     case TunnelEnd::idle: return "idle";
     case TunnelEnd::drain: return "drain";
     case TunnelEnd::withdrawn: return "withdrawn";
+    case TunnelEnd::revoked: return "revoked";
     case TunnelEnd::protocol_error: return "protocol_error";
     case TunnelEnd::count_: break;
   }

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "intent.hpp"
 #include "nestgate/http/websocket.hpp"
 #include "tunnel.hpp"
 
@@ -29,7 +30,13 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
 
  public:
   Tunnel(ProxyCore& proxy, Stream client, Lease nested, TunnelRoute route)
-      : proxy_(proxy), client_(std::move(client)), nested_(std::move(nested)), route_(std::move(route)) {
+      : proxy_(proxy),
+        client_(std::move(client)),
+        nested_(std::move(nested)),
+        route_(std::move(route)),
+        count_(standing()),
+        up_(http::Masked::yes, upkeep_bytes_max()),
+        down_(http::Masked::no, upkeep_bytes_max()) {
     auto const now = proxy_.internals().coarse_now();
     last_from_client_ = last_data_ = now;
     proxy_.internals().watches.push_back(*this);
@@ -61,6 +68,11 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     if (state_ != State::open) {
       if (now >= end_by_) finish();
       return;
+    }
+    switch (route_.opened.look()) {
+      case Opened::Look::key_withdrawn: return end(TunnelEnd::revoked, 4001, "Authentication failed");
+      case Opened::Look::closed_for_room: return end(TunnelEnd::withdrawn, 1013, closed_for_room_text);
+      case Opened::Look::unchanged: break;
     }
     if (nested_.target().withdrawn()) return end(TunnelEnd::withdrawn, 1012, "the conversation's runtime ended");
     auto const& timeouts = proxy_.config().timeouts;
@@ -94,12 +106,21 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     Self const guard(this);
     finish();
   }
+  void on_api_keys(identity::ApiKeys const* before, identity::ApiKeys const* now) override {
+    route_.opened.on_api_keys(before, now);
+  }
 
  private:
   enum class State : std::uint8_t { open, closing, lingering, finished };
   enum class Ours : bool { no, yes };
   static constexpr std::chrono::milliseconds closing_time{2'000};
   static constexpr std::size_t tls_record_bytes = 16 * 1024;
+  static constexpr std::string_view closed_for_room_text = "closed to make room for another conversation";
+
+  conversation::Standing& standing() const { return route_.opened.entry->standing(); }
+  std::uint8_t upkeep_bytes_max() const {
+    return route_.speaks == Speaks::socket_io ? socket_io_upkeep_bytes_max : std::uint8_t{0};
+  }
 
   // --- nested server to client: read without regard to the client, up to a limit
 
@@ -122,10 +143,10 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
 
   void take_from_nested(std::string_view bytes) {
     proxy_.counters().client_bytes_out.add(bytes.size());
-    auto const frames = down_.data_frames();
+    auto const frames = down_.data_frames(), long_frames = down_.long_frames();
     std::size_t whole = 0;
     if (!held_close_.empty()) return hold_close(bytes);
-    if (route_.going_away == RelayGoingAway::as_it_is || client_closed_) {
+    if (route_.speaks != Speaks::agent_server || client_closed_) {
       if (!down_probe(bytes)) return;
       whole = bytes.size();
     } else {
@@ -140,6 +161,7 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
     }
     if (whole > 0) send_to_client(bytes.substr(0, whole), Ours::no);
     if (down_.data_frames() != frames) last_data_ = proxy_.internals().coarse_now();
+    if (down_.long_frames() != long_frames) standing().note_traffic(last_data_);
     if (state_ == State::open && whole < bytes.size()) hold_close(bytes.substr(whole));
   }
 
@@ -284,9 +306,10 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   void take_from_client(std::string_view bytes) {
     last_from_client_ = proxy_.internals().coarse_now();
     pinged_.reset();
-    auto const frames = up_.data_frames();
+    auto const frames = up_.data_frames(), long_frames = up_.long_frames();
     if (!up_.feed(bytes)) return end(TunnelEnd::protocol_error, 1002, "no websocket frames");
     if (up_.data_frames() != frames) last_data_ = last_from_client_;
+    if (up_.long_frames() != long_frames) standing().note_act(last_from_client_);
     client_closed_ = client_closed_ || up_.closed();
     proxy_.counters().client_bytes_in.add(bytes.size());
     auto const done = write_now(nested_.socket().native_handle(), bytes);
@@ -339,7 +362,15 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
         why == TunnelEnd::drain ? closing_time : std::max(closing_time, proxy_.config().timeouts.body_progress);
     nested_.socket().close(ignored_);
     to_nested_.reset();
-    if (code != 0 && !down_.closed()) say_goodbye(code, reason);
+    std::string_view last_event;
+    // Its server may end it before the record that says why is looked at.
+    bool const by_its_runtime = why == TunnelEnd::withdrawn || why == TunnelEnd::nested_server;
+    if (by_its_runtime && code != 0 && route_.opened.closed_for_room()) {
+      code = 1013;
+      reason = closed_for_room_text;
+      if (route_.speaks == Speaks::socket_io) last_event = socket_io_closed_packet;
+    }
+    if (code != 0 && !down_.closed()) say_goodbye(last_event, code, reason);
     if (state_ != State::closing) return;
     if (!to_client_) return start_lingering();
     end_by_ = proxy_.internals().coarse_now() + closing_time;
@@ -349,9 +380,14 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   // The rest of a frame has to reach the client before its close can: only one that takes nothing for long is cut.
   void wait_for_slow_client() { end_by_ = std::max(end_by_, last_to_client_ + closing_patience_); }
 
-  void say_goodbye(std::uint16_t code, std::string_view reason) {
-    std::string frame;
-    http::append_frame(frame, http::Opcode::close, http::close_payload(code, reason));
+  // An event cannot stand within a fragmented message; a close can.
+  void say_goodbye(std::string_view last_event, std::uint16_t code, std::string_view reason) {
+    auto const frames_after = [&](http::FrameScanner const& sent) {
+      std::string out;
+      if (!last_event.empty() && !sent.in_message()) http::append_frame(out, http::Opcode::text, last_event);
+      http::append_frame(out, http::Opcode::close, http::close_payload(code, reason));
+      return out;
+    };
     if (to_client_) {
       // Whole frames that the client did not begin to get are dropped: it is told to come back and read again.
       auto const rest = to_client_->rest();
@@ -366,12 +402,14 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
       count_backlog(-static_cast<std::int64_t>(rest.size() - kept));
       to_client_->bytes.resize(to_client_->sent + kept);
       if (!after.at_boundary()) return finish();  // the frame's end never came: nothing of ours can follow
-      to_client_->bytes.append(frame);
-      count_backlog(static_cast<std::int64_t>(frame.size()));
+      auto const frames = frames_after(after);
+      to_client_->bytes.append(frames);
+      count_backlog(frames.size());
       return;
     }
     if (!down_.at_boundary()) return finish();
-    send_to_client(frame, Ours::yes);
+    auto const frames = frames_after(down_);
+    send_to_client(frames, Ours::yes);
   }
 
   // Our side is said; the rest is read until the client ends its own, or a reset would take our last words from it.
@@ -420,8 +458,9 @@ class Tunnel final : public Watch, public boost::intrusive_ref_counter<Tunnel<St
   Lease nested_;
   TunnelRoute route_;
   Self keep_;
-  http::FrameScanner up_{http::Masked::yes};
-  http::FrameScanner down_{http::Masked::no};  // by what was given to the client or its backlog
+  StreamCount count_;
+  http::FrameScanner up_;
+  http::FrameScanner down_;  // by what was given to the client or its backlog
   std::unique_ptr<Backlog> to_client_, to_nested_;
   std::string held_close_;
   std::unique_ptr<std::array<char, 4096>> tls_read_;

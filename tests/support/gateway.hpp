@@ -33,6 +33,18 @@ class EchoingOwnRoutes final : public proxy::OwnRoutes {
   }
 };
 
+// Wakes nobody, as where conversations cannot be started; a test may have it do something.
+class ScriptedWaker final : public conversation::Waker {
+ public:
+  Task<bool> wake(ConversationId id, Deadline by) override {
+    asked.fetch_add(1);
+    if (!on_wake) co_return false;
+    co_return co_await on_wake(std::move(id), by);
+  }
+  std::atomic<std::size_t> asked{0};
+  std::function<Task<bool>(ConversationId, Deadline)> on_wake;  // set before the gateway starts
+};
+
 inline std::string session_key_of(std::string_view id) {
   return std::string(
       identity::derive_session_key(identity::Derivation::sha256, Secret(std::string(installation_secret)), id).reveal());
@@ -55,7 +67,9 @@ class Gateway {
  public:
   explicit Gateway(proxy::Config config = default_config(), unsigned threads = 1,
                    std::unique_ptr<LineSink> log = LineSink::nowhere())
-      : log_(std::move(log)), cores_(threads, config, control_, own_routes_, *log_), working_(control_.loop.get_executor()) {
+      : log_(std::move(log)),
+        cores_(threads, config, control_, own_routes_, waker_, *log_),
+        working_(control_.loop.get_executor()) {
     port_ = cores_.listen({asio::ip::address_v4::loopback(), 0}).value().port();
   }
   Gateway(Gateway const&) = delete;
@@ -64,6 +78,7 @@ class Gateway {
   }
 
   proxy::CoreSet& cores() { return cores_; }
+  ScriptedWaker& waker() { return waker_; }
   void start(Doors doors = Doors::open) {
     cores_.start();
     if (doors == Doors::open) cores_.open_doors();
@@ -126,6 +141,7 @@ class Gateway {
  private:
   Core control_{CoreIndex(1000)};
   EchoingOwnRoutes own_routes_;
+  ScriptedWaker waker_;
   std::unique_ptr<LineSink> log_;
   proxy::CoreSet cores_;
   asio::executor_work_guard<Executor> working_;

@@ -27,6 +27,7 @@ struct Limits {
   std::uint32_t upgrades_per_key_per_second_max = 5;              // per core; agent_server_live.md 1.1
   std::uint32_t upgrades_per_address_per_second_max = 200;        // per core; of clients that have shown no key yet
   std::uint32_t socket_io_sessions_per_core_max = 100'000;
+  std::uint32_t waking_requests_per_core_max = 1'000;  // that wait until their conversation runs
   std::uint32_t access_log_backlog_bytes_max = 16 * 1024 * 1024;
 };
 
@@ -42,6 +43,7 @@ struct Timeouts {
   std::chrono::milliseconds tunnel_pong{30'000};    // without any byte after a ping: dead
   std::chrono::milliseconds first_frame{10'000};    // agent_server.md 2.2
   std::chrono::milliseconds tls_handshake{10'000};
+  std::chrono::milliseconds wake{30'000};          // a user's act for a conversation that sleeps, until that runs
   std::chrono::milliseconds upstream_idle{4'000};  // the agent server closes after 5.0 s
   std::chrono::milliseconds drain_grace{30'000};   // SIGTERM: what runs may finish
   std::chrono::milliseconds sweep{250};            // how often a core looks at its deadlines

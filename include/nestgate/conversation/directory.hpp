@@ -4,6 +4,7 @@
 #include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -50,15 +51,44 @@ struct RuntimeRecord {
 
   // Its server is there: running, or stopping and at the end of what it was asked before.
   bool is_up() const noexcept { return state == RuntimeState::running || state == RuntimeState::stopping; }
+  // Closed to make room, and not started again since.
+  bool closed_for_room() const noexcept {
+    return closed == Closed::for_room && state != RuntimeState::running && state != RuntimeState::starting;
+  }
+  // The accepted key that `key` is, or nullptr; every one is compared, in constant time.
+  Secret const* accepted(std::string_view key) const noexcept;
 };
 using RuntimeRecordPtr = std::shared_ptr<RuntimeRecord const>;
 
-// One core's entry for a runtime: the record and this core's connections to it.
+// What one core keeps of a conversation from record to record: how it was used there, and what is said of it by now.
+// Shared with what was opened by an older record.
+class Standing : public boost::intrusive_ref_counter<Standing, boost::thread_unsafe_counter> {
+ public:
+  // The newest record; nullptr once it was withdrawn.
+  RuntimeRecord const* record() const noexcept { return record_.get(); }
+  // Another number with each record.
+  std::uint32_t version() const noexcept { return version_; }
+
+  void note_act(Clock::time_point now) noexcept { last_act = last_traffic = now; }
+  void note_traffic(Clock::time_point now) noexcept { last_traffic = now; }
+  bool used() const noexcept { return last_traffic != Clock::time_point{} || streams != 0; }
+  Clock::time_point last_act{}, last_traffic{};
+  std::uint32_t streams = 0;
+
+ private:
+  friend class Directory;
+  RuntimeRecordPtr record_;
+  std::uint32_t version_ = 0;
+};
+using StandingPtr = boost::intrusive_ptr<Standing>;
+
+// One core's entry for a runtime: a record and this core's connections to it.
 class Entry : public boost::intrusive_ref_counter<Entry, boost::thread_unsafe_counter> {
  public:
-  explicit Entry(RuntimeRecordPtr r);
+  explicit Entry(RuntimeRecordPtr r, StandingPtr standing);
 
   RuntimeRecord const& record() const noexcept { return *record_; }
+  Standing& standing() const noexcept { return *standing_; }
   upstream::TargetPtr const& target() const noexcept { return target_; }
   // The declared port of that number, or nullptr.
   upstream::TargetPtr port_target(std::uint16_t number) const noexcept;
@@ -68,14 +98,14 @@ class Entry : public boost::intrusive_ref_counter<Entry, boost::thread_unsafe_co
     visit(*target_);
     for (auto const& [number, target] : ports_) visit(*target);
   }
-  // The accepted key that `key` is, or nullptr; every one is compared, in constant time.
-  Secret const* accepted(std::string_view key) const noexcept;
+  Secret const* accepted(std::string_view key) const noexcept { return record_->accepted(key); }
   bool accepts(std::string_view key) const noexcept { return accepted(key) != nullptr; }
   bool running() const noexcept { return record_->state == RuntimeState::running; }
 
  private:
   friend class Directory;
   RuntimeRecordPtr record_;
+  StandingPtr standing_;
   upstream::TargetPtr target_;
   std::vector<std::pair<std::uint16_t, upstream::TargetPtr>> ports_;
   std::vector<std::string> aliases_;  // canonical
@@ -90,6 +120,8 @@ class Directory {
   // does a server that is not up any more; one that stops ends what it has begun. Aliases stay. An older epoch than the
   // known one is ignored: messages may be late.
   void publish(RuntimeRecordPtr record);
+  // So many more are coming.
+  void expect(std::size_t more);
   // Forgets it, unless a newer epoch was published since: false then. Its live streams end.
   bool withdraw(ConversationId const& id, Epoch epoch);
   // Another id that the runtime's server handed out. Ignored for an unknown runtime, one at `aliases_max`, or an id
@@ -121,7 +153,7 @@ class Directory {
   std::unordered_map<std::string, EntryPtr, Hash, std::equal_to<>> by_id_;  // canonical ids
   std::unordered_map<std::string, EntryPtr, Hash, std::equal_to<>> by_alias_;
   std::unordered_multimap<std::uint64_t, EntryPtr> by_key_;
-  std::unordered_multimap<std::uint16_t, EntryPtr> by_port_;
+  std::multiset<std::pair<std::uint16_t, Entry*>> by_port_;  // thousands may listen on one port, each at its own address
 };
 
 // How a runtime was used, over all cores. Seconds of the steady clock.

@@ -15,7 +15,9 @@ namespace nestgate::proxy {
 // publishers may be called from any core.
 class CoreSet final : public conversation::DirectoryPublisher, public SidPublisher {
  public:
-  CoreSet(unsigned threads, Config const& config, Core& control, OwnRoutes& own_routes, LineSink& access_log);
+  // All but the config outlive it. The waker is called on the control core.
+  CoreSet(unsigned threads, Config const& config, Core& control, OwnRoutes& own_routes, conversation::Waker& waker,
+          LineSink& access_log);
   CoreSet(CoreSet const&) = delete;
   CoreSet& operator=(CoreSet const&) = delete;
   // Drained before, or never started.
@@ -40,6 +42,11 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   Task<> publish(conversation::RuntimeRecordPtr record) override;
   Task<> withdraw(ConversationId id, Epoch epoch) override;
   Task<> add_alias(ConversationId alias, ConversationId runtime) override;
+  // One message a core. A core serves its clients between the pieces of a large batch, so that part of it may hold before
+  // the rest does.
+  Task<> apply(std::vector<conversation::RuntimeRecordPtr> published,
+               std::vector<std::pair<ConversationId, Epoch>> withdrawn) override;
+  Task<std::vector<conversation::Activity>> activity() override;
   Task<> publish_sid(std::string sid, ConversationId runtime) override;
 
   std::vector<Stats const*> stats() const;

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "nestgate/conversation/directory.hpp"
 #include "nestgate/http/head.hpp"
@@ -27,6 +28,9 @@ class Watch : public boost::intrusive::list_base_hook<boost::intrusive::link_mod
   // Drain began (phase one), or everything has to end now (phase two).
   virtual void on_drain() = 0;
   virtual void on_stop() = 0;
+  // The API keys were replaced. Both sets are there while this is called; what a key that is gone has opened ends with the
+  // next sweep.
+  virtual void on_api_keys(identity::ApiKeys const* before, identity::ApiKeys const* now) = 0;
 
  protected:
   ~Watch() = default;
@@ -47,6 +51,7 @@ struct Surroundings {
   conversation::DirectoryPublisher& directories;  // learnt aliases go to every core
   SidPublisher& sids;
   LineSink& access_log;
+  conversation::Waker& waker;  // on the control core
 };
 
 // The data plane of one core: its directory, its sessions and tunnels, its limits and counters. Used by its core's thread
@@ -72,6 +77,10 @@ class ProxyCore {
   void publish(conversation::RuntimeRecordPtr record);
   void withdraw(ConversationId const& id, Epoch epoch);
   void add_alias(ConversationId const& alias, ConversationId const& runtime);
+  // So many more are about to be published.
+  void expect(std::size_t more) { directory_.expect(more); }
+  // Of the runtimes that were used here.
+  std::vector<conversation::Activity> activity() const;
   conversation::Directory const& directory() const noexcept { return directory_; }
   Stats const& stats() const noexcept { return stats_; }
   void learn_sid(std::string sid, ConversationId const& runtime);

@@ -36,6 +36,7 @@ enum class TunnelEnd : std::uint8_t {
   idle,
   drain,
   withdrawn,
+  revoked,  // the key that opened it was withdrawn
   protocol_error,
   count_
 };

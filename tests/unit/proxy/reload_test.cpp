@@ -91,7 +91,8 @@ TEST(Reload, AShorterPingIntervalHoldsForTunnelsThatAreOpen) {
   EXPECT_EQ(read_frame(pair.client)->opcode, ping_opcode);
 }
 
-TEST(Reload, ApiKeysThatAreReplacedWhileABodyIsComingDoNotVanishUnderItsRequest) {
+// An upload by alice whose body has not come yet while the configuration is replaced.
+Answer upload_over_a_reload(std::shared_ptr<identity::ApiKeys const> keys_from_then_on) {
   Gateway gateway;
   gateway.start();
   auto client = gateway.connect();
@@ -99,13 +100,23 @@ TEST(Reload, ApiKeysThatAreReplacedWhileABodyIsComingDoNotVanishUnderItsRequest)
               "\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
   EXPECT_EQ(read_answer(client).status, 100u);
   auto config = default_config();
-  config.api_keys = nullptr;
+  config.api_keys = std::move(keys_from_then_on);
   gateway.cores().replace_config(config);
   gateway.remove("nobody");  // returns once the core has taken the configuration in
   client.send("body");
-  auto const answer = read_answer(client);
+  return read_answer(client);
+}
+
+TEST(Reload, AnApiKeyThatStaysIsGoodForTheRequestWhoseBodyIsComing) {
+  auto const answer = upload_over_a_reload(default_config().api_keys);
   EXPECT_EQ(answer.status, 200u);
   EXPECT_NE(answer.body.find(R"("by":"alice")"), std::string::npos) << answer.body;
+}
+
+TEST(Reload, AnApiKeyThatGoesWhileABodyIsComingTakesItsRequestAlong) {
+  EXPECT_EQ(upload_over_a_reload(nullptr).status, 401u);
+  EXPECT_EQ(upload_over_a_reload(std::make_shared<identity::ApiKeys const>(std::vector<identity::ApiKeyEntry>{})).status,
+            401u);
 }
 
 }  // namespace
