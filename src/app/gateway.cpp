@@ -68,6 +68,7 @@ proxy::Config make_proxy_config(Settings const& settings) {
   config.limits = settings.limits;
   config.timeouts = settings.timeouts;
   config.rules = settings.routing.rules;
+  config.wake = settings.wake;
   config.fallback = settings.routing.fallback;
   config.trusted_proxies_v4 = settings.routing.trusted_proxies.v4;
   config.trusted_proxies_v6 = settings.routing.trusted_proxies.v6;

@@ -158,6 +158,9 @@ bool is_port_name(std::string_view text) {
 }
 
 bool is_store_url(std::string_view text) { return text.starts_with(sqlite_scheme) && text.size() > sqlite_scheme.size(); }
+bool is_path_prefix(std::string_view text) {
+  return text.front() == '/' && text.back() != '/' && text.find('%') == text.npos;
+}
 
 constexpr Text secret_path{0, 4096, "path, may be empty"};
 
@@ -457,6 +460,9 @@ void add_limits(std::vector<Key<Settings>>& keys) {
       "Websocket upgrades a second and proxy thread by one client address that show no key. Beyond it 503.");
   limit.operator()<&Limits::socket_io_sessions_per_core_max>("limits.socket_io_sessions_per_core_max", Count{1, 10'000'000},
                                                              "Socket.IO sessions that one proxy thread remembers.");
+  limit.operator()<&Limits::waking_requests_per_core_max>(
+      "limits.waking_requests_per_core_max", Count{1, 1'000'000},
+      "Requests that one proxy thread holds until their conversation runs; beyond it 503.");
   limit.operator()<&Limits::access_log_backlog_bytes_max>(
       "limits.access_log_backlog_bytes_max", Bytes{1_MiB, 1_GiB},
       "Access-log lines not written yet; beyond it they are dropped and counted.", Reload::restart);
@@ -486,12 +492,33 @@ void add_timeouts(std::vector<Key<Settings>>& keys) {
                                              "For the first text frame that names a session key.");
   timeout.operator()<&Timeouts::tls_handshake>("timeouts.tls_handshake", {10ms, 1min},
                                                "From a TLS client's connect to the handshake's end.");
+  timeout.operator()<&Timeouts::wake>(
+      "timeouts.wake", {10ms, 10min},
+      "How long a user's act for a conversation that sleeps is held until that runs; then 503.");
   timeout.operator()<&Timeouts::upstream_idle>(
       "timeouts.upstream_idle", {10ms, 4900ms},
       "How long an idle connection to a nested server is kept; its own limit is 5 s.");
   timeout.operator()<&Timeouts::drain_grace>("timeouts.drain_grace", {0ms, 1h}, "After SIGTERM: what runs may finish.");
   timeout.operator()<&Timeouts::sweep>("timeouts.sweep", {10ms, 5s},
                                        "How often a proxy thread looks at its deadlines: their precision.");
+}
+
+void add_wake(std::vector<Key<Settings>>& keys) {
+  constexpr auto w = &Settings::wake;
+  using proxy::WakeRules;
+  ListOf<Text> const prefixes{{1, 4096, "path prefix from /, without / at its end and without %", is_path_prefix}, 0, 1'000};
+  add<w, &WakeRules::requests>(keys, "wake.requests", Flag{}, Reload::yes,
+                               "Whether a request that does not only read (GET, HEAD, OPTIONS) is a user's act.");
+  add<w, &WakeRules::websockets>(keys, "wake.websockets", Flag{}, Reload::yes,
+                                 "Whether a new websocket is one, unless it says by its URL that it comes back.");
+  add<w, &WakeRules::websockets_without_origin>(
+      keys, "wake.websockets_without_origin", Flag{}, Reload::yes,
+      "Whether also one without the field Origin, which every browser sends: the SDK's comes back by itself whenever it "
+      "was closed, so that it would wake what was put to sleep.");
+  add<w, &WakeRules::never>(keys, "wake.never", prefixes, Reload::yes,
+                            "What is below these paths, as the nested server sees them, is no act, whatever the rest says.");
+  add<w, &WakeRules::always>(keys, "wake.always", prefixes, Reload::yes,
+                             "What is below these paths is one, reads too, but for health probes.");
 }
 
 void add_log(std::vector<Key<Settings>>& keys) {
@@ -519,6 +546,7 @@ std::vector<Key<Settings>> const& settings_keys() {
     add_automation(all);
     add_limits(all);
     add_timeouts(all);
+    add_wake(all);
     add_log(all);
     return all;
   }();

@@ -91,9 +91,9 @@ auto Session<Stream>::relay_stream(ApiResponse const& response, RemoteStream& pi
   x_.status = answer.status;
   out_.clear();
   append_local_answer(out_, answer, x_.version, after, SendBody::no, request_id_);
-  if (!response.body.empty()) append_piece(answer.framing, response.body);
-  own_stream_ = &pieces;
   bool ended = x_.method == http::Method::head;
+  if (!ended && !response.body.empty()) append_piece(answer.framing, response.body);
+  own_stream_ = &pieces;
   error_code ec;
   for (;;) {
     set_phase(Phase::relay, timeouts().body_progress);

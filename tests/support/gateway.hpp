@@ -26,11 +26,13 @@ class EchoingOwnRoutes final : public proxy::OwnRoutes {
     return path.ends_with("/complete");
   }
   Task<proxy::ApiResponse> handle(proxy::ApiRequest request) override {
+    if (on_request) co_return co_await on_request(std::move(request));
     proxy::ApiResponse response;
     response.body = R"({"own":")" + request.path + R"(","by":")" + (request.principal ? request.principal->name : "nobody") +
                     R"(","bytes":)" + std::to_string(request.body.size()) + "}";
     co_return response;
   }
+  std::function<Task<proxy::ApiResponse>(proxy::ApiRequest)> on_request;  // set before the gateway starts
 };
 
 // Wakes nobody, as where conversations cannot be started; a test may have it do something.
@@ -61,6 +63,17 @@ inline proxy::Config default_config() {
   return config;
 }
 
+// A runtime of alice's that listens on `port` of loopback and takes the key that is derived for it.
+inline conversation::RuntimeRecord record_of(std::string_view id, std::uint16_t port,
+                                             conversation::RuntimeState state = conversation::RuntimeState::running,
+                                             std::uint64_t epoch = 1) {
+  asio::ip::tcp::endpoint const at(asio::ip::address_v4::loopback(), port);
+  conversation::RuntimeRecord record{*ConversationId::parse(id), Epoch(epoch), state, "alice", at,
+                                     Secret(session_key_of(id)), {},           {}};
+  record.accepted_keys.emplace_back(session_key_of(id));
+  return record;
+}
+
 enum class Doors : bool { closed, open };
 
 class Gateway {
@@ -79,6 +92,8 @@ class Gateway {
 
   proxy::CoreSet& cores() { return cores_; }
   ScriptedWaker& waker() { return waker_; }
+  EchoingOwnRoutes& own_routes() { return own_routes_; }
+  Executor control() { return control_.loop.get_executor(); }
   void start(Doors doors = Doors::open) {
     cores_.start();
     if (doors == Doors::open) cores_.open_doors();
@@ -101,20 +116,12 @@ class Gateway {
   void add(std::string_view id, std::uint16_t port, std::string owner = "alice",
            conversation::RuntimeState state = conversation::RuntimeState::running, std::uint64_t epoch = 1,
            std::vector<std::uint16_t> further_ports = {}) {
-    auto record =
-        std::make_shared<conversation::RuntimeRecord>(conversation::RuntimeRecord{*ConversationId::parse(id),
-                                                                                  Epoch(epoch),
-                                                                                  state,
-                                                                                  std::move(owner),
-                                                                                  {asio::ip::address_v4::loopback(), port},
-                                                                                  Secret(session_key_of(id)),
-                                                                                  {},
-                                                                                  {}});
-    record->accepted_keys.emplace_back(session_key_of(id));
+    auto record = record_of(id, port, state, epoch);
+    record.owner = std::move(owner);
     for (auto const further : further_ports) {
-      record->ports.push_back({"port", further, {asio::ip::address_v4::loopback(), further}});
+      record.ports.push_back({"port", further, {asio::ip::address_v4::loopback(), further}});
     }
-    run(cores_.publish(std::move(record)));
+    publish(std::move(record));
   }
   void remove(std::string_view id, std::uint64_t epoch = 1) {
     run(cores_.withdraw(*ConversationId::parse(id), Epoch(epoch)));

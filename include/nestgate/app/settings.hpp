@@ -23,6 +23,7 @@
 #include "nestgate/identity/api_key.hpp"
 #include "nestgate/identity/session_key.hpp"
 #include "nestgate/net/tls.hpp"
+#include "nestgate/proxy/config.hpp"
 #include "nestgate/runtime/process_settings.hpp"
 
 // What operators set (operator.md "Settings"); config/nestgate.example.toml documents every key. The table of keys is
@@ -102,6 +103,7 @@ struct Settings {
   std::vector<std::string> completion_signing_key_files;  // as written; read into automation.webhook_signing_keys
   Limits limits;
   Timeouts timeouts;
+  proxy::WakeRules wake;
   LogSettings log;
 };
 
