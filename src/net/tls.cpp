@@ -50,6 +50,19 @@ bool name_matches(std::string_view pattern, std::string_view name) {
   return dot != name.npos && dot > 0 && name.substr(dot) == pattern.substr(1);
 }
 
+// "" when the context took both.
+std::string use_certificate(ssl::context& context, std::filesystem::path const& cert_file,
+                            std::filesystem::path const& key_file) {
+  boost::system::error_code ec;
+  context.use_certificate_chain_file(cert_file.string(), ec);
+  if (ec) return cert_file.string() + ": " + ec.message();
+  context.use_private_key_file(key_file.string(), ssl::context::pem, ec);
+  if (ec) return key_file.string() + ": " + ec.message();
+  if (SSL_CTX_check_private_key(context.native_handle()) != 1)
+    return key_file.string() + ": does not belong to " + cert_file.string();
+  return {};
+}
+
 }  // namespace
 
 std::shared_ptr<TlsServer const> TlsServer::load(std::vector<TlsCertificate> const& certificates, TlsVersionMin version_min,
@@ -61,22 +74,9 @@ std::shared_ptr<TlsServer const> TlsServer::load(std::vector<TlsCertificate> con
   auto server = std::make_shared<TlsServer>();
   for (auto const& certificate : certificates) {
     auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
-    boost::system::error_code ec;
-    context->use_certificate_chain_file(certificate.cert_file.string(), ec);
-    if (ec) {
-      problem = certificate.cert_file.string() + ": " + ec.message();
-      return nullptr;
-    }
-    context->use_private_key_file(certificate.key_file.string(), ssl::context::pem, ec);
-    if (ec) {
-      problem = certificate.key_file.string() + ": " + ec.message();
-      return nullptr;
-    }
+    problem = use_certificate(*context, certificate.cert_file, certificate.key_file);
+    if (!problem.empty()) return nullptr;
     SSL_CTX* const native = context->native_handle();
-    if (SSL_CTX_check_private_key(native) != 1) {
-      problem = certificate.key_file.string() + ": does not belong to " + certificate.cert_file.string();
-      return nullptr;
-    }
     SSL_CTX_set_min_proto_version(native, version_min == TlsVersionMin::tls_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION);
     SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_NO_COMPRESSION);
     SSL_CTX_set_alpn_select_cb(native, choose_alpn, nullptr);
@@ -104,6 +104,24 @@ int TlsServer::choose_certificate(SSL* ssl, int*, void* self) noexcept {
     }
   }
   return SSL_TLSEXT_ERR_OK;
+}
+
+std::shared_ptr<ClientTls const> ClientTls::load(ClientTlsFiles const& files, std::string& problem) {
+  auto client = std::make_shared<ClientTls>();
+  client->context_ = std::make_unique<ssl::context>(ssl::context::tls_client);
+  auto& context = *client->context_;
+  context.set_verify_mode(ssl::verify_peer);
+  SSL_CTX_set_min_proto_version(context.native_handle(), TLS1_2_VERSION);
+  boost::system::error_code ec;
+  if (files.ca_file.empty()) {
+    context.set_default_verify_paths(ec);
+  } else {
+    context.load_verify_file(files.ca_file.string(), ec);
+  }
+  problem = ec ? files.ca_file.string() + ": " + ec.message() : std::string();
+  if (problem.empty() && !files.cert_file.empty()) problem = use_certificate(context, files.cert_file, files.key_file);
+  if (!problem.empty()) return nullptr;
+  return client;
 }
 
 }  // namespace nestgate

@@ -1,17 +1,20 @@
 #include "nestgate/upstream/http_client.hpp"
 
+#include <netinet/tcp.h>
+#include <sys/un.h>
+
 #include <algorithm>
+#include <array>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/basic_resolver.hpp>
-#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/host_name_verification.hpp>
 #include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <charconv>
 #include <memory>
 
@@ -39,6 +42,16 @@ bool is_url_text(std::string_view text) {
   return true;
 }
 
+// A stream that only listens learns by nothing else that its peer's machine is gone.
+void find_silent_death(TcpSocket& socket) {
+  int const idle_s = 30, pause_s = 10, tries = 3;
+  error_code ignored;
+  socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  socket.set_option(asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPIDLE>(idle_s), ignored);
+  socket.set_option(asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPINTVL>(pause_s), ignored);
+  socket.set_option(asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPCNT>(tries), ignored);
+}
+
 Task<Result<TcpSocket>> connect(std::string host, std::uint16_t port, Reach reach) {
   NESTGATE_CO_TRY(found, co_await resolve(std::move(host), port));
   if (reach == Reach::public_only) std::erase_if(found, [](tcp::endpoint const& at) { return !is_public(at.address()); });
@@ -47,6 +60,7 @@ Task<Result<TcpSocket>> connect(std::string host, std::uint16_t port, Reach reac
   auto [ec, at] = co_await asio::async_connect(socket, found, no_throw);
   if (ec) co_return Fault{FaultKind::upstream, ec, "upstream.connect"};
   socket.set_option(tcp::no_delay(true), ec);  // a peer that left already is met by the write
+  find_silent_death(socket);
   co_return std::move(socket);
 }
 
@@ -92,6 +106,31 @@ Secret head_of(Call const& call) {
   return Secret(std::move(head));
 }
 
+using Parser = beast::http::response_parser<beast::http::buffer_body>;
+
+Fault read_fault(error_code read_ec, error_code write_ec) {
+  if (read_ec == beast::http::error::body_limit) return Fault{FaultKind::too_large, read_ec, "upstream.read"};
+  if (read_ec == asio::error::operation_aborted) return Fault{FaultKind::cancelled, read_ec, "upstream.read"};
+  return Fault{FaultKind::upstream, write_ec ? write_ec : read_ec, "upstream.read"};
+}
+
+// Hands each piece of the body to `take` as it comes, until it says false. The parser is not eager: it would keep a piece
+// that is there until the next chunk comes.
+template <class Stream, class Take>
+Task<Result<>> read_body(Stream& stream, beast::flat_buffer& buffer, Parser& parser, Take take) {
+  std::array<char, 16 * 1024> room;
+  while (!parser.is_done()) {
+    auto& body = parser.get().body();
+    body.data = room.data();
+    body.size = room.size();
+    auto [ec, read] = co_await beast::http::async_read_some(stream, buffer, parser, no_throw);
+    if (ec && ec != beast::http::error::need_buffer) co_return read_fault(ec, {});
+    std::string_view const piece(room.data(), room.size() - body.size);
+    if (!piece.empty() && !take(piece)) co_return Fault{FaultKind::cancelled, {}, "upstream.read"};
+  }
+  co_return Result<>{};
+}
+
 template <class Stream>
 Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   Secret const head = head_of(call);
@@ -101,40 +140,47 @@ Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   // A server may answer and close before it has read the whole request: what it said is worth more than the fault.
   if (write_ec == asio::error::operation_aborted) co_return Fault{FaultKind::cancelled, write_ec, "upstream.write"};
 
-  beast::http::response_parser<beast::http::string_body> parser;
+  Parser parser;
   parser.header_limit(answer_head_bytes_max);
-  parser.body_limit(call.answer_bytes_max);
+  parser.body_limit(boost::none);
   if (call.method == "HEAD") parser.skip(true);
   beast::flat_buffer buffer;
-  auto [read_ec, read] = co_await beast::http::async_read(stream, buffer, parser, no_throw);
-  if (read_ec == beast::http::error::body_limit) co_return Fault{FaultKind::too_large, read_ec, "upstream.read"};
-  if (read_ec == asio::error::operation_aborted) co_return Fault{FaultKind::cancelled, read_ec, "upstream.read"};
-  if (read_ec) co_return Fault{FaultKind::upstream, write_ec ? write_ec : read_ec, "upstream.read"};
+  auto [read_ec, read] = co_await beast::http::async_read_header(stream, buffer, parser, no_throw);
+  if (read_ec) co_return read_fault(read_ec, write_ec);
 
   Answer answer;
   answer.status = parser.get().result_int();
   auto const type = parser.get()[beast::http::field::content_type];
   answer.content_type.assign(type.data(), type.size());
-  answer.body = std::move(parser.get().body());
   auto const wait = parser.get()[beast::http::field::retry_after];
   answer.retry_after = parse_retry_after({wait.data(), wait.size()});
+  if (call.on_piece && answer.ok()) {
+    if (!call.on_piece({})) co_return Fault{FaultKind::cancelled, {}, "upstream.read"};
+    NESTGATE_CO_TRY_VOID(co_await read_body(stream, buffer, parser, call.on_piece));
+    co_return answer;
+  }
+  if (parser.content_length_remaining().value_or(0) > call.answer_bytes_max)
+    co_return Fault{FaultKind::too_large, {}, "upstream.read"};
+  auto const keep = [&answer, &call](std::string_view piece) {
+    answer.body.append(piece.substr(0, call.answer_bytes_max + 1 - answer.body.size()));
+    return answer.body.size() <= call.answer_bytes_max;
+  };
+  auto const whole = co_await read_body(stream, buffer, parser, keep);
+  if (answer.body.size() > call.answer_bytes_max) co_return Fault{FaultKind::too_large, {}, "upstream.read"};
+  if (!whole) co_return whole.error();
   co_return answer;
 }
 
-// Made once: loading the system's certificates takes milliseconds. Never changed afterwards.
-asio::ssl::context& verifying_context() {
-  static asio::ssl::context context = [] {
-    asio::ssl::context made(asio::ssl::context::tls_client);
-    made.set_default_verify_paths();
-    made.set_verify_mode(asio::ssl::verify_peer);
-    SSL_CTX_set_min_proto_version(made.native_handle(), TLS1_2_VERSION);
-    return made;
-  }();
-  return context;
+// Made once: loading the system's certificates takes milliseconds.
+std::shared_ptr<ClientTls const> const& systems_authorities() {
+  std::string ignored;
+  static std::shared_ptr<ClientTls const> const made = ClientTls::load({}, ignored);
+  return made;
 }
 
 Task<Result<Answer>> call_over_tls(TcpSocket socket, Call& call) {
-  asio::ssl::stream<TcpSocket> stream(std::move(socket), verifying_context());
+  auto const tls = call.tls ? call.tls : systems_authorities();
+  asio::ssl::stream<TcpSocket> stream(std::move(socket), tls->context());
   stream.set_verify_callback(asio::ssl::host_name_verification(call.url.host));
   SSL_set_tlsext_host_name(stream.native_handle(), call.url.host.c_str());
   auto [ec] = co_await stream.async_handshake(asio::ssl::stream_base::client, no_throw);
@@ -142,7 +188,17 @@ Task<Result<Answer>> call_over_tls(TcpSocket socket, Call& call) {
   co_return co_await exchange(stream, call);
 }
 
+Task<Result<Answer>> call_over_unix(Call& call) {
+  if (call.unix_socket.size() >= sizeof(sockaddr_un::sun_path)) co_return Fault{FaultKind::bad_input, {}, "upstream.path"};
+  UnixSocket socket(co_await asio::this_coro::executor);
+  asio::local::stream_protocol::endpoint const at(call.unix_socket);
+  auto [ec] = co_await socket.async_connect(at, no_throw);
+  if (ec) co_return Fault{FaultKind::upstream, ec, "upstream.connect"};
+  co_return co_await exchange(socket, call);
+}
+
 Task<Result<Answer>> call_once(Call call) {
+  if (!call.unix_socket.empty()) co_return co_await call_over_unix(call);
   NESTGATE_CO_TRY(socket, co_await connect(call.url.host, call.url.port, call.reach));
   if (call.url.scheme == "https") co_return co_await call_over_tls(std::move(socket), call);
   co_return co_await exchange(socket, call);

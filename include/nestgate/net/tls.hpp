@@ -42,4 +42,23 @@ class TlsServer {
   std::vector<Named> contexts_;
 };
 
+// PEM files of a client of TLS. Empty: the system's authorities, no certificate of its own.
+struct ClientTlsFiles {
+  std::filesystem::path ca_file;
+  std::filesystem::path cert_file;  // with its key, or neither
+  std::filesystem::path key_file;
+};
+
+// The client side of TLS 1.2 and 1.3, which verifies the peer. Immutable, shared by the connections that it began.
+class ClientTls {
+ public:
+  // What is wrong with a file is said in `problem`: file and reason.
+  static std::shared_ptr<ClientTls const> load(ClientTlsFiles const& files, std::string& problem);
+
+  boost::asio::ssl::context& context() const noexcept { return *context_; }
+
+ private:
+  std::unique_ptr<boost::asio::ssl::context> context_;
+};
+
 }  // namespace nestgate

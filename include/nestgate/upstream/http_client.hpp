@@ -2,6 +2,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +13,7 @@
 #include "nestgate/base/deadline.hpp"
 #include "nestgate/base/secret.hpp"
 #include "nestgate/net/net.hpp"
+#include "nestgate/net/tls.hpp"
 
 namespace nestgate::upstream {
 
@@ -34,6 +37,10 @@ Url plain_url(asio::ip::tcp::endpoint const& at);
 // that is looked at, so a name that resolves to two things gains nothing.
 enum class Reach : std::uint8_t { anywhere, public_only };
 
+// Of a 2xx answer: told with nothing once its head is there, then of each piece of its body as it comes. False ends the
+// exchange as cancelled. Not called after `call` returned.
+using OnPiece = std::function<bool(std::string_view piece)>;
+
 struct Call {
   std::string method = "GET";
   Url url;
@@ -41,8 +48,11 @@ struct Call {
   std::vector<std::pair<std::string, Secret>> secret_headers;  // X-Session-API-Key and the like; never logged
   std::vector<std::string_view> body;  // sent one behind the other, never copied; what they view outlives the call
   std::string content_type;
-  std::size_t answer_bytes_max = 16 * 1024 * 1024;
+  std::size_t answer_bytes_max = 16 * 1024 * 1024;  // of a body that is not taken by `on_piece`
   Reach reach = Reach::anywhere;
+  std::string unix_socket;               // a path: there instead of to the URL's host and port, and never over TLS
+  std::shared_ptr<ClientTls const> tls;  // for https; nothing: the system's authorities
+  OnPiece on_piece;                      // then a 2xx answer has no body
 };
 
 struct Answer {
@@ -53,7 +63,8 @@ struct Answer {
   bool ok() const noexcept { return status >= 200 && status < 300; }
 };
 
-// One exchange over a fresh connection (TCP, TLS for https with verification): what nestgate calls itself is rare enough.
+// One exchange over a fresh connection (TCP, a unix socket, TLS for https with verification): what nestgate calls itself is
+// rare enough.
 // Faults: upstream (refused, reset, not HTTP), timed_out, too_large, forbidden (beyond `reach`), cancelled. Redirects are
 // not followed. Any status is an Answer. Runs on the control core: names are resolved on Asio's own thread.
 Task<Result<Answer>> call(Call request, Deadline by);

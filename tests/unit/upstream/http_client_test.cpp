@@ -2,10 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <condition_variable>
+
 #include "nestgate/upstream/failure.hpp"
 #include "nestgate/upstream/public_address.hpp"
 #include "nestgate/upstream/random.hpp"
 #include "support/control.hpp"
+#include "support/temp_folder.hpp"
+#include "support/tls.hpp"
 
 namespace nestgate::upstream {
 namespace {
@@ -119,6 +125,160 @@ TEST(Call, NeverConnectsToAPrivateAddressWhenOnlyPublicOnesMayBeReached) {
     EXPECT_EQ(answer.error().kind, FaultKind::forbidden) << host;
   }
   EXPECT_TRUE(server.requests().empty());
+}
+
+// Sends `answer` in pieces, each once `may_send` was given for it.
+struct PieceServer {
+  explicit PieceServer(std::vector<std::string> answer) : pieces(std::move(answer)) {}
+  void serve(test::Connection& connection) {
+    connection.read_until("\r\n\r\n");
+    for (auto const& piece : pieces) {
+      std::unique_lock lock(mutex);
+      came.wait_for(lock, std::chrono::milliseconds(test::patience_ms), [this] { return allowed > 0; });
+      --allowed;
+      if (!connection.send(piece)) return;
+    }
+  }
+  void allow() {
+    std::lock_guard const lock(mutex);
+    ++allowed;
+    came.notify_one();
+  }
+
+  std::vector<std::string> pieces;
+  std::mutex mutex;
+  std::condition_variable came;
+  int allowed = 1;  // the head
+  test::Server server{[this](test::Connection& connection) { serve(connection); }};
+};
+
+TEST(Call, HandsOverABodyPieceByPieceAsItComes) {
+  for (bool const chunked : {true, false}) {
+    auto const framed = [chunked](std::string const& text) { return chunked ? "3\r\n" + text + "\r\n" : text; };
+    PieceServer server({std::string("HTTP/1.1 200 OK\r\n") + (chunked ? "Transfer-Encoding: chunked\r\n" : "") + "\r\n",
+                        framed("one"), framed("two") + (chunked ? "0\r\n\r\n" : "")});
+    Call request;
+    request.url = plain_url({asio::ip::address_v4::loopback(), server.server.port()});
+    request.answer_bytes_max = 1;
+    std::vector<std::string> pieces;
+    request.on_piece = [&pieces, &server](std::string_view piece) {
+      pieces.emplace_back(piece);
+      server.allow();  // the next only comes when this one was handed over
+      return true;
+    };
+    auto const answer = Control().run(call(std::move(request), Deadline::in(20s)));
+    ASSERT_TRUE(answer) << answer.error().cause.message();
+    EXPECT_EQ(answer->body, "");
+    EXPECT_EQ(pieces, (std::vector<std::string>{"", "one", "two"}));
+  }
+}
+
+TEST(Call, EndsWhenItsPiecesAreWantedNoMore) {
+  ScriptedServer server([](Request const&) { return Reply{200, std::string(100'000, 'x')}; });
+  auto request = call_of(server);
+  std::size_t pieces = 0;
+  request.on_piece = [&pieces](std::string_view) { return ++pieces < 2; };
+  auto const answer = Control().run(call(std::move(request), Deadline::in(20s)));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, FaultKind::cancelled);
+  EXPECT_EQ(pieces, 2U);
+}
+
+TEST(Call, KeepsTheBodyOfARefusalWhole) {
+  ScriptedServer server([](Request const&) { return Reply{500, R"({"message":"no"})"}; });
+  auto request = call_of(server);
+  request.on_piece = [](std::string_view) -> bool { throw std::logic_error("not a piece of a 2xx answer"); };
+  EXPECT_EQ(Control().run(call(std::move(request), Deadline::in(20s))).value().body, R"({"message":"no"})");
+}
+
+TEST(Call, SaysUpstreamWhenABodyIsCutOff) {
+  test::Server server([](test::Connection& connection) {
+    connection.read_until("\r\n\r\n");
+    connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+  });
+  Call request;
+  request.url = plain_url({asio::ip::address_v4::loopback(), server.port()});
+  auto const answer = Control().run(call(std::move(request), Deadline::in(20s)));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, FaultKind::upstream);
+}
+
+Task<> answer_one(UnixAcceptor& door, std::string& seen) {
+  auto [ec, peer] = co_await door.async_accept(no_throw);
+  co_await asio::async_read_until(peer, asio::dynamic_buffer(seen), "\r\n\r\n", no_throw);
+  std::string const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+  co_await asio::async_write(peer, asio::buffer(answer), no_throw);
+}
+
+TEST(Call, GoesOverAUnixSocketWhereOneIsNamed) {
+  test::TempFolder folder;
+  Control control;
+  auto const path = (folder.path() / "s").string();
+  UnixAcceptor door(control.executor(), asio::local::stream_protocol::endpoint(path));
+  std::string seen;
+  TaskGroup server(control.executor());
+  server.spawn("server", answer_one(door, seen));
+  Call request;
+  request.url = parse_url("http://docker/v1.41/info").value();
+  request.unix_socket = path;
+  EXPECT_EQ(control.run(call(std::move(request), Deadline::in(20s))).value().body, "hi");
+  ASSERT_TRUE(control.run(server.join()));
+  EXPECT_TRUE(seen.starts_with("GET /v1.41/info HTTP/1.1\r\nHost: docker\r\n")) << seen;
+  for (auto const& nowhere : {folder.path().string() + "/none", std::string(200, 'x')}) {
+    Call lost;
+    lost.url = parse_url("http://docker").value();
+    lost.unix_socket = nowhere;
+    EXPECT_FALSE(control.run(call(std::move(lost), Deadline::in(20s)))) << nowhere;
+  }
+}
+
+// Serves one TLS connection that must show `client_ca`'s certificate.
+void serve_tls(test::Connection& connection, TlsCertificate const& own, std::filesystem::path const& client_ca) {
+  std::unique_ptr<SSL_CTX, test::detail::Freed<SSL_CTX_free>> const context(SSL_CTX_new(TLS_server_method()));
+  SSL_CTX_use_certificate_chain_file(context.get(), own.cert_file.c_str());
+  SSL_CTX_use_PrivateKey_file(context.get(), own.key_file.c_str(), SSL_FILETYPE_PEM);
+  SSL_CTX_load_verify_locations(context.get(), client_ca.c_str(), nullptr);
+  SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  std::unique_ptr<SSL, test::detail::Freed<SSL_free>> const ssl(SSL_new(context.get()));
+  SSL_set_fd(ssl.get(), connection.fd());
+  if (SSL_accept(ssl.get()) != 1) return;
+  char request[4096];
+  SSL_read(ssl.get(), request, sizeof request);
+  std::string_view const answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+  SSL_write(ssl.get(), answer.data(), static_cast<int>(answer.size()));
+  SSL_shutdown(ssl.get());
+}
+
+TEST(Call, VerifiesByTheAuthorityItIsGivenAndShowsItsOwnCertificate) {
+  test::TempFolder folder;
+  auto const theirs = test::make_certificate(folder.path(), "server", {"localhost"});
+  auto const ours = test::make_certificate(folder.path(), "client", {"client"});
+  test::Server server([&](test::Connection& connection) { serve_tls(connection, theirs, ours.cert_file); });
+  auto const call_with = [&server](ClientTlsFiles const& files) {
+    std::string problem;
+    Call request;
+    request.url = parse_url("https://localhost:" + std::to_string(server.port())).value();
+    request.tls = ClientTls::load(files, problem);
+    EXPECT_EQ(problem, "");
+    return Control().run(call(std::move(request), Deadline::in(20s)));
+  };
+  auto const answer = call_with({theirs.cert_file, ours.cert_file, ours.key_file});
+  ASSERT_TRUE(answer) << answer.error().cause.message();
+  EXPECT_EQ(answer->body, "hi");
+  EXPECT_FALSE(call_with({ours.cert_file, ours.cert_file, ours.key_file})) << "another authority";
+  EXPECT_FALSE(call_with({theirs.cert_file, {}, {}})) << "no certificate of its own";
+  EXPECT_FALSE(call_with({})) << "the system's authorities";
+}
+
+TEST(ClientTls, SaysWhichFileIsWrong) {
+  test::TempFolder folder;
+  auto const one = test::make_certificate(folder.path(), "one", {"one"});
+  auto const two = test::make_certificate(folder.path(), "two", {"two"});
+  std::string problem;
+  EXPECT_FALSE(ClientTls::load({folder.path() / "none", {}, {}}, problem));
+  EXPECT_TRUE(problem.starts_with((folder.path() / "none").string() + ": ")) << problem;
+  EXPECT_FALSE(ClientTls::load({{}, one.cert_file, two.key_file}, problem));
+  EXPECT_TRUE(problem.starts_with(two.key_file.string() + ": ")) << problem;
 }
 
 TEST(IsPublic, KnowsTheSpecialPurposeRanges) {
