@@ -578,9 +578,4 @@ Task<> ProcessProvider::close() {
   stop_removing_ = true;
 }
 
-Outcome<std::unique_ptr<RuntimeProvider>> make_provider(std::string_view name, ProviderSettings settings, Executor control) {
-  if (name == "process") return std::unique_ptr<RuntimeProvider>(new ProcessProvider(std::move(settings.process), control));
-  return fail(FaultKind::bad_input, "runtime.provider", "runtime.provider: '" + std::string(name) + "' is none of: process");
-}
-
 }  // namespace nestgate::runtime
