@@ -4,7 +4,8 @@
 // behind.
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
+#include <ifaddrs.h>
+#include <net/if.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -15,10 +16,12 @@
 #include <algorithm>
 #include <cctype>
 #include <chrono>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -62,6 +65,7 @@ class DockerEngine {
  public:
   // `flags` are put behind those that every engine gets.
   explicit DockerEngine(std::vector<std::string> flags = {}) : flags_(std::move(flags)) {
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
     problem_ = prepare();
     if (problem_.empty()) problem_ = start();
   }
@@ -69,8 +73,7 @@ class DockerEngine {
   ~DockerEngine() {
     if (is_running()) remove_containers();
     stop(SIGTERM);
-    kill_leftovers();
-    unmount_all();
+    clean(folder_.path());
     if (!bridge_.empty()) run_program({"ip", "link", "delete", bridge_});
   }
 
@@ -82,6 +85,13 @@ class DockerEngine {
 
   // "" or why it did not start.
   std::string start() {
+    begin_start();
+    bool is_up = false;
+    comes_true([this, &is_up] { return (is_up = answers()) || !is_running(); }, 60'000);
+    return is_up ? std::string() : "dockerd does not start: " + last_log_line();
+  }
+  // It ends with the thread that calls this.
+  void begin_start() {
     auto const path = folder_.path().string();
     std::vector<std::string> command = {
         "dockerd",           "--data-root", path + "/data", "--exec-root", path + "/exec", "--pidfile",
@@ -89,10 +99,6 @@ class DockerEngine {
         "--ip6tables=false", "--log-level", "warn"};
     command.insert(command.end(), flags_.begin(), flags_.end());
     daemon_ = spawn(command);
-    if (daemon_ < 0) return "fork failed";
-    bool is_up = false;
-    comes_true([this, &is_up] { return (is_up = answers()) || !is_running(); }, 60'000);
-    return is_up ? std::string() : "dockerd does not start: " + last_log_line();
   }
   // SIGKILL is what a crash is.
   void stop(int signal) {
@@ -102,8 +108,9 @@ class DockerEngine {
       ::kill(daemon_, SIGKILL);
       comes_true([this] { return !is_running(); });
     }
-    // Its containerd goes with it, a moment later.
-    comes_true([this] { return processes_with((folder_.path() / "exec/containerd/containerd.toml").string()).empty(); });
+    // Its containerd goes with it, a moment later; the next engine takes one that nobody reaped for alive.
+    auto const containerd = read_file(folder_.path() / "exec/containerd/containerd.pid");
+    if (!containerd.empty()) comes_true([&containerd] { return reap_orphans(), is_dead(containerd); });
   }
 
   Answer ask(std::string_view method, std::string_view path, std::string_view body = {},
@@ -140,13 +147,61 @@ class DockerEngine {
   std::string prepare() {
     if (::geteuid() != 0) return "a Docker engine of the tests' own needs root";
     if (run_program({"dockerd", "--version"}) != 0) return "there is no dockerd (Debian package docker.io)";
-    auto const own = "ngt" + std::to_string(::getpid());
+    clean_up_after_the_dead();
+    folder_.write(owner_file, std::to_string(::getpid()));
+    static char count = 'a';
+    auto const own = std::string(bridge_mark) + std::to_string(::getpid()) + count++;
     if (run_program({"ip", "link", "add", own, "type", "bridge"}) != 0) return "cannot make a network bridge";
     bridge_ = own;
-    auto const subnet = "10.213." + std::to_string(::getpid() % 256) + ".1/24";
-    if (run_program({"ip", "address", "add", subnet, "dev", own}) != 0 || run_program({"ip", "link", "set", own, "up"}) != 0)
+    if (run_program({"ip", "address", "add", free_address() + "/24", "dev", own}) != 0 ||
+        run_program({"ip", "link", "set", own, "up"}) != 0)
       return "cannot give the bridge its address";
     return {};
+  }
+
+  // In a network that no interface here is in.
+  static std::string free_address() {
+    ifaddrs* all = nullptr;
+    ::getifaddrs(&all);
+    std::unique_ptr<ifaddrs, void (*)(ifaddrs*)> const freed(all, ::freeifaddrs);
+    for (unsigned turn = 0;; ++turn) {
+      auto const wanted = "10.213." + std::to_string((static_cast<unsigned>(::getpid()) + turn) % 256) + ".1";
+      bool is_taken = false;
+      for (auto const* at = all; at; at = at->ifa_next) {
+        if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET) continue;
+        char text[INET_ADDRSTRLEN];
+        ::inet_ntop(AF_INET, &reinterpret_cast<sockaddr_in const*>(at->ifa_addr)->sin_addr, text, sizeof text);
+        is_taken = is_taken || wanted == text;
+      }
+      if (!is_taken || turn == 255) return wanted;
+    }
+  }
+
+  static bool is_dead(std::string const& pid) {
+    return !pid.empty() && std::all_of(pid.begin(), pid.end(), [](unsigned char c) { return std::isdigit(c); }) &&
+           !std::filesystem::exists("/proc/" + pid);
+  }
+
+  // A test program that was killed could not take its engine's remains away.
+  static void clean_up_after_the_dead() {
+    std::error_code ec;
+    for (auto const& entry : std::filesystem::directory_iterator(std::filesystem::temp_directory_path(), ec)) {
+      if (!entry.path().filename().string().starts_with("nestgate-test-")) continue;
+      if (!is_dead(read_file(entry.path() / owner_file))) continue;
+      clean(entry.path());
+      std::filesystem::remove_all(entry.path(), ec);
+    }
+    std::unique_ptr<struct if_nameindex, void (*)(struct if_nameindex*)> const links(::if_nameindex(), ::if_freenameindex);
+    for (auto const* link = links.get(); link && link->if_name; ++link) {
+      std::string const name = link->if_name;
+      if (name.starts_with(bridge_mark) && is_dead(name.substr(bridge_mark.size(), name.size() - bridge_mark.size() - 1)))
+        run_program({"ip", "link", "delete", name});
+    }
+  }
+
+  static void clean(std::filesystem::path const& folder) {
+    kill_leftovers(folder);
+    unmount_all(folder);
   }
 
   pid_t spawn(std::vector<std::string> const& command) const {
@@ -162,6 +217,12 @@ class DockerEngine {
     ::dup2(out, 2);
     ::execvp(arguments[0], arguments.data());
     ::_exit(127);
+  }
+
+  // What its processes leave behind becomes ours.
+  static void reap_orphans() {
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
   }
 
   bool is_running() {
@@ -198,25 +259,29 @@ class DockerEngine {
   }
 
   // Shims are nobody's children, and name the engine's folder.
-  void kill_leftovers() const {
-    auto const mark = folder_.path().string() + "/";
+  static void kill_leftovers(std::filesystem::path const& folder) {
+    auto const mark = folder.string() + "/";
     comes_true([&mark] {
       auto const left = processes_with(mark);
       for (auto const pid : left) ::kill(pid, SIGKILL);
+      reap_orphans();
       return left.empty();
     });
   }
 
-  void unmount_all() const {
+  static void unmount_all(std::filesystem::path const& folder) {
     std::istringstream mounts(read_file("/proc/self/mountinfo"));
     std::vector<std::string> ours;
     for (std::string line; std::getline(mounts, line);) {
       std::istringstream fields(line);
       std::vector<std::string> const parts{std::istream_iterator<std::string>(fields), {}};
-      if (parts.size() > 4 && parts[4].starts_with(folder_.path().string() + "/")) ours.push_back(parts[4]);
+      if (parts.size() > 4 && parts[4].starts_with(folder.string() + "/")) ours.push_back(parts[4]);
     }
     for (auto mount = ours.rbegin(); mount != ours.rend(); ++mount) ::umount2(mount->c_str(), MNT_DETACH);
   }
+
+  static constexpr std::string_view bridge_mark = "ngt";       // then the process's id and a letter
+  static constexpr std::string_view owner_file = "engine-of";  // the process whose engine is in the folder
 
   TempFolder folder_;
   std::vector<std::string> flags_;

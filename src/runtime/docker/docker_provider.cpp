@@ -170,6 +170,7 @@ Task<Outcome<Instance>> DockerProvider::make_or_adopt(Spec const& spec, std::str
       NESTGATE_CO_TRY(adopted, co_await adopt(spec, std::move(*found), by));
       if (adopted) co_return std::move(*adopted);
     } else {
+      NESTGATE_CO_TRY_VOID(co_await to_the_end(make_volumes(spec, start, by)));
       auto handle = co_await make(spec, start, by);
       if (handle) {
         remember(spec, *handle);
@@ -195,7 +196,6 @@ Task<Outcome<std::string>> DockerProvider::make(Spec const& spec, std::string co
                                  : "create: '" + excerpt(image) + "' is not the name of an image");
   }
   if (settings_.pull == DockerSettings::Pull::always) NESTGATE_CO_TRY_VOID(co_await pull(spec.id, image, by));
-  NESTGATE_CO_TRY_VOID(co_await to_the_end(make_volumes(spec, start, by)));
   auto const name = container_name(settings_, spec.id);
   Secret const body = container_body(plan(settings_, spec, start));
   auto handle = co_await to_the_end(engine_.create(name, body, by));
