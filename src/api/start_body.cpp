@@ -3,8 +3,11 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <map>
 
 #include "nestgate/base/result.hpp"
+#include "nestgate/base/text.hpp"
+#include "nestgate/codec/json_writer.hpp"
 #include "nestgate/http/route.hpp"
 
 namespace nestgate::api {
@@ -17,6 +20,15 @@ constexpr std::size_t providers_max = 32;
 constexpr std::size_t secrets_max = 1000;
 constexpr std::size_t name_bytes_max = 128;
 constexpr std::size_t value_bytes_max = 64 * 1024;
+constexpr std::size_t message_bytes_max = 1024 * 1024;      // a first message, instructions, a configuration of tools
+constexpr std::size_t replay_bytes_max = 32 * 1024 * 1024;  // a whole trajectory
+constexpr std::size_t images_max = 32;
+constexpr std::size_t image_url_bytes_max = 8 * 1024 * 1024;  // mostly data: URLs
+constexpr std::size_t repository_bytes_max = 512;
+constexpr std::size_t image_bytes_max = 512;
+constexpr std::size_t words_max = 256;
+constexpr std::size_t path_bytes_max = 4096;
+constexpr std::size_t variables_max = 256;
 
 // Refuses control bytes: names become environment variables and parts of paths in the nested server.
 bool is_name(std::string_view name) {
@@ -25,12 +37,15 @@ bool is_name(std::string_view name) {
   });
 }
 
-Checked<std::string> text_of(dom::element value, std::string const& field) {
+Invalid over(std::string type, std::string const& field, std::size_t bytes_max) {
+  return {std::move(type), field, "must not exceed " + std::to_string(bytes_max) + " bytes"};
+}
+
+Checked<std::string> text_of(dom::element value, std::string const& field, std::size_t bytes_max = value_bytes_max) {
   std::string_view text;
   if (value.is_null()) return std::string();
   if (value.get_string().get(text)) return Invalid("string_type", field, "must be a string");
-  if (text.size() > value_bytes_max)
-    return Invalid("string_too_long", field, "must not exceed " + std::to_string(value_bytes_max) + " bytes");
+  if (text.size() > bytes_max) return over("string_too_long", field, bytes_max);
   return std::string(text);
 }
 
@@ -128,42 +143,236 @@ Checked<ConversationId> id_of(dom::element value) {
 Checked<Secret> settings_of(dom::element value) {
   NESTGATE_TRY(object, object_of(value, "settings"));
   std::string text = simdjson::minify(object);
-  if (text.size() > settings_bytes_max)
-    return Invalid("too_long", "settings", "must not exceed " + std::to_string(settings_bytes_max) + " bytes");
+  if (text.size() > settings_bytes_max) return over("too_long", "settings", settings_bytes_max);
   return Secret(std::move(text));
 }
 
-}  // namespace
+bool has_control_bytes(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
+}
 
-Checked<StartBody> parse_start_body(std::string_view body) {
-  StartBody out;
-  if (body.find_first_not_of(" \t\r\n") == body.npos) return out;
-  dom::parser parser;
+Checked<std::string> line_of(dom::element value, std::string const& field, std::size_t bytes_max) {
+  NESTGATE_TRY(text, text_of(value, field, bytes_max));
+  if (has_control_bytes(text)) return Invalid("string_pattern_mismatch", field, "must not have control characters");
+  return std::move(text);
+}
+
+Checked<dom::array> array_of(dom::element value, std::string const& field, std::size_t entries_max) {
+  dom::array array;
+  if (value.get_array().get(array)) return Invalid("list_type", field, "must be a list");
+  if (array.size() > entries_max)
+    return Invalid("too_long", field, "must not have more than " + std::to_string(entries_max) + " entries");
+  return array;
+}
+
+// Members that the nested server's own POST /api/conversations has (nested_server.md 3.2), told to it as they are.
+struct ConversationMember {
+  std::string_view name;
+  enum class Kind : std::uint8_t { text, line, images, object } kind;
+  std::size_t bytes_max;
+};
+constexpr ConversationMember conversation_members[] = {
+    {"initial_user_msg", ConversationMember::Kind::text, message_bytes_max},
+    {"image_urls", ConversationMember::Kind::images, image_url_bytes_max},
+    {"replay_json", ConversationMember::Kind::text, replay_bytes_max},
+    {"repository", ConversationMember::Kind::line, repository_bytes_max},
+    {"selected_branch", ConversationMember::Kind::line, repository_bytes_max},
+    {"git_provider", ConversationMember::Kind::line, name_bytes_max},
+    {"conversation_instructions", ConversationMember::Kind::text, message_bytes_max},
+    {"mcp_config", ConversationMember::Kind::object, message_bytes_max},
+    {"suggested_task", ConversationMember::Kind::object, message_bytes_max},
+    {"create_microagent", ConversationMember::Kind::object, message_bytes_max},
+};
+
+ConversationMember const* conversation_member(std::string_view name) {
+  auto const* const found = std::find_if(std::begin(conversation_members), std::end(conversation_members),
+                                         [&](ConversationMember const& member) { return member.name == name; });
+  return found == std::end(conversation_members) ? nullptr : found;
+}
+
+// The value as JSON.
+Checked<std::string> conversation_value(ConversationMember const& member, dom::element value) {
+  std::string const field(member.name);
+  std::string json = simdjson::minify(value);
+  switch (member.kind) {
+    case ConversationMember::Kind::text: {
+      if (auto text = text_of(value, field, member.bytes_max); !text) return text.error();
+      return json;
+    }
+    case ConversationMember::Kind::line: {
+      if (auto text = line_of(value, field, member.bytes_max); !text) return text.error();
+      return json;
+    }
+    case ConversationMember::Kind::images: {
+      NESTGATE_TRY(urls, array_of(value, field, images_max));
+      for (auto const url : urls) {
+        NESTGATE_TRY(text, line_of(url, field, member.bytes_max));
+        if (text.empty()) return Invalid("string_too_short", field, "must be URLs");
+      }
+      return json;
+    }
+    case ConversationMember::Kind::object: {
+      if (auto object = object_of(value, field); !object) return object.error();
+      if (json.size() > member.bytes_max) return over("too_long", field, member.bytes_max);
+      return json;
+    }
+  }
+  return json;
+}
+
+Secret object_with(std::map<std::string_view, std::string> const& members) {
+  std::string out;
+  codec::JsonWriter w(out);
+  w.begin_object();
+  for (auto const& [name, json] : members) w.key(name).raw(json);
+  w.end_object();
+  return Secret(std::move(out));
+}
+
+Checked<std::vector<std::string>> command_of(dom::element value) {
+  NESTGATE_TRY(words, array_of(value, "command", words_max));
+  std::vector<std::string> out;
+  for (auto const word : words) {
+    NESTGATE_TRY(text, text_of(word, "command"));
+    if (text.find('\0') != text.npos) return Invalid("string_pattern_mismatch", "command", "must not have NUL bytes");
+    out.push_back(std::move(text));
+  }
+  if (out.empty() || out.front().empty()) return Invalid("too_short", "command", "must begin with a program");
+  return out;
+}
+
+Checked<std::string> working_dir_of(dom::element value) {
+  NESTGATE_TRY(path, line_of(value, "working_dir", path_bytes_max));
+  if (!path.starts_with('/')) return Invalid("string_pattern_mismatch", "working_dir", "must be an absolute path");
+  return std::move(path);
+}
+
+Checked<std::vector<std::pair<std::string, Secret>>> environment_of(dom::element value) {
+  NESTGATE_TRY(members, object_of(value, "environment"));
+  if (members.size() > variables_max)
+    return Invalid("too_long", "environment", "must not have more than " + std::to_string(variables_max) + " entries");
+  std::vector<std::pair<std::string, Secret>> out;
+  for (auto const [name, member] : members) {
+    if (!is_variable_name(name) || name.size() > name_bytes_max)
+      return Invalid("string_pattern_mismatch", "environment",
+                     "a name must be 1 to " + std::to_string(name_bytes_max) + " of A-Za-z0-9_ and not begin with a digit");
+    std::string const at = "environment." + std::string(name);
+    NESTGATE_TRY(text, text_of(member, at));
+    if (text.find('\0') != text.npos) return Invalid("string_pattern_mismatch", at, "must not have NUL bytes");
+    out.emplace_back(name, Secret(std::move(text)));
+  }
+  return out;
+}
+
+Checked<std::uint32_t> resource_factor_of(dom::element value) {
+  std::int64_t factor = 0;
+  bool const allowed = !value.get_int64().get(factor) && (factor == 1 || factor == 2 || factor == 4 || factor == 8);
+  if (!allowed) return Invalid("enum", "resource_factor", "must be 1, 2, 4 or 8");
+  return static_cast<std::uint32_t>(factor);
+}
+
+Checked<conversation::StartRequest::Again> again_of(dom::element value) {
+  using Again = conversation::StartRequest::Again;
+  std::string_view text;
+  if (!value.get_string().get(text) && text == "join") return Again::join;
+  if (text == "replace") return Again::replace;
+  return Invalid("enum", "again", "must be join or replace");
+}
+
+// Whether `key` was a member of the configuration, which is taken then.
+Checked<bool> take_configuration(nested::Configuration& into, std::string_view key, dom::element value) {
+  if (key == "settings") {
+    NESTGATE_TRY(settings, settings_of(value));
+    into.settings_json = std::move(settings);
+  } else if (key == "git_provider_tokens" || key == "provider_tokens") {
+    NESTGATE_TRY(tokens, git_tokens_of(value, std::string(key)));
+    into.git_tokens = std::move(tokens);
+  } else if (key == "secrets" || key == "custom_secrets") {
+    NESTGATE_TRY(secrets, secrets_of(value, std::string(key)));
+    into.secrets = std::move(secrets);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// The same for what the client asks of the runtime.
+Checked<bool> take_wish(runtime::Wish& into, std::string_view key, dom::element value) {
+  if (key == "image") {
+    NESTGATE_TRY(image, line_of(value, "image", image_bytes_max));
+    into.image = std::move(image);
+  } else if (key == "command") {
+    NESTGATE_TRY(command, command_of(value));
+    into.command = std::move(command);
+  } else if (key == "working_dir") {
+    NESTGATE_TRY(path, working_dir_of(value));
+    into.working_dir = std::move(path);
+  } else if (key == "environment") {
+    NESTGATE_TRY(environment, environment_of(value));
+    into.environment = std::move(environment);
+  } else if (key == "resource_factor") {
+    NESTGATE_TRY(factor, resource_factor_of(value));
+    into.resource_factor = factor;
+  } else {
+    return false;
+  }
+  return true;
+}
+
+Checked<dom::object> members_of(dom::parser& parser, std::string_view body) {
   dom::element root;
   if (auto const error = parser.parse(body.data(), body.size()).get(root))
     return Invalid("json_invalid", "", std::string("is not JSON: ") + simdjson::error_message(error));
   dom::object members;
   if (root.get_object().get(members)) return Invalid("dict_type", "", "must be an object");
+  return members;
+}
+
+bool is_blank(std::string_view body) { return body.find_first_not_of(" \t\r\n") == body.npos; }
+
+}  // namespace
+
+Checked<StartBody> parse_start_body(std::string_view body) {
+  StartBody out;
+  if (is_blank(body)) return out;
+  dom::parser parser;
+  NESTGATE_TRY(members, members_of(parser, body));
+  std::map<std::string_view, std::string> of_conversation;
   for (auto const [key, value] : members) {
     if (value.is_null()) continue;
-    if (key == "conversation_id") {
+    NESTGATE_TRY(is_configuration, take_configuration(out.configuration, key, value));
+    if (is_configuration) continue;
+    NESTGATE_TRY(is_wish, take_wish(out.wish, key, value));
+    if (is_wish) continue;
+    if (auto const* const member = conversation_member(key)) {
+      NESTGATE_TRY(json, conversation_value(*member, value));
+      of_conversation.insert_or_assign(member->name, std::move(json));
+    } else if (key == "conversation_id") {
       NESTGATE_TRY(id, id_of(value));
       out.id = std::move(id);
-    } else if (key == "settings") {
-      NESTGATE_TRY(settings, settings_of(value));
-      out.configuration.settings_json = std::move(settings);
-    } else if (key == "git_provider_tokens" || key == "provider_tokens") {
-      NESTGATE_TRY(tokens, git_tokens_of(value, std::string(key)));
-      out.configuration.git_tokens = std::move(tokens);
-    } else if (key == "secrets" || key == "custom_secrets") {
-      NESTGATE_TRY(secrets, secrets_of(value, std::string(key)));
-      out.configuration.secrets = std::move(secrets);
-    } else if (key != "image" && key != "command") {
-      return Invalid("extra_forbidden", std::string(key),
-                     "is none of conversation_id, settings, git_provider_tokens, provider_tokens, secrets, custom_secrets, "
-                     "image, command");
+    } else if (key == "again") {
+      NESTGATE_TRY(again, again_of(value));
+      out.again = again;
+    } else {
+      return Invalid("extra_forbidden", std::string(key), "is no member of this body (see /openapi.json)");
     }
   }
+  if (!of_conversation.empty()) out.configuration.conversation_json = object_with(of_conversation);
+  return out;
+}
+
+Checked<nested::Configuration> parse_change_body(std::string_view body) {
+  dom::parser parser;
+  NESTGATE_TRY(members, members_of(parser, body));
+  nested::Configuration out;
+  for (auto const [key, value] : members) {
+    if (value.is_null()) continue;
+    NESTGATE_TRY(is_known, take_configuration(out, key, value));
+    if (!is_known)
+      return Invalid("extra_forbidden", std::string(key),
+                     "is none of settings, git_provider_tokens, provider_tokens, secrets, custom_secrets");
+  }
+  if (out.empty()) return Invalid("missing", "", "must have settings, tokens or secrets");
   return out;
 }
 

@@ -179,7 +179,7 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   auto runs = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =
       std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(runs), std::move(wanted));
-  control_api = api::make_control_api(*manager, *automation);
+  control_api = api::make_control_api(*manager, cores, *automation);
   late_routes.set(*control_api);
   co_return true;
 }

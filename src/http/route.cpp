@@ -1,6 +1,7 @@
 #include "nestgate/http/route.hpp"
 
 #include <algorithm>
+#include <initializer_list>
 
 #include "http/percent.hpp"
 #include "http/scan.hpp"
@@ -84,8 +85,12 @@ OwnRoute own_conversation_route(Method method, std::string_view path) noexcept {
   if (equals_decoded(path, "/api/conversations")) return OwnRoute::conversations;
   auto const found = id_behind("/api/conversations/", path);
   if (!found) return OwnRoute::none;
-  if (found->below.empty()) return when(method == Method::get || method == Method::delete_);
-  return when(method == Method::post && equals_decoded(found->below, "/stop"));
+  auto const below_is_one_of = [&](std::initializer_list<std::string_view> all) {
+    return std::any_of(all.begin(), all.end(), [&](std::string_view one) { return equals_decoded(found->below, one); });
+  };
+  if (method == Method::get) return when(found->below.empty() || below_is_one_of({"/log", "/progress"}));
+  if (method == Method::patch || method == Method::delete_) return when(found->below.empty());
+  return when(method == Method::post && below_is_one_of({"/stop", "/pause", "/resume", "/events", "/session-key/revoke"}));
 }
 
 }  // namespace

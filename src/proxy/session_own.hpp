@@ -14,6 +14,9 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   request.path = head.path;
   request.query = head.query;
   request.content_type = head.value(http::FieldId::content_type);
+  for (auto const& field : head.fields()) {
+    if (http::equals_ignoring_case(field.name, "prefer")) request.prefer.append(field.value).append(",");
+  }
   if (decision.principal) request.principal = *decision.principal;
   request.bearer = Secret(std::string(identity::bearer_token(head.value(http::FieldId::authorization))));
   request.origin = proxy_.config().public_url;

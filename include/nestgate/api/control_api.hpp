@@ -8,7 +8,8 @@
 
 namespace nestgate::api {
 
-// /api/conversations… and /api/automation…. `manager` and `runs` outlive it; `handle` runs on the control core.
-std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs);
+// Every route of the gateway's own. What is given outlives it; `handle` runs on the control core.
+std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager,
+                                                   conversation::DirectoryPublisher& publisher, automation::Service& runs);
 
 }  // namespace nestgate::api

@@ -61,7 +61,7 @@ class Api : public testing::Test {
     settings.tarball_bytes_max = 1000;
     runs = std::make_unique<automation::Service>(control.executor(), *manager, automation::make_memory_store(10, 10),
                                                  std::move(settings));
-    api = make_control_api(*manager, *runs);
+    api = make_control_api(*manager, publisher, *runs);
   }
   ~Api() override {
     control.run(runs->stop(Deadline::in(0s)));
