@@ -1,7 +1,5 @@
 #include "answers.hpp"
 
-#include <charconv>
-
 #include "nestgate/http/fault_status.hpp"
 #include "shapes.hpp"
 
@@ -56,22 +54,6 @@ ApiResponse not_allowed(std::string allow, std::string body) {
 
 ApiResponse not_allowed(ApiRequest const& request, std::string const& allow) {
   return not_allowed(allow, error_json("method_not_allowed", "allowed: " + allow, request.request_id));
-}
-
-std::optional<std::size_t> number_in(std::string_view query, std::string_view name, std::size_t fallback, std::size_t min,
-                                     std::size_t max) {
-  auto const text = http::query_value(query, name).value;  // not decoded: numbers need no encoding
-  if (text.empty()) return fallback;
-  std::size_t value = 0;
-  auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc{} || end != text.data() + text.size() || value < min || value > max) return std::nullopt;
-  return value;
-}
-
-std::string text_in(std::string_view query, std::string_view name) {
-  auto const raw = http::query_value(query, name).value;
-  std::string decoded(raw.size(), '\0');  // decoding never makes it longer
-  return std::string(http::decode_query_value(raw, decoded));
 }
 
 }  // namespace nestgate::api

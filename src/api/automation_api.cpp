@@ -1,6 +1,7 @@
 #include "automation_api.hpp"
 
 #include "answers.hpp"
+#include "nestgate/api/list_query.hpp"
 #include "run_body.hpp"
 #include "shapes.hpp"
 

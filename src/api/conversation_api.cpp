@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include "answers.hpp"
+#include "nestgate/api/list_query.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "open_streams.hpp"
 #include "progress_stream.hpp"

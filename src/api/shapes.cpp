@@ -1,8 +1,8 @@
 #include "shapes.hpp"
 
 #include <algorithm>
-#include <charconv>
 
+#include "nestgate/api/list_query.hpp"
 #include "nestgate/base/text.hpp"
 #include "nestgate/codec/json_writer.hpp"
 #include "nestgate/http/field.hpp"
@@ -262,20 +262,6 @@ std::string static_changes_json(std::size_t put, std::size_t removed, std::vecto
   }
   w.end_array().end_object();
   return out;
-}
-
-std::string page_id_of(conversation::View const& last) {
-  return std::to_string(last.created_at.time_since_epoch().count()) + "." + last.id.canonical();
-}
-
-std::optional<conversation::Position> parse_page_id(std::string_view text) {
-  using Clock = std::chrono::system_clock;
-  Clock::rep ticks = 0;
-  auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), ticks);
-  if (ec != std::errc{} || end == text.data() + text.size() || *end != '.') return std::nullopt;
-  auto const id = ConversationId::parse(text.substr(static_cast<std::size_t>(end - text.data()) + 1));
-  if (!id) return std::nullopt;
-  return conversation::Position{Clock::time_point(Clock::duration(ticks)), id->canonical()};
 }
 
 std::string run_json(automation::Run const& run) {

@@ -28,11 +28,7 @@ struct ConversationShape {
   std::unordered_map<std::string, std::uint32_t> const* streams = nullptr;  // open ones, by canonical id; nullptr: not known
 };
 std::string conversation_json(conversation::View const& view, ConversationShape const& shape);
-// `next_page_id` names where the page ends, not what stands there: it is good when that conversation is gone.
 std::string conversations_json(conversation::Page const& page, ConversationShape const& shape);
-std::optional<conversation::Position> parse_page_id(std::string_view text);
-// Needs no encoding in a query.
-std::string page_id_of(conversation::View const& last);
 // The words of the older managers' clients: STARTING, RUNNING, …
 std::string_view status_word(conversation::RuntimeState state) noexcept;
 std::optional<conversation::RuntimeState> parse_status_word(std::string_view text);

@@ -1,6 +1,7 @@
 #include "static_routes_api.hpp"
 
 #include "answers.hpp"
+#include "nestgate/api/list_query.hpp"
 #include "shapes.hpp"
 #include "static_routes_body.hpp"
 
