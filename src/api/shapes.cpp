@@ -7,6 +7,7 @@
 #include "nestgate/codec/json_writer.hpp"
 #include "nestgate/http/field.hpp"
 #include "nestgate/upstream/http_client.hpp"
+#include "urls.hpp"
 
 namespace nestgate::api {
 namespace {
@@ -25,16 +26,6 @@ std::string_view runtime_status_of(conversation::View const& view) noexcept {
     case RuntimeState::error: return "STATUS$ERROR";
   }
   return "";
-}
-
-// A host label of its own: RFC 1123, and not one that reads as `{port}-{id}`.
-bool is_host_label(std::string_view text) {
-  if (text.empty() || text.size() > 63 || text.front() == '-' || text.back() == '-') return false;
-  bool const allowed = std::all_of(text.begin(), text.end(),
-                                   [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
-  auto const digits = text.find_first_not_of("0123456789");
-  bool const reads_as_port = digits != text.npos && digits > 0 && text[digits] == '-';
-  return allowed && !reads_as_port;
 }
 
 void text_or_null(codec::JsonWriter& w, std::string_view name, std::string_view text) {
@@ -165,16 +156,8 @@ std::string format_time(std::chrono::system_clock::time_point time) {
 }
 
 std::string conversation_url(ConversationId const& id, std::string_view origin, std::string_view domain) {
-  auto const scheme_end = origin.find("://");
-  if (domain.empty() || scheme_end == origin.npos || !is_host_label(id.canonical()))
-    return std::string(origin) + "/runtime/" + id.text();
-  std::string_view const authority = origin.substr(scheme_end + 3);
-  auto const host_end = authority.rfind(']') == authority.npos ? 0 : authority.rfind(']');
-  auto const colon = authority.find(':', host_end);
-  std::string out(origin.substr(0, scheme_end + 3));
-  out.append(id.canonical()).append(".").append(domain);
-  if (colon != authority.npos) out += authority.substr(colon);
-  return out;
+  if (auto url = host_url(id.canonical(), origin, domain)) return *std::move(url);
+  return std::string(origin) + "/runtime/" + id.text();
 }
 
 std::string_view status_word(RuntimeState state) noexcept {

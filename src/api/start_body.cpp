@@ -5,10 +5,13 @@
 #include <algorithm>
 #include <map>
 
+#include "body_values.hpp"
 #include "nestgate/base/result.hpp"
 #include "nestgate/base/text.hpp"
 #include "nestgate/codec/json_writer.hpp"
 #include "nestgate/http/route.hpp"
+#include "secret_name.hpp"
+#include "wish_body.hpp"
 
 namespace nestgate::api {
 namespace {
@@ -19,47 +22,14 @@ constexpr std::size_t settings_bytes_max = 1024 * 1024;
 constexpr std::size_t providers_max = 32;
 constexpr std::size_t secrets_max = 1000;
 constexpr std::size_t name_bytes_max = 128;
-constexpr std::size_t value_bytes_max = 64 * 1024;
 constexpr std::size_t message_bytes_max = 1024 * 1024;      // a first message, instructions, a configuration of tools
 constexpr std::size_t replay_bytes_max = 32 * 1024 * 1024;  // a whole trajectory
 constexpr std::size_t images_max = 32;
 constexpr std::size_t image_url_bytes_max = 8 * 1024 * 1024;  // mostly data: URLs
 constexpr std::size_t repository_bytes_max = 512;
-constexpr std::size_t image_bytes_max = 512;
-constexpr std::size_t words_max = 256;
-constexpr std::size_t path_bytes_max = 4096;
-constexpr std::size_t variables_max = 256;
-
-// Refuses control bytes: names become environment variables and parts of paths in the nested server.
-bool is_name(std::string_view name) {
-  return !name.empty() && name.size() <= name_bytes_max && std::all_of(name.begin(), name.end(), [](char c) {
-    return static_cast<unsigned char>(c) > ' ' && c != 0x7f && c != '/';
-  });
-}
-
-Invalid over(std::string type, std::string const& field, std::size_t bytes_max) {
-  return {std::move(type), field, "must not exceed " + std::to_string(bytes_max) + " bytes"};
-}
-
-Checked<std::string> text_of(dom::element value, std::string const& field, std::size_t bytes_max = value_bytes_max) {
-  std::string_view text;
-  if (value.is_null()) return std::string();
-  if (value.get_string().get(text)) return Invalid("string_type", field, "must be a string");
-  if (text.size() > bytes_max) return over("string_too_long", field, bytes_max);
-  return std::string(text);
-}
-
-Checked<dom::object> object_of(dom::element value, std::string const& field) {
-  dom::object object;
-  if (value.get_object().get(object)) return Invalid("dict_type", field, "must be an object");
-  return object;
-}
 
 Checked<std::string> checked_name(std::string_view name, std::string const& field) {
-  if (!is_name(name))
-    return Invalid(
-        "string_pattern_mismatch", field,
-        "a name must be 1 to " + std::to_string(name_bytes_max) + " bytes without spaces, slashes and control bytes");
+  if (!is_secret_name(name)) return Invalid("string_pattern_mismatch", field, std::string(why_not_a_secret_name));
   return std::string(name);
 }
 
@@ -147,24 +117,6 @@ Checked<Secret> settings_of(dom::element value) {
   return Secret(std::move(text));
 }
 
-bool has_control_bytes(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
-}
-
-Checked<std::string> line_of(dom::element value, std::string const& field, std::size_t bytes_max) {
-  NESTGATE_TRY(text, text_of(value, field, bytes_max));
-  if (has_control_bytes(text)) return Invalid("string_pattern_mismatch", field, "must not have control characters");
-  return std::move(text);
-}
-
-Checked<dom::array> array_of(dom::element value, std::string const& field, std::size_t entries_max) {
-  dom::array array;
-  if (value.get_array().get(array)) return Invalid("list_type", field, "must be a list");
-  if (array.size() > entries_max)
-    return Invalid("too_long", field, "must not have more than " + std::to_string(entries_max) + " entries");
-  return array;
-}
-
 // Members that the nested server's own POST /api/conversations has (nested_server.md 3.2), told to it as they are.
 struct ConversationMember {
   std::string_view name;
@@ -229,48 +181,6 @@ Secret object_with(std::map<std::string_view, std::string> const& members) {
   return Secret(std::move(out));
 }
 
-Checked<std::vector<std::string>> command_of(dom::element value) {
-  NESTGATE_TRY(words, array_of(value, "command", words_max));
-  std::vector<std::string> out;
-  for (auto const word : words) {
-    NESTGATE_TRY(text, text_of(word, "command"));
-    if (text.find('\0') != text.npos) return Invalid("string_pattern_mismatch", "command", "must not have NUL bytes");
-    out.push_back(std::move(text));
-  }
-  if (out.empty() || out.front().empty()) return Invalid("too_short", "command", "must begin with a program");
-  return out;
-}
-
-Checked<std::string> working_dir_of(dom::element value) {
-  NESTGATE_TRY(path, line_of(value, "working_dir", path_bytes_max));
-  if (!path.starts_with('/')) return Invalid("string_pattern_mismatch", "working_dir", "must be an absolute path");
-  return std::move(path);
-}
-
-Checked<std::vector<std::pair<std::string, Secret>>> environment_of(dom::element value) {
-  NESTGATE_TRY(members, object_of(value, "environment"));
-  if (members.size() > variables_max)
-    return Invalid("too_long", "environment", "must not have more than " + std::to_string(variables_max) + " entries");
-  std::vector<std::pair<std::string, Secret>> out;
-  for (auto const [name, member] : members) {
-    if (!is_variable_name(name) || name.size() > name_bytes_max)
-      return Invalid("string_pattern_mismatch", "environment",
-                     "a name must be 1 to " + std::to_string(name_bytes_max) + " of A-Za-z0-9_ and not begin with a digit");
-    std::string const at = "environment." + std::string(name);
-    NESTGATE_TRY(text, text_of(member, at));
-    if (text.find('\0') != text.npos) return Invalid("string_pattern_mismatch", at, "must not have NUL bytes");
-    out.emplace_back(name, Secret(std::move(text)));
-  }
-  return out;
-}
-
-Checked<std::uint32_t> resource_factor_of(dom::element value) {
-  std::int64_t factor = 0;
-  bool const allowed = !value.get_int64().get(factor) && (factor == 1 || factor == 2 || factor == 4 || factor == 8);
-  if (!allowed) return Invalid("enum", "resource_factor", "must be 1, 2, 4 or 8");
-  return static_cast<std::uint32_t>(factor);
-}
-
 Checked<conversation::StartRequest::Again> again_of(dom::element value) {
   using Again = conversation::StartRequest::Again;
   std::string_view text;
@@ -294,38 +204,6 @@ Checked<bool> take_configuration(nested::Configuration& into, std::string_view k
     return false;
   }
   return true;
-}
-
-// The same for what the client asks of the runtime.
-Checked<bool> take_wish(runtime::Wish& into, std::string_view key, dom::element value) {
-  if (key == "image") {
-    NESTGATE_TRY(image, line_of(value, "image", image_bytes_max));
-    into.image = std::move(image);
-  } else if (key == "command") {
-    NESTGATE_TRY(command, command_of(value));
-    into.command = std::move(command);
-  } else if (key == "working_dir") {
-    NESTGATE_TRY(path, working_dir_of(value));
-    into.working_dir = std::move(path);
-  } else if (key == "environment") {
-    NESTGATE_TRY(environment, environment_of(value));
-    into.environment = std::move(environment);
-  } else if (key == "resource_factor") {
-    NESTGATE_TRY(factor, resource_factor_of(value));
-    into.resource_factor = factor;
-  } else {
-    return false;
-  }
-  return true;
-}
-
-Checked<dom::object> members_of(dom::parser& parser, std::string_view body) {
-  dom::element root;
-  if (auto const error = parser.parse(body.data(), body.size()).get(root))
-    return Invalid("json_invalid", "", std::string("is not JSON: ") + simdjson::error_message(error));
-  dom::object members;
-  if (root.get_object().get(members)) return Invalid("dict_type", "", "must be an object");
-  return members;
 }
 
 bool is_blank(std::string_view body) { return body.find_first_not_of(" \t\r\n") == body.npos; }
