@@ -27,6 +27,7 @@ struct ApiRequest {
   WipedString body;
   std::optional<identity::Principal> principal;  // the API key's; nothing only where `admits_without_api_key`
   Secret bearer;                                 // the token as sent, for run tokens
+  Secret session_key;                            // X-Session-API-Key as shown, not looked up; empty: none
   std::string origin;                            // scheme://authority as the client wrote it, for URLs in answers
   std::string domain;                            // host routing's; empty: URLs carry the prefix /runtime/{id}
   std::string request_id;
