@@ -2,10 +2,14 @@
 
 #include "answers.hpp"
 #include "automation_api.hpp"
+#include "cloud_api.hpp"
 #include "conversation_api.hpp"
 #include "document_api.hpp"
 #include "families.hpp"
+#include "runtime_api.hpp"
 #include "static_routes_api.hpp"
+#include "user_api.hpp"
+#include "webhook_api.hpp"
 
 namespace nestgate::api {
 namespace {
@@ -41,20 +45,22 @@ class ControlApi final : public proxy::OwnRoutes {
 
 }  // namespace
 
-std::vector<std::unique_ptr<RouteFamily>> make_families(conversation::Manager& manager,
-                                                        conversation::DirectoryPublisher& publisher,
-                                                        automation::Service& runs) {
+std::vector<std::unique_ptr<RouteFamily>> make_families(Surroundings const& with) {
+  auto const secrets = std::make_shared<KnownSecrets>(with.store, with.settings.cloud.secrets_age_max);
   std::vector<std::unique_ptr<RouteFamily>> out;
-  out.push_back(make_conversation_api(manager, publisher));
-  out.push_back(make_automation_api(runs));
-  out.push_back(make_static_routes_api(manager));
+  out.push_back(make_conversation_api(with.manager, with.publisher));
+  out.push_back(make_automation_api(with.runs));
+  out.push_back(make_static_routes_api(with.manager));
   out.push_back(make_document_api());
+  out.push_back(make_cloud_api(with.manager, secrets, with.settings.cloud, with.audit));
+  out.push_back(make_user_api(with.manager, with.store, secrets, with.audit));
+  out.push_back(make_webhook_api(with.manager, with.settings.webhooks));
+  out.push_back(make_runtime_api(with.manager, with.settings.runtime));
   return out;
 }
 
-std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager,
-                                                   conversation::DirectoryPublisher& publisher, automation::Service& runs) {
-  return std::make_unique<ControlApi>(make_families(manager, publisher, runs));
+std::unique_ptr<proxy::OwnRoutes> make_control_api(Surroundings const& surroundings) {
+  return std::make_unique<ControlApi>(make_families(surroundings));
 }
 
 }  // namespace nestgate::api
