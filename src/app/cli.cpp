@@ -8,6 +8,7 @@
 #include <istream>
 #include <ostream>
 
+#include "app/operator_commands.hpp"
 #include "nestgate/app/log.hpp"
 #include "nestgate/identity/api_key.hpp"
 #include "nestgate/identity/session_key.hpp"
@@ -128,6 +129,8 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   apikey->require_subcommand(1);
   auto* const hash = apikey->add_subcommand("hash", "Read a key from standard input, print its hash for the settings");
 
+  OperatorCommands const operators(app);
+
   for (auto* const command : {&app, serve, check, key, apikey, hash})
     command->set_version_flag("--version", "nestgate " NESTGATE_VERSION);
 
@@ -140,6 +143,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
     return complain_of_usage(app, error, terminal);
   }
 
+  if (auto const code = operators.run(environment, terminal)) return *code;
   SettingsSource source;
   source.environment = std::move(environment);
   if (!config_file.empty()) source.file = config_file;

@@ -5,6 +5,7 @@
 #include <set>
 #include <thread>
 
+#include "app/operator_api.hpp"
 #include "nestgate/api/control_api.hpp"
 #include "nestgate/app/log.hpp"
 #include "nestgate/app/metrics.hpp"
@@ -109,6 +110,7 @@ struct Gateway::Parts {
   std::unique_ptr<conversation::Manager> manager;
   std::unique_ptr<automation::Service> automation;
   std::unique_ptr<proxy::OwnRoutes> control_api;
+  std::unique_ptr<OperatorApi> operators;
   std::unique_ptr<AdminServer> admin;
   Addresses addresses;
   Readiness readiness = Readiness::starting;
@@ -181,6 +183,7 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
       std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(runs), std::move(wanted));
   control_api = api::make_control_api(*manager, cores, *automation);
   late_routes.set(*control_api);
+  operators = std::make_unique<OperatorApi>(*manager, cores);
   co_return true;
 }
 
@@ -195,6 +198,7 @@ AdminSources Gateway::Parts::admin_sources() {
       std::make_shared<CounterCollector>("access_log_lines_dropped_total", "Access log lines that a slow reader cost.",
                                          [this] { return static_cast<double>(access_log->lines_dropped()); }));
   sources.routes = [this] { return cores.describe_routes(); };
+  sources.operators = [this](AdminRequest request) { return operators->handle(std::move(request)); };
   return sources;
 }
 
