@@ -2,6 +2,7 @@
 
 // Stand-ins for what surrounds the conversation manager.
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -16,6 +17,9 @@ namespace nestgate::test {
 class FakeProvider final : public runtime::RuntimeProvider {
  public:
   explicit FakeProvider(asio::ip::tcp::endpoint server) : server_(server) {}
+
+  // What is created from now on is served by another one.
+  void use(asio::ip::tcp::endpoint server) { server_ = server; }
 
   std::string_view name() const noexcept override { return "fake"; }
   Task<upstream::Outcome<runtime::Instance>> create(runtime::Spec spec, Deadline) override {
@@ -38,6 +42,9 @@ class FakeProvider final : public runtime::RuntimeProvider {
     alive.clear();
     co_return;
   }
+  Task<upstream::Outcome<std::string>> log(ConversationId, std::size_t bytes_max) override {
+    co_return said.substr(said.size() - std::min(bytes_max, said.size()));
+  }
   void die(ConversationId const& id, std::string reason) {
     auto const epoch = alive.at(id.canonical());
     alive.erase(id.canonical());
@@ -46,6 +53,7 @@ class FakeProvider final : public runtime::RuntimeProvider {
 
   std::optional<upstream::Failure> refusal;
   std::optional<upstream::Failure> removal_failure;
+  std::string said;  // by every server
   std::vector<std::string> calls;
   std::vector<std::string> keys;
   std::map<std::string, Epoch> alive;
@@ -66,7 +74,9 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
     co_return;
   }
   Task<> add_alias(ConversationId, ConversationId) override { co_return; }
+  Task<std::vector<conversation::Activity>> activity() override { co_return used; }
 
+  std::vector<conversation::Activity> used;
   std::vector<std::string> events;
   conversation::RuntimeRecordPtr last;
 };

@@ -31,6 +31,8 @@ struct Answered {
   unsigned status = 0;
   std::string body;
   std::string content_type;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::shared_ptr<proxy::ApiStream> stream;
   // A member by JSON pointer: text as it is, anything else as JSON.
   std::string at(std::string_view pointer) const {
     simdjson::dom::parser parser;
@@ -61,7 +63,7 @@ class WholeApi : public testing::Test {
   }
 
  protected:
-  WholeApi(api::Settings settings, conversation::ManagerSettings manager_settings) {
+  WholeApi(api::Settings settings, conversation::ManagerSettings manager_settings, automation::Settings run_settings = {}) {
     auto opened = store::open_store("sqlite::memory:", secrets(), control.executor());
     if (!opened) throw std::runtime_error(opened.error().reason);
     store = std::move(*opened);
@@ -74,7 +76,7 @@ class WholeApi : public testing::Test {
     auto recovered = control.run(manager->recover());
     if (!recovered) throw std::runtime_error(recovered.error().reason);
     runs = std::make_unique<automation::Service>(control.executor(), *manager, automation::make_memory_store(10, 10),
-                                                 automation::Settings{});
+                                                 std::move(run_settings));
     auto const audit = [this](api::SecretAccess const& access) {
       audited.push_back(std::string(access.route) + " " + std::string(access.sandbox) + " " + std::string(access.owner) +
                         " " + std::string(access.name) + " " + std::to_string(access.status));
@@ -89,9 +91,13 @@ class WholeApi : public testing::Test {
     control.run(store->close());
   }
 
+  Answered ask(proxy::ApiRequest request) {
+    auto response = control.run(api->handle(std::move(request)));
+    return {response.status, std::move(response.body), std::move(response.content_type), std::move(response.headers),
+            std::move(response.stream)};
+  }
   Answered ask(http::Method method, std::string path, Asked what) {
-    auto response = control.run(api->handle(request_for(method, std::move(path), std::move(what))));
-    return {response.status, std::move(response.body), std::move(response.content_type)};
+    return ask(request_for(method, std::move(path), std::move(what)));
   }
   Answered ask(http::Method method, std::string path, std::optional<identity::Principal> by = alice, std::string body = {}) {
     return ask(method, std::move(path), Asked{std::move(by), {}, std::move(body)});
