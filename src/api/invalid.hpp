@@ -17,6 +17,9 @@ struct Invalid {
   std::string message;
 };
 
+// In one sentence, with its field.
+std::string message_of(Invalid const& invalid);
+
 template <class T>
 using Checked = boost::system::result<T, Invalid>;
 

@@ -1,31 +1,23 @@
 #include "shapes.hpp"
 
 #include <algorithm>
-#include <charconv>
 
+#include "nestgate/api/list_query.hpp"
 #include "nestgate/base/text.hpp"
 #include "nestgate/codec/json_writer.hpp"
+#include "nestgate/http/field.hpp"
+#include "nestgate/upstream/http_client.hpp"
+#include "urls.hpp"
 
 namespace nestgate::api {
 namespace {
 
 using conversation::RuntimeState;
 
-// The words of the older managers' clients (nested_server.md 3.3), and beside them what their status cannot say.
-std::string_view status_of(RuntimeState state) noexcept {
-  switch (state) {
-    case RuntimeState::starting: return "STARTING";
-    case RuntimeState::running: return "RUNNING";
-    case RuntimeState::paused: return "PAUSED";
-    case RuntimeState::stopping: return "STOPPING";
-    case RuntimeState::stopped: return "STOPPED";
-    case RuntimeState::error: return "ERROR";
-  }
-  return "";
-}
-
-std::string_view runtime_status_of(RuntimeState state) noexcept {
-  switch (state) {
+// What a running server says of itself goes before what we know.
+std::string_view runtime_status_of(conversation::View const& view) noexcept {
+  if (view.state == RuntimeState::running && !view.nested_status.runtime.empty()) return view.nested_status.runtime;
+  switch (view.state) {
     case RuntimeState::starting: return "STATUS$STARTING_RUNTIME";
     case RuntimeState::running: return "STATUS$READY";
     case RuntimeState::paused:
@@ -34,16 +26,6 @@ std::string_view runtime_status_of(RuntimeState state) noexcept {
     case RuntimeState::error: return "STATUS$ERROR";
   }
   return "";
-}
-
-// A host label of its own: RFC 1123, and not one that reads as `{port}-{id}`.
-bool is_host_label(std::string_view text) {
-  if (text.empty() || text.size() > 63 || text.front() == '-' || text.back() == '-') return false;
-  bool const allowed = std::all_of(text.begin(), text.end(),
-                                   [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
-  auto const digits = text.find_first_not_of("0123456789");
-  bool const reads_as_port = digits != text.npos && digits > 0 && text[digits] == '-';
-  return allowed && !reads_as_port;
 }
 
 void text_or_null(codec::JsonWriter& w, std::string_view name, std::string_view text) {
@@ -59,22 +41,79 @@ void time_or_null(codec::JsonWriter& w, std::string_view name, std::optional<aut
   text_or_null(w, name, time ? format_time(*time) : std::string());
 }
 
-void write_conversation(codec::JsonWriter& w, conversation::View const& view, std::string_view origin,
-                        std::string_view domain) {
-  w.begin_object().member("conversation_id", view.id.text()).member("id", view.id.text());
-  w.member("status", status_of(view.state)).member("runtime_status", runtime_status_of(view.state));
-  w.member("url", conversation_url(view.id, origin, domain));
-  text_or_null(w, "session_api_key", view.session_key.reveal());  // tidy-ok(reveal): where the owner gets it
-  text_or_null(w, "error", view.reason);
-  text_or_null(w, "owner", view.owner);
-  w.member("origin", view.origin == conversation::Origin::fixed ? "static" : "managed");
-  w.member("created_at", format_time(view.created_at)).member("last_updated_at", format_time(view.changed_at));
+std::string_view closed_word(conversation::Closed closed) noexcept {
+  switch (closed) {
+    case conversation::Closed::no: return "";
+    case conversation::Closed::for_room: return "for_room";
+    case conversation::Closed::when_idle: return "when_idle";
+    case conversation::Closed::by_request: return "by_request";
+  }
+  return "";
+}
+
+// Where an old manager's client goes on by itself (nested_server.md 1.2): the nested server's URL of the conversation.
+void write_event_store(codec::JsonWriter& w, conversation::View const& view, std::string const& url) {
+  w.key("event_store").begin_object();
+  w.member("conversation_id", view.id.text()).member("url", url + "/api/conversations/" + view.id.text());
+  text_or_null(w, "user_id", view.owner);
   w.end_object();
 }
 
-// Needs no encoding in a query.
-std::string page_id_of(conversation::View const& last) {
-  return std::to_string(last.created_at.time_since_epoch().count()) + "." + last.id.canonical();
+// What of ConversationInfo (nested_server.md 3.3) only the nested server knows; there for clients that read each member.
+void write_unknown_of_info(codec::JsonWriter& w) {
+  for (auto const name : {"title", "selected_repository", "selected_branch", "git_provider", "trigger"}) w.key(name).null();
+  for (auto const name : {"pr_number", "sub_conversation_ids"}) w.key(name).begin_array().end_array();
+}
+
+void write_connections(codec::JsonWriter& w, conversation::View const& view, ConversationShape const& shape) {
+  w.key("num_connections");
+  if (shape.streams == nullptr) {
+    w.null();
+    return;
+  }
+  auto const found = shape.streams->find(view.id.canonical());
+  w.value(found == shape.streams->end() ? 0U : found->second);
+}
+
+void write_conversation(codec::JsonWriter& w, conversation::View const& view, ConversationShape const& shape) {
+  auto const url = conversation_url(view.id, shape.origin, shape.domain);
+  w.begin_object().member("conversation_id", view.id.text()).member("id", view.id.text());
+  w.member("status", status_word(view.state)).member("runtime_status", runtime_status_of(view)).member("url", url);
+  text_or_null(w, "session_api_key", view.client_key.reveal());  // tidy-ok(reveal): where the owner gets it
+  write_event_store(w, view, url);
+  text_or_null(w, "error", view.reason);
+  text_or_null(w, "progress", view.progress);
+  text_or_null(w, "closed", closed_word(view.closed));
+  text_or_null(w, "agent_status", view.nested_status.conversation);
+  text_or_null(w, "owner", view.owner);
+  text_or_null(w, "organisation", view.organisation);
+  w.member("origin", view.origin == conversation::Origin::fixed ? "static" : "managed");
+  w.member("purpose", to_string(view.purpose));
+  text_or_null(w, "image", view.image);
+  w.member("created_at", format_time(view.created_at)).member("last_updated_at", format_time(view.changed_at));
+  bool const was_used = view.last_act_at != std::chrono::system_clock::time_point{};
+  text_or_null(w, "last_active_at", was_used ? format_time(view.last_act_at) : std::string());
+  w.member("conversation_version", view.dialect == nested::Dialect::agent_server ? "V1" : "V0");
+  w.member("version", view.version);
+  write_connections(w, view, shape);
+  write_unknown_of_info(w);
+  w.end_object();
+}
+
+void write_static_route(codec::JsonWriter& w, conversation::View const& view) {
+  w.begin_object().member("id", view.id.text()).member("status", status_word(view.state));
+  text_or_null(w, "error", view.reason);
+  w.key("address");
+  if (view.endpoint.port() == 0) {
+    w.null();
+  } else {
+    w.value(upstream::plain_url(view.endpoint).text());
+  }
+  w.key("ports").begin_object();
+  for (auto const& port : view.ports) w.member(port.name, port.number);
+  w.end_object();
+  w.member("created_at", format_time(view.created_at)).member("last_updated_at", format_time(view.changed_at));
+  w.end_object();
 }
 
 void write_run(codec::JsonWriter& w, automation::Run const& run) {
@@ -117,44 +156,95 @@ std::string format_time(std::chrono::system_clock::time_point time) {
 }
 
 std::string conversation_url(ConversationId const& id, std::string_view origin, std::string_view domain) {
-  auto const scheme_end = origin.find("://");
-  if (domain.empty() || scheme_end == origin.npos || !is_host_label(id.canonical()))
-    return std::string(origin) + "/runtime/" + id.text();
-  std::string_view const authority = origin.substr(scheme_end + 3);
-  auto const host_end = authority.rfind(']') == authority.npos ? 0 : authority.rfind(']');
-  auto const colon = authority.find(':', host_end);
-  std::string out(origin.substr(0, scheme_end + 3));
-  out.append(id.canonical()).append(".").append(domain);
-  if (colon != authority.npos) out += authority.substr(colon);
-  return out;
+  if (auto url = host_url(id.canonical(), origin, domain)) return *std::move(url);
+  return std::string(origin) + "/runtime/" + id.text();
 }
 
-std::string conversation_json(conversation::View const& view, std::string_view origin, std::string_view domain) {
+std::string_view status_word(RuntimeState state) noexcept {
+  switch (state) {
+    case RuntimeState::starting: return "STARTING";
+    case RuntimeState::running: return "RUNNING";
+    case RuntimeState::paused: return "PAUSED";
+    case RuntimeState::stopping: return "STOPPING";
+    case RuntimeState::stopped: return "STOPPED";
+    case RuntimeState::error: return "ERROR";
+  }
+  return "";
+}
+
+std::optional<RuntimeState> parse_status_word(std::string_view text) {
+  for (auto const state : {RuntimeState::starting, RuntimeState::running, RuntimeState::paused, RuntimeState::stopping,
+                           RuntimeState::stopped, RuntimeState::error}) {
+    if (http::equals_ignoring_case(text, status_word(state))) return state;
+  }
+  return std::nullopt;
+}
+
+std::optional<conversation::Purpose> parse_purpose(std::string_view text) {
+  using conversation::Purpose;
+  for (auto const purpose : {Purpose::conversation, Purpose::sandbox, Purpose::runtime}) {
+    if (text == to_string(purpose)) return purpose;
+  }
+  return std::nullopt;
+}
+
+std::string conversation_json(conversation::View const& view, ConversationShape const& shape) {
   std::string out;
   codec::JsonWriter w(out);
-  write_conversation(w, view, origin, domain);
+  write_conversation(w, view, shape);
   return out;
 }
 
-std::string conversations_json(conversation::Page const& page, std::string_view origin, std::string_view domain) {
+std::string conversations_json(conversation::Page const& page, ConversationShape const& shape) {
   std::string out;
   codec::JsonWriter w(out);
   w.begin_object().key("results").begin_array();
-  for (auto const& view : page.views) write_conversation(w, view, origin, domain);
+  for (auto const& view : page.views) write_conversation(w, view, shape);
   w.end_array();
   text_or_null(w, "next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
   w.end_object();
   return out;
 }
 
-std::optional<conversation::Position> parse_page_id(std::string_view text) {
-  using Clock = std::chrono::system_clock;
-  Clock::rep ticks = 0;
-  auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), ticks);
-  if (ec != std::errc{} || end == text.data() + text.size() || *end != '.') return std::nullopt;
-  auto const id = ConversationId::parse(text.substr(static_cast<std::size_t>(end - text.data()) + 1));
-  if (!id) return std::nullopt;
-  return conversation::Position{Clock::time_point(Clock::duration(ticks)), id->canonical()};
+std::string progress_event(conversation::View const& view) {
+  std::string out = "event: state\nid: " + std::to_string(view.version) + "\ndata: ";
+  codec::JsonWriter w(out);
+  w.begin_object().member("state", status_word(view.state));
+  text_or_null(w, "progress", view.progress);
+  text_or_null(w, "reason", view.reason);
+  w.member("version", view.version).end_object();
+  return out + "\n\n";
+}
+
+std::string static_route_json(conversation::View const& view) {
+  std::string out;
+  codec::JsonWriter w(out);
+  write_static_route(w, view);
+  return out;
+}
+
+std::string static_routes_json(conversation::Page const& page) {
+  std::string out;
+  codec::JsonWriter w(out);
+  w.begin_object().key("results").begin_array();
+  for (auto const& view : page.views) write_static_route(w, view);
+  w.end_array();
+  text_or_null(w, "next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
+  w.end_object();
+  return out;
+}
+
+std::string static_changes_json(std::size_t put, std::size_t removed, std::vector<StaticChanges::Refused> const& refused) {
+  std::string out;
+  codec::JsonWriter w(out);
+  w.begin_object().member("put", put).member("removed", removed).key("failed").begin_array();
+  for (auto const& entry : refused) {
+    w.begin_object().member("list", entry.list).member("index", entry.place);
+    text_or_null(w, "id", entry.id);
+    w.key("error").begin_object().member("code", entry.code).member("message", entry.message).end_object().end_object();
+  }
+  w.end_array().end_object();
+  return out;
 }
 
 std::string run_json(automation::Run const& run) {
@@ -179,6 +269,16 @@ std::string error_json(std::string_view code, std::string_view message, std::str
   w.begin_object().key("error").begin_object();
   w.member("code", code).member("message", message).member("request_id", request_id);
   w.end_object().end_object();
+  return out;
+}
+
+std::string limit_json(upstream::Failure const& failure, std::string_view request_id) {
+  std::string out;
+  codec::JsonWriter w(out);
+  w.begin_object().key("detail").begin_object().member("error", "CONCURRENCY_LIMIT_REACHED");
+  w.member("message", failure.reason).member("limit", failure.limit).member("current", failure.current).end_object();
+  w.key("error").begin_object().member("code", "limit_reached").member("message", failure.reason);
+  w.member("request_id", request_id).end_object().end_object();
   return out;
 }
 

@@ -65,9 +65,40 @@ Response show_metrics(std::vector<std::shared_ptr<prometheus::Collectable>> cons
   return make_response(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", std::move(text).str());
 }
 
+Response show(AdminAnswer answer, std::string const& request_id) {
+  auto const status = static_cast<http::status>(answer.status);
+  if (answer.code.empty()) return make_response(status, answer.content_type, std::move(answer.body));
+  auto response = make_error(status, answer.code, answer.message, request_id);
+  if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
+  return response;
+}
+
+// See AdminServer on whom it keeps out.
+Task<Response> answer_operator(AdminSources const& sources, Request const& request, std::string request_id) {
+  std::string_view target(request.target().data(), request.target().size());
+  AdminRequest asked;
+  asked.path = target.substr(0, target.find('?'));
+  if (asked.path.size() < target.size()) asked.query = target.substr(asked.path.size() + 1);
+  bool const is_post = request.method() == http::verb::post;
+  if (is_post) asked.method = AdminRequest::Method::post;
+  if (request.find(http::field::origin) != request.end())
+    co_return make_error(http::status::forbidden, "forbidden", "no web page may ask here", request_id);
+  if (is_post && request["X-Nestgate-Operator"] != "1")
+    co_return make_error(http::status::forbidden, "forbidden", "a POST needs the header X-Nestgate-Operator: 1", request_id);
+  if (!is_post && request.method() != http::verb::get && request.method() != http::verb::head) {
+    auto refused =
+        make_error(http::status::method_not_allowed, "method_not_allowed", "allowed: GET, HEAD, POST", request_id);
+    refused.set(http::field::allow, "GET, HEAD, POST");
+    co_return refused;
+  }
+  auto answered = co_await sources.operators(std::move(asked));
+  co_return show(std::move(answered), request_id);
+}
+
 Task<Response> answer(AdminSources const& sources, Request const& request, std::string const& request_id) {
   auto const target = request.target().substr(0, request.target().find('?'));
   std::string_view const path(target.data(), target.size());
+  if (path.starts_with("/api/") && sources.operators) co_return co_await answer_operator(sources, request, request_id);
   bool const known = path == "/healthz" || path == "/readyz" || path == "/metrics" || path == "/debug/routes";
   if (!known) co_return make_error(http::status::not_found, "not_found", "no such admin route", request_id);
   if (request.method() != http::verb::get && request.method() != http::verb::head) {

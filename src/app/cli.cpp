@@ -9,6 +9,7 @@
 #include <ostream>
 
 #include "app/identity_commands.hpp"
+#include "app/operator_commands.hpp"
 #include "nestgate/app/log.hpp"
 #include "nestgate/identity/api_key.hpp"
 #include "nestgate/identity/session_key.hpp"
@@ -185,6 +186,8 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   users.add->add_option("--organisation", users.command.organisation, "Whose member the user is")->type_name("ORG");
   users.revoke->add_option("NAME", users.command.name, "As `user list` prints it")->required()->type_name("");
 
+  OperatorCommands const operators(app);
+
   for (auto* const command : {&app, serve, check, key, apikey, hash, api_keys.add, api_keys.list, api_keys.revoke, user,
                               users.add, users.list, users.revoke})
     command->set_version_flag("--version", "nestgate " NESTGATE_VERSION);
@@ -198,6 +201,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
     return complain_of_usage(app, error, terminal);
   }
 
+  if (auto const code = operators.run(environment, terminal)) return *code;
   SettingsSource source;
   source.environment = std::move(environment);
   if (!config_file.empty()) source.file = config_file;

@@ -5,6 +5,7 @@
 #include <set>
 #include <thread>
 
+#include "app/operator_api.hpp"
 #include "nestgate/api/control_api.hpp"
 #include "nestgate/app/log.hpp"
 #include "nestgate/app/metrics.hpp"
@@ -124,6 +125,7 @@ struct Gateway::Parts {
   std::unique_ptr<conversation::Manager> manager;
   std::unique_ptr<automation::Service> automation;
   std::unique_ptr<proxy::OwnRoutes> control_api;
+  std::unique_ptr<OperatorApi> operators;
   std::unique_ptr<AdminServer> admin;
   Addresses addresses;
   Readiness readiness = Readiness::starting;
@@ -194,8 +196,19 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   auto runs = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =
       std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(runs), std::move(wanted));
-  control_api = api::make_control_api(*manager, *automation);
+  api::Surroundings around{*manager, cores, *automation, *store};
+  around.audit = [](api::SecretAccess const& access) {
+    log(LogLevel::info, "secrets access",
+        {{"route", access.route},
+         {"sandbox", access.sandbox},
+         {"owner", access.owner},
+         {"name", access.name},
+         {"status", access.status},
+         {"request_id", access.request_id}});
+  };
+  control_api = api::make_control_api(around);
   late_routes.set(*control_api);
+  operators = std::make_unique<OperatorApi>(*manager, cores);
   co_return true;
 }
 
@@ -210,6 +223,7 @@ AdminSources Gateway::Parts::admin_sources() {
       std::make_shared<CounterCollector>("access_log_lines_dropped_total", "Access log lines that a slow reader cost.",
                                          [this] { return static_cast<double>(access_log->lines_dropped()); }));
   sources.routes = [this] { return cores.describe_routes(); };
+  sources.operators = [this](AdminRequest request) { return operators->handle(std::move(request)); };
   return sources;
 }
 

@@ -11,13 +11,6 @@ constexpr bool is_id_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
 }
 
-constexpr int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
 // Writes 32 lower-case hex digits; false when `text` is neither 32 hex digits nor 8-4-4-4-12.
 bool write_uuid_digits(std::string_view text, char* out) {
   if (text.size() != 32 && text.size() != 36) return false;
@@ -32,24 +25,6 @@ bool write_uuid_digits(std::string_view text, char* out) {
     *out++ = "0123456789abcdef"[value];
   }
   return true;
-}
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string out;
-  out.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out.push_back(text[i]);
-      continue;
-    }
-    if (i + 2 >= text.size()) return std::nullopt;
-    int const high = hex_value(text[i + 1]);
-    int const low = hex_value(text[i + 2]);
-    if (high < 0 || low < 0) return std::nullopt;
-    out.push_back(static_cast<char>(high * 16 + low));
-    i += 2;
-  }
-  return out;
 }
 
 }  // namespace

@@ -52,6 +52,9 @@ auto Session<Stream>::fill_api_request(ApiRequest& request, Decision const& deci
   request.path = head.path;
   request.query = head.query;
   request.content_type = head.value(http::FieldId::content_type);
+  for (auto const& field : head.fields()) {
+    if (http::equals_ignoring_case(field.name, "prefer")) request.prefer.append(field.value).append(",");
+  }
   if (decision.principal) request.principal = *decision.principal;
   request.bearer = Secret(std::string(identity::bearer_token(head.value(http::FieldId::authorization))));
   request.session_key = Secret(std::string(head.value(http::FieldId::x_session_api_key)));

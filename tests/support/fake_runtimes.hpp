@@ -2,6 +2,7 @@
 
 // Stand-ins for what surrounds the conversation manager.
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -17,14 +18,24 @@ class FakeProvider final : public runtime::RuntimeProvider {
  public:
   explicit FakeProvider(asio::ip::tcp::endpoint server) : server_(server) {}
 
+  // What is created from now on is served by another one.
+  void use(asio::ip::tcp::endpoint server) { server_ = server; }
+
   std::string_view name() const noexcept override { return "fake"; }
+  runtime::Traits traits() const noexcept override {
+    runtime::Traits out;
+    out.pauses = pauses;
+    return out;
+  }
   Task<upstream::Outcome<runtime::Instance>> create(runtime::Spec spec, Deadline) override {
     calls.push_back("create " + spec.id.text());
     if (refusal) co_return *refusal;
     alive.insert_or_assign(spec.id.canonical(), spec.epoch);
     keys.push_back(std::string(spec.session_key.reveal()));
+    wishes.push_back(std::move(spec.wish));
     runtime::Instance instance;
     instance.endpoint = server_;
+    if (!own_key.empty()) instance.session_key = Secret(own_key);
     co_return instance;
   }
   Task<upstream::Outcome<>> destroy(ConversationId id, runtime::Leftovers leftovers) override {
@@ -33,10 +44,24 @@ class FakeProvider final : public runtime::RuntimeProvider {
     if (leftovers == runtime::Leftovers::remove && removal_failure) co_return *removal_failure;
     co_return upstream::Outcome<>{};
   }
+  Task<upstream::Outcome<>> pause(ConversationId id) override {
+    calls.push_back("pause " + id.text());
+    co_return upstream::Outcome<>{};
+  }
+  Task<upstream::Outcome<runtime::Instance>> resume(runtime::Spec spec, Deadline) override {
+    calls.push_back("resume " + spec.id.text());
+    alive.insert_or_assign(spec.id.canonical(), spec.epoch);
+    runtime::Instance instance;
+    instance.endpoint = server_;
+    co_return instance;
+  }
   Task<> close() override {
     calls.push_back("close");
     alive.clear();
     co_return;
+  }
+  Task<upstream::Outcome<std::string>> log(ConversationId, std::size_t bytes_max) override {
+    co_return said.substr(said.size() - std::min(bytes_max, said.size()));
   }
   void die(ConversationId const& id, std::string reason) {
     auto const epoch = alive.at(id.canonical());
@@ -46,8 +71,12 @@ class FakeProvider final : public runtime::RuntimeProvider {
 
   std::optional<upstream::Failure> refusal;
   std::optional<upstream::Failure> removal_failure;
+  std::string said;  // by every server
   std::vector<std::string> calls;
   std::vector<std::string> keys;
+  std::vector<runtime::Wish> wishes;
+  std::string own_key;  // what it gives its servers; "": the key that it is told
+  bool pauses = false;  // what is paused is stopped instead
   std::map<std::string, Epoch> alive;
 
  private:
@@ -66,7 +95,9 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
     co_return;
   }
   Task<> add_alias(ConversationId, ConversationId) override { co_return; }
+  Task<std::vector<conversation::Activity>> activity() override { co_return used; }
 
+  std::vector<conversation::Activity> used;
   std::vector<std::string> events;
   conversation::RuntimeRecordPtr last;
 };

@@ -2,13 +2,25 @@
 
 #include <memory>
 
+#include "nestgate/api/settings.hpp"
 #include "nestgate/automation/service.hpp"
 #include "nestgate/conversation/manager.hpp"
 #include "nestgate/proxy/own_routes.hpp"
+#include "nestgate/store/store.hpp"
 
 namespace nestgate::api {
 
-// /api/conversations… and /api/automation…. `manager` and `runs` outlive it; `handle` runs on the control core.
-std::unique_ptr<proxy::OwnRoutes> make_control_api(conversation::Manager& manager, automation::Service& runs);
+// What the routes need. What is referred to outlives them.
+struct Surroundings {
+  conversation::Manager& manager;
+  conversation::DirectoryPublisher& publisher;
+  automation::Service& runs;
+  store::Store& store;
+  Settings settings = {};
+  Audit audit = {};  // nothing: nobody is told
+};
+
+// Every route of the gateway's own; `handle` runs on the control core.
+std::unique_ptr<proxy::OwnRoutes> make_control_api(Surroundings const& surroundings);
 
 }  // namespace nestgate::api

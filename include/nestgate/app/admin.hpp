@@ -16,11 +16,27 @@ namespace nestgate::app {
 
 enum class Readiness : std::uint8_t { ready, starting, draining };
 
+// A request below /api/. HEAD is given as GET.
+struct AdminRequest {
+  enum class Method : std::uint8_t { get, post } method = Method::get;
+  std::string path;
+  std::string query;
+};
+
+struct AdminAnswer {
+  unsigned status = 200;
+  std::string content_type = "application/json";
+  std::string body;
+  std::string code, message;  // of an error: written in the shape of all errors, instead of `body`
+  std::string allow;          // of a 405
+};
+
 // What the admin address shows. All are called on the admin server's core.
 struct AdminSources {
   std::function<Readiness()> readiness;
   std::vector<std::shared_ptr<prometheus::Collectable>> metrics;
-  std::function<Task<std::string>()> routes;  // the routing table as JSON
+  std::function<Task<std::string>()> routes;                         // the routing table as JSON
+  std::function<Task<AdminAnswer>(AdminRequest request)> operators;  // what is below /api/; empty: nothing
 };
 
 struct AdminLimits {
@@ -31,8 +47,11 @@ struct AdminLimits {
   std::chrono::milliseconds write_time_max{10'000};
 };
 
-// The operators' address: GET and HEAD of /healthz, /readyz, /metrics and /debug/routes; everything else is an error in
-// the shape of operator.md "Over the wire". It asks for no credential. Lives on one core.
+// The operators' address: GET and HEAD of /healthz, /readyz, /metrics and /debug/routes, and below /api/ what operators
+// ask and do; everything else is an error in the shape of operator.md "Over the wire". It asks for no credential, so a web
+// page that an operator's browser shows must not get through: below /api/ a request with an Origin is refused (browsers
+// send one with every POST and with whatever crosses origins, also to a name that was rebound to this address), and a POST
+// must carry `X-Nestgate-Operator: 1`, which no form can. Lives on one core.
 class AdminServer {
  public:
   AdminServer(Core& core, AdminSources sources, AdminLimits limits = {});

@@ -8,6 +8,14 @@
 // Forms of text that several modules write or check. Pure.
 namespace nestgate {
 
+// 0 to 15, either case; -1 for what is no hex digit.
+constexpr int hex_value(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
 // [A-Za-z_][A-Za-z0-9_]*: what a shell takes as a variable (POSIX 8.1).
 bool is_variable_name(std::string_view text) noexcept;
 // 8-4-4-4-12, of a UUID's 32 hex digits.
@@ -20,5 +28,7 @@ std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_v
 
 // As the value of a query parameter: all but RFC 3986's unreserved characters (section 2.3) as %XX.
 void append_percent_encoded(std::string& out, std::string_view text);
+// A path's segment, each %XX decoded once; nothing where a `%` stands without two hex digits behind it.
+std::optional<std::string> percent_decoded(std::string_view segment);
 
 }  // namespace nestgate

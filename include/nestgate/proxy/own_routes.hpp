@@ -23,6 +23,7 @@ struct ApiRequest {
   std::string path;
   std::string query;
   std::string content_type;
+  std::string prefer;  // the Prefer header (RFC 7240)
   WipedString body;
   std::optional<identity::Principal> principal;  // the API key's; nothing only where `admits_without_api_key`
   Secret bearer;                                 // the token as sent, for run tokens

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -13,6 +14,8 @@ namespace nestgate::upstream {
 struct Failure {
   Fault fault;
   std::string reason;
+  // Of an overloaded fault: the limit that was met and what was in use, where it counts things; 0: none such.
+  std::uint32_t limit = 0, current = 0;
 };
 
 template <class T = void>

@@ -17,10 +17,10 @@ TEST(StartBody, IsAnObjectOfKnownKeysOrNothing) {
   EXPECT_TRUE(parse_start_body(""));
   EXPECT_TRUE(parse_start_body(" \r\n"));
   EXPECT_TRUE(parse_start_body("{}"));
-  EXPECT_TRUE(parse_start_body(R"({"conversation_id":null,"settings":null,"image":"x","command":["y"]})"));
+  EXPECT_TRUE(parse_start_body(R"({"conversation_id":null,"settings":null,"image":null,"command":null})"));
   EXPECT_EQ(why_start("[]"), ": must be an object");
   EXPECT_TRUE(why_start("{").starts_with(": is not JSON"));
-  EXPECT_TRUE(why_start(R"({"conversation_di":"x"})").starts_with("conversation_di: is none of conversation_id, settings"));
+  EXPECT_TRUE(why_start(R"({"conversation_di":"x"})").starts_with("conversation_di: is no member of this body"));
 }
 
 TEST(StartBody, KeepsSettingsAsTheyAreWritten) {
@@ -64,6 +64,83 @@ TEST(StartBody, NamesTheFieldAndTheLimitOfWhatDoesNotFit) {
   EXPECT_EQ(why_start(R"({"secrets":{"A":")" + std::string(65537, 'x') + "\"}}"), "secrets.A: must not exceed 65536 bytes");
   EXPECT_EQ(why_start(R"({"settings":{"a":")" + std::string(1024 * 1024, 'x') + "\"}}"),
             "settings: must not exceed 1048576 bytes");
+}
+
+TEST(StartBody, TellsTheNestedServerWhatItsOwnRouteHas) {
+  auto const some = parse_start_body(
+      R"({"mcp_config":{"stdio_servers":[{"name":"x"}]},"initial_user_msg":"hello\n","image_urls":["https://a/b.png"],"repository":null})");
+  ASSERT_TRUE(some) << some.error().message;
+  EXPECT_TRUE(some->configuration.conversation_json.equals(
+      R"({"image_urls":["https://a/b.png"],"initial_user_msg":"hello\n","mcp_config":{"stdio_servers":[{"name":"x"}]}})"));
+  auto const others = parse_start_body(
+      R"({"replay_json":"[]","repository":"a/b","selected_branch":"main","git_provider":"github",
+          "conversation_instructions":"be kind","suggested_task":{"a":1},"create_microagent":{"repo":"a/b"}})");
+  ASSERT_TRUE(others) << others.error().message;
+  EXPECT_TRUE(others->configuration.conversation_json.equals(
+      R"({"conversation_instructions":"be kind","create_microagent":{"repo":"a/b"},"git_provider":"github","replay_json":"[]",)"
+      R"("repository":"a/b","selected_branch":"main","suggested_task":{"a":1}})"));
+  EXPECT_TRUE(parse_start_body("{}")->configuration.conversation_json.empty());
+}
+
+TEST(StartBody, NamesWhatOfTheConversationDoesNotFit) {
+  EXPECT_EQ(why_start(R"({"initial_user_msg":7})"), "initial_user_msg: must be a string");
+  EXPECT_EQ(why_start(R"({"initial_user_msg":")" + std::string(1024 * 1024 + 1, 'x') + "\"}"),
+            "initial_user_msg: must not exceed 1048576 bytes");
+  EXPECT_EQ(why_start(R"({"image_urls":"x"})"), "image_urls: must be a list");
+  EXPECT_EQ(why_start(R"({"image_urls":[7]})"), "image_urls: must be a string");
+  EXPECT_EQ(why_start(R"({"image_urls":[""]})"), "image_urls: must be URLs");
+  std::string many = R"({"image_urls":["x")";
+  for (int i = 0; i < 32; ++i) many += R"(,"x")";
+  EXPECT_EQ(why_start(many + "]}"), "image_urls: must not have more than 32 entries");
+  EXPECT_EQ(why_start(R"({"repository":"a\u0000b"})"), "repository: must not have control characters");
+  EXPECT_EQ(why_start(R"({"selected_branch":")" + std::string(513, 'x') + "\"}"),
+            "selected_branch: must not exceed 512 bytes");
+  EXPECT_EQ(why_start(R"({"mcp_config":[]})"), "mcp_config: must be an object");
+  EXPECT_EQ(why_start(R"({"suggested_task":"x"})"), "suggested_task: must be an object");
+}
+
+TEST(StartBody, SaysWhatTheRuntimeShallBe) {
+  auto const body = parse_start_body(
+      R"({"image":"ghcr.io/a/b:1","command":["server","--port","{port}"],"working_dir":"/workspace","environment":{"A_1":"b"},
+          "resource_factor":4,"again":"replace"})");
+  ASSERT_TRUE(body) << body.error().message;
+  EXPECT_EQ(body->wish.image, "ghcr.io/a/b:1");
+  EXPECT_EQ(body->wish.command, (std::vector<std::string>{"server", "--port", "{port}"}));
+  EXPECT_EQ(body->wish.working_dir, "/workspace");
+  ASSERT_EQ(body->wish.environment.size(), 1U);
+  EXPECT_TRUE(body->wish.environment[0].second.equals("b"));
+  EXPECT_EQ(body->wish.resource_factor, 4U);
+  EXPECT_EQ(body->again, conversation::StartRequest::Again::replace);
+  EXPECT_EQ(parse_start_body("{}")->again, conversation::StartRequest::Again::join);
+}
+
+TEST(StartBody, NamesWhatOfTheRuntimeDoesNotFit) {
+  EXPECT_EQ(why_start(R"({"image":"a\nb"})"), "image: must not have control characters");
+  EXPECT_EQ(why_start(R"({"command":[]})"), "command: must begin with a program");
+  EXPECT_EQ(why_start(R"({"command":["a\u0000"]})"), "command: must not have NUL bytes");
+  EXPECT_EQ(why_start(R"({"working_dir":"a"})"), "working_dir: must be an absolute path");
+  EXPECT_EQ(why_start(R"({"environment":{"A":"\u0000"}})"), "environment.A: must not have NUL bytes");
+  EXPECT_EQ(why_start(R"({"environment":{"1A":"x"}})"),
+            "environment: a name must be 1 to 128 of A-Za-z0-9_ and not begin with a digit");
+  for (auto const* factor : {"0", "3", "16", "\"1\"", "1.5"})
+    EXPECT_EQ(why_start(std::string(R"({"resource_factor":)") + factor + "}"), "resource_factor: must be 1, 2, 4 or 8");
+  EXPECT_EQ(why_start(R"({"again":"Join"})"), "again: must be join or replace");
+  EXPECT_EQ(why_start(R"({"again":1})"), "again: must be join or replace");
+}
+
+TEST(ChangeBody, HasSomethingOfTheConfigurationAndNothingElse) {
+  auto const why = [](std::string_view body) {
+    auto const parsed = parse_change_body(body);
+    return parsed ? "" : parsed.error().field + ": " + parsed.error().message;
+  };
+  auto const change = parse_change_body(R"({"settings":{"llm_model":"m"},"secrets":{"A":"v"},"provider_tokens":null})");
+  ASSERT_TRUE(change) << change.error().message;
+  EXPECT_TRUE(change->settings_json.equals(R"({"llm_model":"m"})"));
+  EXPECT_EQ(change->secrets.size(), 1U);
+  EXPECT_EQ(why("{}"), ": must have settings, tokens or secrets");
+  EXPECT_EQ(why(R"({"provider_tokens":{}})"), ": must have settings, tokens or secrets");
+  EXPECT_TRUE(why("").starts_with(": is not JSON"));
+  EXPECT_TRUE(why(R"({"initial_user_msg":"x"})").starts_with("initial_user_msg: is none of settings"));
 }
 
 TEST(MultipartBoundary, IsTakenFromItsParameterOnly) {

@@ -180,19 +180,15 @@ TEST(OwnRoute, IsTheControlApiAndNothingDeeper) {
   EXPECT_EQ(match_own(Method::get, "/api/conversations"), OwnRoute::conversations);
   EXPECT_EQ(match_own(Method::get, "/api/conversations/c1"), OwnRoute::conversations);
   EXPECT_EQ(match_own(Method::delete_, "/api/conversations/c1"), OwnRoute::conversations);
-  EXPECT_EQ(match_own(Method::post, "/api/conversations/c1/stop"), OwnRoute::conversations);
-
-  for (auto const* verb : {"/stop", "/pause", "/resume", "/session-key/revoke"}) {
-    auto const path = std::string("/api/conversations/c1") + verb;
-    EXPECT_EQ(match_own(Method::post, path), OwnRoute::conversations) << path;
-    EXPECT_EQ(match_own(Method::get, path), OwnRoute::none) << path;
-  }
-  for (auto const* part : {"/log", "/progress"}) {
-    auto const path = std::string("/api/conversations/c1") + part;
-    EXPECT_EQ(match_own(Method::get, path), OwnRoute::conversations) << path;
-    EXPECT_EQ(match_own(Method::post, path), OwnRoute::none) << path;
-  }
   EXPECT_EQ(match_own(Method::patch, "/api/conversations/c1"), OwnRoute::conversations);
+  for (std::string const verb : {"stop", "pause", "resume", "events", "session-key/revoke", "session-key%2Frevoke"})
+    EXPECT_EQ(match_own(Method::post, "/api/conversations/c1/" + verb), OwnRoute::conversations) << verb;
+  for (std::string const part : {"log", "progress"})
+    EXPECT_EQ(match_own(Method::get, "/api/conversations/c1/" + part), OwnRoute::conversations) << part;
+
+  EXPECT_EQ(match_own(Method::post, "/api/conversations/c1/log"), OwnRoute::none);
+  EXPECT_EQ(match_own(Method::get, "/api/conversations/c1/pause"), OwnRoute::none);
+  EXPECT_EQ(match_own(Method::put, "/api/conversations/c1/resume"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::post, "/api/conversations/c1"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::get, "/api/conversations/c1/stop"), OwnRoute::none);
   EXPECT_EQ(match_own(Method::post, "/api/conversations/c1/stop/x"), OwnRoute::none);

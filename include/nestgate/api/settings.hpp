@@ -1,0 +1,61 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "nestgate/base/conversation_id.hpp"
+
+namespace nestgate::api {
+
+// `[[cloud.spec]]`: what `POST /api/v1/sandboxes?sandbox_spec_id=` may name. What is empty is as the provider's settings
+// say.
+struct SandboxSpec {
+  std::string id = "default";
+  std::string image;
+  std::vector<std::string> command;
+  std::string working_dir;
+  std::vector<std::pair<std::string, std::string>> environment;  // of the server; clients are not told
+  std::uint32_t resource_factor = 1;
+};
+
+// `[cloud]`.
+struct CloudSettings {
+  std::vector<SandboxSpec> specs = {SandboxSpec{}};  // at least one; the first is taken where a client names none
+  std::chrono::milliseconds secrets_age_max{5'000};  // how long looked-up secrets are given from memory; 0: never
+};
+
+// `[runtime_api]`.
+struct RuntimeApiSettings {
+  std::string registry_prefix;      // told to clients, which put it before the names of images that they build
+  std::vector<std::string> images;  // which a start may name; empty: any
+};
+
+// `[webhooks]`.
+struct WebhookSettings {
+  std::uint32_t body_bytes_max = 8 * 1024 * 1024;  // a server sends at most 5 MiB at once (agent_server.md 3.5)
+  std::uint32_t pending_max = 10'000;              // conversations whose news the manager was not told yet
+};
+
+struct Settings {
+  CloudSettings cloud;
+  RuntimeApiSettings runtime;
+  WebhookSettings webhooks;
+};
+
+// Somebody asked for secrets, with or without success; for the audit log. Views live as long as the call.
+struct SecretAccess {
+  std::string_view route;    // "sandbox" or "user"
+  std::string_view sandbox;  // the id whose key was shown; "" when it is none's
+  std::string_view owner;
+  std::string_view name;  // "" for all of them
+  unsigned status = 0;    // of the answer
+  std::string_view request_id;
+};
+using Audit = std::function<void(SecretAccess const& access)>;
+
+}  // namespace nestgate::api

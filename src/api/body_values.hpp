@@ -1,0 +1,27 @@
+#pragma once
+
+#include <simdjson.h>
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "invalid.hpp"
+
+// What the parsers of JSON bodies share. `field` is the value's dotted path. Pure.
+namespace nestgate::api {
+
+inline constexpr std::size_t value_bytes_max = 64 * 1024;
+
+Invalid over(std::string type, std::string const& field, std::size_t bytes_max);
+// The body as an object; what it gives lives as long as the parser.
+Checked<simdjson::dom::object> members_of(simdjson::dom::parser& parser, std::string_view body);
+// null is as the empty text.
+Checked<std::string> text_of(simdjson::dom::element value, std::string const& field,
+                             std::size_t bytes_max = value_bytes_max);
+// A text without control characters.
+Checked<std::string> line_of(simdjson::dom::element value, std::string const& field, std::size_t bytes_max);
+Checked<simdjson::dom::object> object_of(simdjson::dom::element value, std::string const& field);
+Checked<simdjson::dom::array> array_of(simdjson::dom::element value, std::string const& field, std::size_t entries_max);
+
+}  // namespace nestgate::api

@@ -1,0 +1,259 @@
+#include "app/operator_api.hpp"
+
+#include <unordered_map>
+
+#include "nestgate/api/list_query.hpp"
+#include "nestgate/base/text.hpp"
+#include "nestgate/codec/json_writer.hpp"
+#include "nestgate/http/fault_status.hpp"
+#include "nestgate/nested/resources.hpp"
+
+namespace nestgate::app {
+namespace {
+
+using api::number_in;
+using api::text_in;
+using conversation::RuntimeState;
+using conversation::View;
+using Method = AdminRequest::Method;
+
+constexpr std::size_t page_max = 1000;
+constexpr std::size_t log_bytes_max = 1024 * 1024;
+constexpr std::chrono::milliseconds resources_time_max{1000};
+constexpr std::size_t askers_max = 64;  // servers that are asked for their resources at once
+constexpr std::string_view collection = "/api/conversations";
+
+identity::Principal everybody() { return {"operator", identity::Role::admin, ""}; }
+
+AdminAnswer refuse(unsigned status, std::string_view code, std::string message) {
+  AdminAnswer out;
+  out.status = status;
+  out.code = code;
+  out.message = std::move(message);
+  return out;
+}
+
+AdminAnswer not_allowed(std::string allow) {
+  auto out = refuse(405, "method_not_allowed", "allowed: " + allow);
+  out.allow = std::move(allow);
+  return out;
+}
+
+AdminAnswer failed(upstream::Failure const& failure) {
+  auto const kind = failure.fault.kind;
+  return refuse(http::http_status(kind), to_string(kind), failure.reason);
+}
+
+AdminAnswer shown(std::string body) {
+  AdminAnswer out;
+  out.body = std::move(body);
+  return out;
+}
+
+void text_or_null(codec::JsonWriter& w, std::string_view name, std::string_view text) {
+  w.key(name);
+  if (text.empty()) {
+    w.null();
+  } else {
+    w.value(text);
+  }
+}
+
+template <class T>
+void value_or_null(codec::JsonWriter& w, std::string_view name, std::optional<T> const& value) {
+  w.key(name);
+  if (value) {
+    w.value(*value);
+  } else {
+    w.null();
+  }
+}
+
+void time_or_null(codec::JsonWriter& w, std::string_view name, std::chrono::system_clock::time_point time) {
+  text_or_null(w, name, time == std::chrono::system_clock::time_point{} ? std::string() : rfc3339(time, 3));
+}
+
+// What there is to say of it in few words: no key among them.
+void write_short(codec::JsonWriter& w, View const& view) {
+  w.member("id", view.id.text()).member("state", to_string(view.state));
+  text_or_null(w, "owner", view.owner);
+  text_or_null(w, "organisation", view.organisation);
+  w.member("purpose", to_string(view.purpose));
+  w.member("origin", view.origin == conversation::Origin::fixed ? "static" : "managed");
+  text_or_null(w, "reason", view.reason);
+  text_or_null(w, "progress", view.progress);
+  time_or_null(w, "created_at", view.created_at);
+  time_or_null(w, "changed_at", view.changed_at);
+  time_or_null(w, "last_act_at", view.last_act_at);
+}
+
+std::string whole_json(View const& view) {
+  std::string out;
+  codec::JsonWriter w(out);
+  w.begin_object();
+  write_short(w, view);
+  text_or_null(w, "address", view.endpoint.port() == 0 ? std::string() : upstream::plain_url(view.endpoint).text());
+  w.key("ports").begin_object();
+  for (auto const& port : view.ports) w.member(port.name, port.number);
+  w.end_object();
+  text_or_null(w, "image", view.image);
+  text_or_null(w, "handle", view.handle);
+  text_or_null(w, "spec_id", view.spec_id);
+  text_or_null(w, "server_status", view.nested_status.conversation);
+  text_or_null(w, "server_runtime_status", view.nested_status.runtime);
+  w.member("epoch", view.epoch.get()).member("version", view.version).end_object();
+  return out;
+}
+
+std::string page_json(conversation::Page const& page) {
+  std::string out;
+  codec::JsonWriter w(out);
+  w.begin_object().key("results").begin_array();
+  for (auto const& view : page.views) {
+    w.begin_object();
+    write_short(w, view);
+    w.end_object();
+  }
+  w.end_array();
+  text_or_null(w, "next_page_id", page.has_more ? api::page_id_of(page.views.back()) : std::string());
+  w.end_object();
+  return out;
+}
+
+std::optional<RuntimeState> parse_state(std::string_view text) {
+  for (auto const state : {RuntimeState::starting, RuntimeState::running, RuntimeState::paused, RuntimeState::stopping,
+                           RuntimeState::stopped, RuntimeState::error}) {
+    if (text == to_string(state)) return state;
+  }
+  return std::nullopt;
+}
+
+std::optional<std::int64_t> seconds_since(Clock::time_point then, Clock::time_point now) {
+  if (then == Clock::time_point{}) return std::nullopt;
+  return std::chrono::duration_cast<std::chrono::seconds>(now - then).count();
+}
+
+bool is_in_use(View const& view) { return view.state != RuntimeState::stopped && view.state != RuntimeState::error; }
+
+using ById = std::unordered_map<std::string, nested::Resources>;
+
+// Takes one server after the other from the shared list until none is left.
+Task<> ask_next_ones(std::vector<View> const& views, std::size_t& next, ById& out) {
+  while (next < views.size()) {
+    auto const& view = views[next++];
+    bool const is_ours = view.origin == conversation::Origin::managed && view.state == RuntimeState::running;
+    if (!is_ours || view.dialect == nested::Dialect::agent_server) continue;
+    auto const asked = co_await nested::ask_resources(view.endpoint, Deadline::in(resources_time_max));
+    if (asked) out.emplace(view.id.canonical(), *asked);
+  }
+}
+
+Task<ById> resources_of(std::vector<View> const& views) {
+  ById out;
+  std::size_t next = 0;
+  TaskGroup askers(co_await asio::this_coro::executor);
+  for (std::size_t i = 0; i < std::min(askers_max, views.size()); ++i)
+    askers.spawn("operators.resources", ask_next_ones(views, next, out));
+  while (!co_await askers.join()) askers.stop();
+  co_return out;
+}
+
+std::string top_json(std::vector<View> const& views, ById const& resources,
+                     std::unordered_map<std::string, conversation::Activity const*> const& used) {
+  auto const now = Clock::now();
+  std::string out;
+  codec::JsonWriter w(out);
+  w.begin_object().key("results").begin_array();
+  for (auto const& view : views) {
+    auto const activity = used.find(view.id.canonical());
+    bool const is_used = activity != used.end();
+    auto const own = resources.find(view.id.canonical());
+    nested::Resources const shown_resources = own == resources.end() ? nested::Resources{} : own->second;
+    w.begin_object().member("id", view.id.text()).member("state", to_string(view.state));
+    text_or_null(w, "owner", view.owner);
+    w.member("streams", is_used ? activity->second->streams : 0U);
+    auto const never = Clock::time_point{};
+    value_or_null(w, "seconds_since_act", seconds_since(is_used ? activity->second->last_act : never, now));
+    value_or_null(w, "seconds_since_traffic", seconds_since(is_used ? activity->second->last_traffic : never, now));
+    value_or_null(w, "memory_bytes", shown_resources.memory_bytes);
+    value_or_null(w, "cpu_percent", shown_resources.cpu_percent);
+    w.end_object();
+  }
+  w.end_array().end_object();
+  return out;
+}
+
+}  // namespace
+
+Task<AdminAnswer> OperatorApi::handle(AdminRequest request) {
+  if (request.path == "/api/top") {
+    if (request.method != Method::get) co_return not_allowed("GET, HEAD");
+    co_return co_await top();
+  }
+  std::string_view below = request.path;
+  bool const is_known = below.starts_with(collection);
+  if (is_known) below.remove_prefix(collection.size());
+  if (is_known && below.empty()) {
+    if (request.method != Method::get) co_return not_allowed("GET, HEAD");
+    co_return co_await list(std::move(request));
+  }
+  if (!is_known || below.front() != '/') co_return refuse(404, "not_found", "no such admin route");
+  below.remove_prefix(1);
+  auto const id_end = std::min(below.find('/'), below.size());
+  std::string const verb(below.substr(id_end));
+  auto id = ConversationId::parse_in_path(below.substr(0, id_end));
+  bool const posts = verb == "/stop";
+  if (!verb.empty() && verb != "/log" && !posts) co_return refuse(404, "not_found", "no such admin route");
+  if (posts && request.method != Method::post) co_return not_allowed("POST");
+  if (!posts && request.method != Method::get) co_return not_allowed("GET, HEAD");
+  if (!id || !manager_.find(*id)) co_return refuse(404, "not_found", "there is no such conversation");
+  if (posts) co_return co_await stop(std::move(request), std::move(*id));
+  if (verb == "/log") co_return co_await show_log(std::move(request), std::move(*id));
+  co_return co_await show(std::move(request), std::move(*id));
+}
+
+Task<AdminAnswer> OperatorApi::list(AdminRequest request) {
+  auto const limit = number_in(request.query, "limit", 100, 1, page_max);
+  if (!limit) co_return refuse(400, "bad_input", "limit: must be 1 to " + std::to_string(page_max));
+  auto const page_id = text_in(request.query, "page_id");
+  auto const after = api::parse_page_id(page_id);
+  if (!after && !page_id.empty()) co_return refuse(400, "bad_input", "page_id: must be a next_page_id of this list");
+  conversation::Filter filter;
+  if (auto const status = text_in(request.query, "status"); !status.empty()) {
+    filter.state = parse_state(status);
+    if (!filter.state)
+      co_return refuse(400, "bad_input", "status: must be starting, running, paused, stopping, stopped or error");
+  }
+  co_return shown(page_json(manager_.list(everybody(), *limit, after, filter)));
+}
+
+Task<AdminAnswer> OperatorApi::show(AdminRequest, ConversationId id) { co_return shown(whole_json(*manager_.find(id))); }
+
+Task<AdminAnswer> OperatorApi::show_log(AdminRequest request, ConversationId id) {
+  auto const bytes = number_in(request.query, "bytes", 64 * 1024, 1, log_bytes_max);
+  if (!bytes) co_return refuse(400, "bad_input", "bytes: must be 1 to " + std::to_string(log_bytes_max));
+  auto log = co_await manager_.log(std::move(id), *bytes);
+  if (!log) co_return failed(log.error());
+  AdminAnswer out;
+  out.content_type = "text/plain; charset=utf-8";
+  out.body = std::move(*log);
+  co_return out;
+}
+
+Task<AdminAnswer> OperatorApi::stop(AdminRequest, ConversationId id) {
+  auto stopped = co_await manager_.stop(std::move(id));
+  if (!stopped) co_return failed(stopped.error());
+  co_return shown(whole_json(*stopped));
+}
+
+Task<AdminAnswer> OperatorApi::top() {
+  auto page = manager_.list(everybody(), SIZE_MAX, std::nullopt);
+  std::erase_if(page.views, [](View const& view) { return !is_in_use(view); });
+  auto const activities = co_await publisher_.activity();
+  std::unordered_map<std::string, conversation::Activity const*> used;
+  for (auto const& activity : activities) used.emplace(activity.id.canonical(), &activity);
+  auto const resources = co_await resources_of(page.views);
+  co_return shown(top_json(page.views, resources, used));
+}
+
+}  // namespace nestgate::app

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "nestgate/app/admin.hpp"
+#include "nestgate/conversation/manager.hpp"
+
+namespace nestgate::app {
+
+// What operators see and do at the admin address, below /api/: conversations of all owners, without their keys. On the
+// control core. What is given outlives it.
+class OperatorApi {
+ public:
+  OperatorApi(conversation::Manager& manager, conversation::DirectoryPublisher& publisher)
+      : manager_(manager), publisher_(publisher) {}
+
+  Task<AdminAnswer> handle(AdminRequest request);
+
+ private:
+  Task<AdminAnswer> list(AdminRequest request);
+  Task<AdminAnswer> show(AdminRequest request, ConversationId id);
+  Task<AdminAnswer> show_log(AdminRequest request, ConversationId id);
+  Task<AdminAnswer> stop(AdminRequest request, ConversationId id);
+  Task<AdminAnswer> top();
+
+  conversation::Manager& manager_;
+  conversation::DirectoryPublisher& publisher_;
+};
+
+}  // namespace nestgate::app

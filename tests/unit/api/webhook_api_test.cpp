@@ -1,0 +1,134 @@
+#include <gtest/gtest.h>
+
+#include "unit/api/whole_api.hpp"
+
+namespace nestgate::api {
+namespace {
+
+using conversation::RuntimeState;
+using http::Method;
+
+std::string const finished = R"({"id":"c","execution_status":"finished"})";
+std::string const events = R"([{"source":"agent","kind":"MessageEvent"},
+    {"key":"execution_status","value":"running","kind":"ConversationStateUpdateEvent"}])";
+
+class Webhooks : public test::WholeApi {
+ public:
+  std::string status_of(std::string const& id) {
+    return manager->find(*ConversationId::parse(id))->nested_status.conversation;
+  }
+
+ protected:
+  explicit Webhooks(Settings settings = {}) : WholeApi(std::move(settings), {}) {}
+
+  std::string running(std::string const& id, identity::Principal const& by = test::alice) {
+    auto const made = ask(Method::post, "/api/conversations", by, R"({"conversation_id":")" + id + "\"}");
+    EXPECT_EQ(made.status, 201U) << made.body;
+    return made.at("/session_api_key");
+  }
+  test::Answered push(std::string const& path, std::string key, std::string body = finished) {
+    test::Asked what;
+    what.by = std::nullopt;
+    what.session_key = std::move(key);
+    what.body = std::move(body);
+    return ask(Method::post, "/api/v1/webhooks" + path, std::move(what));
+  }
+};
+
+TEST_F(Webhooks, TellTheStatusOfTheConversationWhoseKeyTheyShow) {
+  auto const key = running("c1");
+  running("c2");
+  auto const taken = push("/conversations", key);
+  EXPECT_EQ(taken.status, 200U);
+  EXPECT_EQ(taken.body, R"({"success":true})");
+  control.run_until([&] { return status_of("c1") == "finished"; });
+  EXPECT_NE(status_of("c2"), "finished");
+  EXPECT_EQ(push("/events/0123456789abcdef0123456789abcdef", key, events).status, 200U);
+  control.run_until([&] { return status_of("c1") == "running"; });
+}
+
+TEST_F(Webhooks, MayNameTheSandboxInThePath) {
+  auto const key = running("c1");
+  auto const bobs = running("c2", test::bob);
+  EXPECT_EQ(push("/c1/conversations", key).status, 200U);
+  EXPECT_EQ(push("/c1/events/0123456789abcdef0123456789abcdef", key, events).status, 200U);
+  EXPECT_EQ(push("/c1/conversations", bobs).status, 403U);
+  EXPECT_EQ(push("/nobody/conversations", bobs).status, 403U) << "whether it exists or not";
+}
+
+TEST_F(Webhooks, WithoutAKeyAreRefusedWhateverTheStateOfTheSandbox) {
+  auto const key = running("c1");
+  for (int round = 0; round < 2; ++round) {
+    for (std::string const path : {"/conversations", "/c1/conversations"}) {
+      EXPECT_EQ(push(path, "").status, 401U) << path;
+      EXPECT_EQ(push(path, "null").status, 401U) << path;
+    }
+    ASSERT_EQ(ask(Method::post, "/api/conversations/c1/pause").status, 200U);
+  }
+  test::Asked by_api_key;
+  by_api_key.body = finished;
+  EXPECT_EQ(ask(Method::post, "/api/v1/webhooks/conversations", std::move(by_api_key)).status, 401U);
+}
+
+TEST_F(Webhooks, AreAcknowledgedBeforeAnythingIsDoneWithThem) {
+  auto const key = running("c1");
+  proxy::ApiRequest request = request_for(Method::post, "/api/v1/webhooks/conversations", {});
+  request.session_key = Secret(key);
+  request.body = finished;
+  auto const before = status_of("c1");
+  std::string at_answer;
+  auto const handle = [](Webhooks& with, proxy::ApiRequest asked, std::string& seen) -> Task<> {
+    [[maybe_unused]] auto const response = co_await with.api->handle(std::move(asked));
+    seen = with.status_of("c1");
+  };
+  control.run(handle(*this, std::move(request), at_answer));
+  EXPECT_EQ(at_answer, before);
+  control.run_until([&] { return status_of("c1") == "finished"; });
+}
+
+TEST_F(Webhooks, PassOverWhatTheyDoNotKnowAndRefuseWhatIsNoJson) {
+  auto const key = running("c1");
+  EXPECT_EQ(push("/conversations", key, R"({"new":"shape"})").status, 200U);
+  EXPECT_EQ(push("/events/c", key, R"([1,{"kind":"New"}])").status, 200U);
+  EXPECT_EQ(push("/conversations", key, "{").status, 422U);
+  EXPECT_EQ(push("/events/c", key, "{}").status, 422U);
+  EXPECT_EQ(push("/secrets", key, "{}").status, 404U);
+}
+
+class SmallWebhooks : public Webhooks {
+ protected:
+  SmallWebhooks() : Webhooks(small()) {}
+  static Settings small() {
+    Settings settings;
+    settings.webhooks.body_bytes_max = 100;
+    settings.webhooks.pending_max = 1;
+    return settings;
+  }
+};
+
+TEST_F(SmallWebhooks, TakeNoMoreThanTheirLimit) {
+  auto const key = running("c1");
+  EXPECT_EQ(push("/conversations", key, R"({"a":")" + std::string(92, 'x') + "\"}").status, 200U) << "100 bytes";
+  EXPECT_EQ(push("/conversations", key, R"({"a":")" + std::string(93, 'x') + "\"}").status, 413U);
+}
+
+TEST_F(SmallWebhooks, RememberOfEachConversationTheNewestAndOfNoMoreThanTheirLimit) {
+  auto const first = running("c1");
+  auto const second = running("c2");
+  auto const push_all = [](Webhooks& with, std::vector<std::pair<std::string, std::string>> pushes) -> Task<> {
+    for (auto& [key, status] : pushes) {
+      proxy::ApiRequest request = with.request_for(Method::post, "/api/v1/webhooks/conversations", {});
+      request.session_key = Secret(key);
+      request.body = R"({"execution_status":")" + status + "\"}";
+      auto const response = co_await with.api->handle(std::move(request));
+      EXPECT_EQ(response.status, 200U);
+    }
+  };
+  auto const other = status_of("c2");
+  control.run(push_all(*this, {{first, "running"}, {second, "paused"}, {first, "finished"}}));
+  control.run_until([&] { return status_of("c1") == "finished"; });
+  EXPECT_EQ(status_of("c2"), other) << "acknowledged and left out";
+}
+
+}  // namespace
+}  // namespace nestgate::api
