@@ -22,11 +22,17 @@ class FakeProvider final : public runtime::RuntimeProvider {
   void use(asio::ip::tcp::endpoint server) { server_ = server; }
 
   std::string_view name() const noexcept override { return "fake"; }
+  runtime::Traits traits() const noexcept override {
+    runtime::Traits out;
+    out.pauses = pauses;
+    return out;
+  }
   Task<upstream::Outcome<runtime::Instance>> create(runtime::Spec spec, Deadline) override {
     calls.push_back("create " + spec.id.text());
     if (refusal) co_return *refusal;
     alive.insert_or_assign(spec.id.canonical(), spec.epoch);
     keys.push_back(std::string(spec.session_key.reveal()));
+    wishes.push_back(std::move(spec.wish));
     runtime::Instance instance;
     instance.endpoint = server_;
     co_return instance;
@@ -36,6 +42,17 @@ class FakeProvider final : public runtime::RuntimeProvider {
     alive.erase(id.canonical());
     if (leftovers == runtime::Leftovers::remove && removal_failure) co_return *removal_failure;
     co_return upstream::Outcome<>{};
+  }
+  Task<upstream::Outcome<>> pause(ConversationId id) override {
+    calls.push_back("pause " + id.text());
+    co_return upstream::Outcome<>{};
+  }
+  Task<upstream::Outcome<runtime::Instance>> resume(runtime::Spec spec, Deadline) override {
+    calls.push_back("resume " + spec.id.text());
+    alive.insert_or_assign(spec.id.canonical(), spec.epoch);
+    runtime::Instance instance;
+    instance.endpoint = server_;
+    co_return instance;
   }
   Task<> close() override {
     calls.push_back("close");
@@ -56,6 +73,8 @@ class FakeProvider final : public runtime::RuntimeProvider {
   std::string said;  // by every server
   std::vector<std::string> calls;
   std::vector<std::string> keys;
+  std::vector<runtime::Wish> wishes;
+  bool pauses = true;  // else what is paused is stopped
   std::map<std::string, Epoch> alive;
 
  private:
