@@ -28,7 +28,10 @@ Failure quota_failure(store::Claim const& claim) {
   reason.append(claim.by_units ? " resources " : " conversations ")
       .append(claim.quota == store::QuotaKind::all ? "" : "of this ");
   if (claim.quota != store::QuotaKind::all) reason.append(to_string(claim.quota)).append(" ");
-  return fail(FaultKind::overloaded, "conversation.quota", reason + "are in use; stop one first");
+  auto failure = fail(FaultKind::overloaded, "conversation.quota", reason + "are in use; stop one first");
+  failure.limit = claim.limit;
+  failure.current = claim.current;
+  return failure;
 }
 
 std::chrono::milliseconds release_pause(std::uint32_t try_number) {
@@ -107,7 +110,10 @@ Task<Outcome<Started>> Lifecycle::start_until(StartRequest request, Until until)
     }
     if (until == Until::admitted) {
       NESTGATE_CO_TRY_VOID(co_await until_admitted(c));
-      if (c->is_busy && !c->refusal) co_return Started{*what, registry_.view_of(*c)};
+      if (c->is_busy && !c->refusal) {
+        c->is_announced = true;
+        co_return Started{*what, registry_.view_of(*c)};
+      }
     }
     NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
     if (c->refusal) co_return *c->refusal;
@@ -426,8 +432,8 @@ Task<> Lifecycle::settle(ConversationPtr c, WorkPtr work, StartMachine::Settle o
   bool const is_error = outcome.as == As::error;
   c->closed = is_error ? Closed::no : Closed::by_request;
   registry_.change(*c, is_error ? RuntimeState::error : RuntimeState::stopped, std::move(outcome.reason));
-  // A new id for which nothing could be made: its client was told, and would only leave it behind.
-  if (is_error && !c->was_made && work->is_new && !c->left_behind) {
+  // A new id for which nothing could be made: its client is told by the start, and would only leave it behind.
+  if (is_error && !c->was_made && work->is_new && !c->left_behind && !c->is_announced) {
     c->refusal = work->failure;
     registry_.forget(*c);
     co_return co_await abandon(std::move(c));

@@ -181,6 +181,11 @@ std::optional<View> Manager::find_by_key(std::string_view session_key) const {
   return parts_->registry.view_of(*c);
 }
 
+Secret Manager::client_key(ConversationId const& id) const {
+  auto const c = parts_->registry.find(id);
+  return c ? parts_->registry.client_key_of(*c) : Secret();
+}
+
 std::optional<QuotaStanding> Manager::full_quota(identity::Principal const& by) const {
   auto const& quota = parts_->settings.quota;
   std::uint32_t of_owner = 0, of_organisation = 0, in_all = 0;

@@ -190,7 +190,7 @@ RuntimeRecordPtr Registry::record_of(Conversation const& c) const {
   record->wakes = c.wakes();
   record->progress = c.progress;
   record->session_key = c.session_key.clone();
-  if (!c.has_own_key || c.key_generation != 0) record->accepted_keys = keys_->accepted(c.id, c.key_generation);
+  if (!c.has_own_key || c.origin == Origin::managed) record->accepted_keys = keys_->accepted(c.id, c.key_generation);
   bool const has_it = std::any_of(record->accepted_keys.begin(), record->accepted_keys.end(),
                                   [&c](Secret const& key) { return key == c.session_key; });
   if (!has_it && c.key_generation == 0 && !c.session_key.empty()) record->accepted_keys.push_back(c.session_key.clone());
@@ -288,6 +288,11 @@ void Registry::done(Conversation& c) {
   c.idle.cancel();
 }
 
+Secret Registry::client_key_of(Conversation const& c) const {
+  bool const is_servers = c.key_generation == 0 && !c.session_key.empty();
+  return is_servers ? c.session_key.clone() : keys_->derive(c.id, c.key_generation);
+}
+
 View Registry::view_of(Conversation const& c) const {
   View view{c.id, c.origin, c.state, c.reason, c.owner, c.epoch, c.created_at, c.changed_at, {}, {}};
   view.organisation = c.organisation;
@@ -304,7 +309,7 @@ View Registry::view_of(Conversation const& c) const {
   view.endpoint = c.endpoint;
   view.ports = c.ports;
   view.session_key = c.session_key.clone();
-  view.client_key = c.key_generation == 0 ? c.session_key.clone() : keys_->derive(c.id, c.key_generation);
+  view.client_key = client_key_of(c);
   view.nested_status = c.nested_status;
   c.status_is_wanted = true;
   return view;

@@ -70,6 +70,7 @@ struct Conversation {
   bool was_made = false;                         // the provider made a runtime for it at least once
   bool has_run = false;                          // and it ran: it may hold somebody's work
   bool left_behind = false;                      // something of it may still be there, for the reconciler to release
+  bool is_announced = false;                     // somebody was shown its start before it succeeded or failed
   bool is_forgotten = false;
   Timer idle;     // cancelled when the task is done and what it published is known to every core
   Timer trip;     // cancelled to end a start
@@ -129,6 +130,8 @@ class Registry {
   void done(Conversation& c);
 
   View view_of(Conversation const& c) const;
+  // What its clients show, whether it runs or not.
+  Secret client_key_of(Conversation const& c) const;
   Page list(identity::Principal const& by, std::size_t limit, std::optional<Position> const& after,
             Filter const& filter) const;
 

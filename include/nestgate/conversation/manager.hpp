@@ -216,6 +216,8 @@ class Manager final : public Waker {
             Filter const& filter = {}) const;
   // The quota that is full for `by`, if one is: what a start that failed with `overloaded` was refused by.
   std::optional<QuotaStanding> full_quota(identity::Principal const& by) const;
+  // What the clients of a conversation show once it runs; empty for an unknown one.
+  Secret client_key(ConversationId const& id) const;
   // The conversation that a session key belongs to: what its clients show, or its server. Nothing: no such.
   std::optional<View> find_by_key(std::string_view session_key) const;
   ManagerStats const& stats() const noexcept;
