@@ -52,6 +52,7 @@ class RuntimeApi final : public RouteFamily {
   // What the body names, or why there is no such thing.
   std::variant<View, ApiResponse> named_in_body(ApiRequest const& request) const;
   bool may_name(std::string_view image) const;
+  View with_key(View view) const;
   ApiResponse shown(ApiRequest const& request, View const& view) const {
     return answer(200, runtime_json(view, request.origin, request.domain));
   }
@@ -96,10 +97,16 @@ Task<ApiResponse> RuntimeApi::handle(ApiRequest request) {
   co_return co_await (this->*found.route->handler)(std::move(request), std::move(found.taken));
 }
 
+// With its key in any state: clients read it from the answer to a start, or before they resume, and not again.
+View RuntimeApi::with_key(View view) const {
+  view.client_key = manager_.client_key(view.id);
+  return view;
+}
+
 std::optional<View> RuntimeApi::find(std::string_view id, identity::Principal const& by) const {
   auto const parsed = ConversationId::parse_in_path(id);
   if (!parsed || !manager_.knows(*parsed, by)) return std::nullopt;
-  return manager_.find(*parsed);
+  return with_key(*manager_.find(*parsed));
 }
 
 std::variant<View, ApiResponse> RuntimeApi::named_in_body(ApiRequest const& request) const {
@@ -129,7 +136,7 @@ Task<ApiResponse> RuntimeApi::start(ApiRequest request, Taken) {
   wanted.purpose = Purpose::runtime;
   auto started = co_await manager_.begin_start(std::move(wanted));
   if (!started) co_return refusal(request, started.error());
-  co_return shown(request, started->view);
+  co_return shown(request, with_key(std::move(started->view)));
 }
 
 // The end of what /start made: its files go with it, since nobody would remove them later. Anything else is only stopped.
@@ -155,7 +162,7 @@ Task<ApiResponse> RuntimeApi::pause(ApiRequest request, Taken) {
   if (is_down) co_return shown(request, view);
   auto paused = co_await manager_.pause(view.id);
   if (!paused) co_return refusal(request, paused.error());
-  co_return shown(request, *paused);
+  co_return shown(request, with_key(*std::move(paused)));
 }
 
 Task<ApiResponse> RuntimeApi::resume(ApiRequest request, Taken) {
@@ -166,7 +173,7 @@ Task<ApiResponse> RuntimeApi::resume(ApiRequest request, Taken) {
   if (is_up) co_return shown(request, view);
   auto resumed = co_await manager_.begin_resume(view.id);
   if (!resumed) co_return refusal(request, resumed.error());
-  co_return shown(request, *resumed);
+  co_return shown(request, with_key(*std::move(resumed)));
 }
 
 // Only what was started here: a client may take whatever is in its list for its own.

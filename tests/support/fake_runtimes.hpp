@@ -35,6 +35,7 @@ class FakeProvider final : public runtime::RuntimeProvider {
     wishes.push_back(std::move(spec.wish));
     runtime::Instance instance;
     instance.endpoint = server_;
+    if (!own_key.empty()) instance.session_key = Secret(own_key);
     co_return instance;
   }
   Task<upstream::Outcome<>> destroy(ConversationId id, runtime::Leftovers leftovers) override {
@@ -74,7 +75,8 @@ class FakeProvider final : public runtime::RuntimeProvider {
   std::vector<std::string> calls;
   std::vector<std::string> keys;
   std::vector<runtime::Wish> wishes;
-  bool pauses = true;  // else what is paused is stopped
+  std::string own_key;  // what it gives its servers; "": the key that it is told
+  bool pauses = true;   // else what is paused is stopped
   std::map<std::string, Epoch> alive;
 
  private:

@@ -110,12 +110,23 @@ TEST_F(Sandboxes, AreListedOwnOnesOnlyAndInPages) {
 TEST_F(Sandboxes, PauseAndResumeHoweverOftenTheyAreAsked) {
   auto const id = running_sandbox();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(ask(Method::post, path(id, "/pause")).body, R"({"success":true})");
+  EXPECT_EQ(manager->find(*ConversationId::parse(id))->state, RuntimeState::paused);
   EXPECT_EQ(show(id).at("/0/status"), "PAUSED");
   EXPECT_EQ(show(id).at("/0/session_api_key"), "null");
   for (int i = 0; i < 2; ++i) EXPECT_EQ(ask(Method::post, path(id, "/resume")).body, R"({"success":true})");
   wait_for(id, RuntimeState::running);
   EXPECT_EQ(ask(Method::post, path(id, "/resume")).body, R"({"success":true})");
   EXPECT_EQ(show(id).at("/0/status"), "RUNNING");
+}
+
+TEST_F(Sandboxes, ThatCannotBeFrozenAreStoppedAndResumable) {
+  provider->pauses = false;
+  auto const id = running_sandbox();
+  EXPECT_EQ(ask(Method::post, path(id, "/pause")).status, 200U);
+  EXPECT_EQ(manager->find(*ConversationId::parse(id))->state, RuntimeState::stopped);
+  EXPECT_EQ(show(id).at("/0/status"), "PAUSED");
+  EXPECT_EQ(ask(Method::post, path(id, "/resume")).status, 200U);
+  wait_for(id, RuntimeState::running);
 }
 
 TEST_F(Sandboxes, ThatWereStoppedArePausedAndResumable) {

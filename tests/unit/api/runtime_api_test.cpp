@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "unit/api/whole_api.hpp"
 
 namespace nestgate::api {
@@ -48,6 +50,18 @@ TEST_F(RuntimeApi, StartsAtOnceWithAKeyThatStays) {
   EXPECT_EQ(shown.at("/runtime_id"), made.at("/runtime_id"));
   ASSERT_EQ(provider->wishes.size(), 1U);
   EXPECT_EQ(provider->wishes[0].command, (std::vector<std::string>{"server", "--port", "1"}));
+}
+
+TEST_F(RuntimeApi, TakesTheKeyOfItsAnswerAlsoWhereTheProviderGivesAnother) {
+  provider->own_key = "the provider's own";
+  auto const made = running("s1");
+  auto const& accepted = publisher.last->accepted_keys;
+  auto const accepts = [&](std::string_view key) {
+    return std::any_of(accepted.begin(), accepted.end(), [key](Secret const& one) { return one.equals(key); });
+  };
+  EXPECT_TRUE(accepts(made.at("/session_api_key")));
+  EXPECT_TRUE(accepts("the provider's own"));
+  EXPECT_TRUE(publisher.last->session_key.equals("the provider's own")) << "what the server is sent";
 }
 
 TEST_F(RuntimeApi, JoinsASessionThatIsThere) {
