@@ -181,7 +181,17 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   auto runs = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =
       std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(runs), std::move(wanted));
-  control_api = api::make_control_api(*manager, cores, *automation);
+  api::Surroundings around{*manager, cores, *automation, *store};
+  around.audit = [](api::SecretAccess const& access) {
+    log(LogLevel::info, "secrets access",
+        {{"route", access.route},
+         {"sandbox", access.sandbox},
+         {"owner", access.owner},
+         {"name", access.name},
+         {"status", access.status},
+         {"request_id", access.request_id}});
+  };
+  control_api = api::make_control_api(around);
   late_routes.set(*control_api);
   operators = std::make_unique<OperatorApi>(*manager, cores);
   co_return true;
