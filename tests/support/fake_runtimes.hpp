@@ -76,7 +76,7 @@ class FakeProvider final : public runtime::RuntimeProvider {
   std::vector<std::string> keys;
   std::vector<runtime::Wish> wishes;
   std::string own_key;  // what it gives its servers; "": the key that it is told
-  bool pauses = false;  // what is paused is stopped instead
+  bool pauses = true;   // else what is paused is stopped
   std::map<std::string, Epoch> alive;
 
  private:

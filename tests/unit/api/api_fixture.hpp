@@ -7,7 +7,7 @@ namespace nestgate::test {
 // The whole API with a nested server that runs what it is given, as alice asks it.
 class Api : public WholeApi {
  protected:
-  explicit Api(conversation::ManagerSettings const& settings = {}) : WholeApi({}, settings, quick_runs()) {
+  explicit Api(conversation::ManagerSettings settings = {}) : WholeApi({}, quick(settings), quick_runs()) {
     nested.on("POST /api/bash/execute_bash_command", {200, R"({"exit_code":0})"});
     nested.on("POST /api/bash/start_bash_command", {200, R"({"id":"cmd1"})"});
     nested.on("GET /api/bash/bash_events/search", {200, R"({"items":[]})"});
@@ -30,6 +30,10 @@ class Api : public WholeApi {
   }
 
  private:
+  static conversation::ManagerSettings quick(conversation::ManagerSettings settings) {
+    settings.stop_poll_pause = std::chrono::milliseconds(1);
+    return settings;
+  }
   static automation::Settings quick_runs() {
     automation::Settings settings;
     settings.watch_interval = std::chrono::milliseconds(5);

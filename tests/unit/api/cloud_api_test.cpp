@@ -121,6 +121,7 @@ TEST_F(Sandboxes, PauseAndResumeHoweverOftenTheyAreAsked) {
 }
 
 TEST_F(Sandboxes, ThatCannotBeFrozenAreStoppedAndResumable) {
+  provider->pauses = false;
   auto const id = running_sandbox();
   EXPECT_EQ(ask(Method::post, path(id, "/pause")).status, 200U);
   EXPECT_EQ(manager->find(*ConversationId::parse(id))->state, RuntimeState::stopped);

@@ -159,7 +159,8 @@ TEST_F(ConversationCalls, SayAtOnceThatItIsBegunAndWhatCannotBe) {
   auto const stopped = ask(Method::post, "/api/conversations/c1/stop?wait=false");
   EXPECT_TRUE(stopped.status == 200U || stopped.status == 202U) << stopped.body;
   EXPECT_EQ(ask(Method::post, "/api/conversations/c1/stop").at("/status"), "STOPPED");
-  EXPECT_EQ(ask(Method::post, "/api/conversations/c1/pause?wait=false").status, 409U) << "it does not run";
+  ASSERT_EQ(ask(Method::put, "/api/routes/s1", ops, R"({"url":"http://127.0.0.1:9001"})").status, 200U);
+  EXPECT_EQ(ask(Method::post, "/api/conversations/s1/stop?wait=false", ops).status, 409U) << "somebody else runs it";
   gate.close();
   auto const resumed = ask(Method::post, "/api/conversations/c1/resume?wait=false");
   EXPECT_EQ(resumed.status, 202U) << resumed.body;

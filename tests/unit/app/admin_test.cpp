@@ -75,6 +75,11 @@ class Admin : public testing::Test {
     sources.readiness = [this] { return readiness_; };
     sources.metrics = {std::make_shared<ProcessCollector>()};
     sources.routes = []() -> Task<std::string> { co_return R"({"routes":[]})"; };
+    sources.operators = [this](AdminRequest request) -> Task<AdminAnswer> {
+      asked_.push_back((request.method == AdminRequest::Method::post ? "POST " : "GET ") + request.path + "?" +
+                       request.query);
+      co_return to_answer_;
+    };
     server_.emplace(core_, std::move(sources), limits);
     auto const bound = server_->listen({asio::ip::address_v4::loopback(), 0});
     ASSERT_TRUE(bound);
@@ -106,6 +111,8 @@ class Admin : public testing::Test {
 
   Core core_{CoreIndex{0}};
   Readiness readiness_ = Readiness::ready;
+  std::vector<std::string> asked_;  // below /api/; read once it was answered
+  AdminAnswer to_answer_{.body = "{}"};
   std::optional<AdminServer> server_;
   asio::ip::tcp::endpoint at_;
   std::thread thread_;
@@ -184,6 +191,42 @@ TEST_F(Admin, RefusesOtherMethodsAndBodies) {
       testing::AllOf(StartsWith("HTTP/1.1 405 "), HasSubstr("Allow: GET, HEAD\r\n"), HasSubstr("method_not_allowed")));
   EXPECT_THAT(ask("POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi"),
               testing::AllOf(StartsWith("HTTP/1.1 413 "), HasSubstr("body_not_allowed")));
+}
+
+TEST_F(Admin, HandsWhatIsBelowApiToTheOperators) {
+  start();
+  EXPECT_THAT(get("/api/conversations?limit=1"), StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(ask("HEAD /api/top HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"), StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(ask("POST /api/conversations/c1/stop HTTP/1.1\r\nHost: a\r\nX-Nestgate-Operator: 1\r\n"
+                  "Content-Length: 0\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 200 OK\r\n"));
+  EXPECT_THAT(asked_,
+              testing::ElementsAre("GET /api/conversations?limit=1", "GET /api/top?", "POST /api/conversations/c1/stop?"));
+}
+
+TEST_F(Admin, ShowsTheOperatorsErrorsInTheGatewaysShape) {
+  to_answer_ = {.status = 405, .code = "method_not_allowed", .message = "allowed: POST", .allow = "POST"};
+  start();
+  EXPECT_THAT(
+      get("/api/conversations/c1/stop"),
+      testing::AllOf(StartsWith("HTTP/1.1 405 "), HasSubstr("Allow: POST\r\n"),
+                     HasSubstr(R"({"error":{"code":"method_not_allowed","message":"allowed: POST","request_id":")")));
+}
+
+TEST_F(Admin, KeepsWebPagesOutOfTheOperatorsApi) {
+  start();
+  auto const post = [this](std::string const& fields) {
+    return ask("POST /api/conversations/c1/stop HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nConnection: close\r\n" + fields +
+               "\r\n");
+  };
+  for (auto const* fields : {"", "X-Nestgate-Operator: 0\r\n", "Origin: http://a\r\nX-Nestgate-Operator: 1\r\n",
+                             "Origin: null\r\nX-Nestgate-Operator: 1\r\n"})
+    EXPECT_THAT(post(fields), StartsWith("HTTP/1.1 403 ")) << fields;
+  EXPECT_THAT(ask("GET /api/top HTTP/1.1\r\nHost: a\r\nOrigin: http://b\r\nConnection: close\r\n\r\n"),
+              StartsWith("HTTP/1.1 403 "));
+  EXPECT_THAT(ask("OPTIONS /api/top HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+              testing::AllOf(StartsWith("HTTP/1.1 405 "), testing::Not(HasSubstr("Access-Control"))));
+  EXPECT_TRUE(asked_.empty());
 }
 
 TEST_F(Admin, RefusesWhatIsNotHttpAndHeadsThatAreTooLarge) {

@@ -1,0 +1,310 @@
+#include "api/document_api.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <set>
+
+#include "api/families.hpp"
+#include "support/json_schema.hpp"
+#include "unit/api/api_fixture.hpp"
+
+namespace nestgate::api {
+namespace {
+
+using http::Method;
+using namespace test;
+using Element = simdjson::dom::element;
+
+// One call of a documented operation. Braces in its path take `names` in their order.
+struct Example {
+  std::string operation;
+  unsigned status;
+  std::vector<std::string> names = {};
+  std::string query = {};
+  Asked what = {};
+};
+
+struct Operation {
+  Method method;
+  std::string path;
+  Element described;
+};
+
+Method method_of(std::string_view text) {
+  static std::map<std::string_view, Method> const all{{"get", Method::get},
+                                                      {"post", Method::post},
+                                                      {"put", Method::put},
+                                                      {"patch", Method::patch},
+                                                      {"delete", Method::delete_}};
+  return all.at(text);
+}
+
+class Document : public Api {
+ protected:
+  Document() : root_(parser_.parse(openapi_document()).value()), schemas_(root_) {
+    for (auto const [path, methods] : simdjson::dom::object(root_["paths"])) {
+      for (auto const [method, described] : simdjson::dom::object(methods)) {
+        std::string const id{std::string_view(described["operationId"])};
+        bool const is_new = operations_.emplace(id, Operation{method_of(method), std::string(path), described}).second;
+        EXPECT_TRUE(is_new) << id;
+      }
+    }
+  }
+
+  static Asked as(identity::Principal by, std::string body = {}) { return {std::move(by), {}, std::move(body)}; }
+  static Asked with_key(std::string key, std::string body = {}) { return {std::nullopt, std::move(key), std::move(body)}; }
+
+  void call(Example example) {
+    auto const& operation = operations_.at(example.operation);
+    std::string path = operation.path;
+    for (auto const& name : example.names) path.replace(path.find('{'), path.find('}') - path.find('{') + 1, name);
+    auto const answered = ask(operation.method, path + example.query, std::move(example.what));
+    std::string const what = example.operation + " " + std::to_string(example.status) + " " + path + example.query;
+    EXPECT_EQ(answered.status, example.status) << what << ": " << answered.body;
+    EXPECT_EQ(why_undocumented(operation, answered), "") << what << ": " << answered.body;
+    if (answered.status < 300) called_.insert(example.operation);
+  }
+
+  std::string why_undocumented(Operation const& operation, Answered const& answered) const {
+    Element responses = operation.described["responses"], response, content, schema;
+    bool const is_documented =
+        !responses[std::to_string(answered.status)].get(response) || !responses["default"].get(response);
+    if (!is_documented) return "the status is not documented";
+    if (schemas_.resolve(response)["content"].get(content))
+      return answered.body.empty() ? "" : "there is a body, and none is documented";
+    auto const type = answered.content_type.substr(0, answered.content_type.find(';'));
+    if (content[type]["schema"].get(schema)) return "the content type is not documented: " + type;
+    if (type != "application/json") return "";
+    simdjson::dom::parser parser;
+    Element body;
+    if (parser.parse(answered.body).get(body)) return "the body is no JSON";
+    return schemas_.why_not(schema, body);
+  }
+
+  void try_conversations();
+  void try_static_routes();
+  void try_runs();
+  void try_sandboxes_and_users();
+  void try_runtimes();
+  void try_failed_starts();
+
+  Surroundings surroundings() { return {*manager, publisher, *runs, *store}; }
+
+  simdjson::dom::parser parser_;
+  Element root_;
+  JsonSchemas schemas_;
+  std::map<std::string, Operation> operations_;
+  std::set<std::string> called_;
+};
+
+TEST_F(Document, NamesEveryRouteAndNoOther) {
+  std::set<std::string> known, documented;
+  for (auto const& family : make_families(surroundings())) {
+    for (auto const& route : family->routes())
+      known.insert(std::string(method_name(route.method)) + " " + std::string(route.pattern));
+  }
+  for (auto const& [id, operation] : operations_)
+    documented.insert(std::string(method_name(operation.method)) + " " + operation.path);
+  EXPECT_EQ(documented, known);
+}
+
+TEST_F(Document, NamesTheBracesOfEachPathAsParameters) {
+  for (auto const& [id, operation] : operations_) {
+    std::set<std::string> in_path, named;
+    for (auto open = operation.path.find('{'); open != operation.path.npos; open = operation.path.find('{', open + 1))
+      in_path.insert(operation.path.substr(open + 1, operation.path.find('}', open) - open - 1));
+    Element parameters;
+    if (!operation.described["parameters"].get(parameters)) {
+      for (auto const parameter : simdjson::dom::array(parameters))
+        if (std::string_view(parameter["in"]) == "path") named.insert(std::string(std::string_view(parameter["name"])));
+    }
+    EXPECT_EQ(named, in_path) << id;
+  }
+}
+
+TEST_F(Document, SaysWhichRoutesTakeNoApiKey) {
+  for (auto const& [id, operation] : operations_) {
+    Element security;
+    bool needs_api_key = true;
+    if (!operation.described["security"].get(security)) {
+      needs_api_key = false;
+      for (auto const one : simdjson::dom::array(security))
+        needs_api_key = needs_api_key || one["runtimeKey"].error() == simdjson::SUCCESS;
+    }
+    std::string path = operation.path;
+    while (path.find('{') != path.npos) path.replace(path.find('{'), path.find('}') - path.find('{') + 1, "x1");
+    EXPECT_EQ(api->admits_without_api_key(operation.method, path), !needs_api_key) << id;
+  }
+}
+
+TEST_F(Document, IsServedAsItIs) {
+  auto const served = ask(Method::get, "/openapi.json", std::nullopt);
+  EXPECT_EQ(served.status, 200U);
+  EXPECT_EQ(served.body, openapi_document());
+  EXPECT_TRUE(served.at("/openapi").starts_with("3.1."));
+}
+
+void Document::try_conversations() {
+  nested.on("POST /api/conversations/c1/events", {200, R"({"success":true})"});
+  call({"startConversation", 201, {}, "", as(alice, R"({"conversation_id":"c1"})")});
+  call({"startConversation", 200, {}, "", as(alice, R"({"conversation_id":"c1"})")});
+  call({"startConversation", 202, {}, "?wait=false", as(alice, R"({"conversation_id":"c2"})")});
+  call({"startConversation", 400, {}, "", as(alice, "[]")});
+  call({"startConversation", 401, {}, "", {std::nullopt}});
+  call({"startConversation", 403, {}, "", as(robot)});
+  call({"startConversation", 409, {}, "", as(bob, R"({"conversation_id":"c1"})")});
+  call({"listConversations", 200, {}, "?limit=1"});
+  call({"listConversations", 400, {}, "?limit=0"});
+  call({"listConversations", 403, {}, "?owner=bob"});
+  call({"getConversation", 200, {"c1"}});
+  call({"getConversation", 404, {"none"}});
+  call({"sendEvent", 200, {"c1"}, "", as(alice, "{}")});
+  call({"sendEvent", 400, {"c1"}, "", as(alice, "[]")});
+  call({"reconfigureConversation", 200, {"c1"}, "", as(alice, R"({"settings":{"a":1}})")});
+  call({"reconfigureConversation", 400, {"c1"}, "", as(alice, "{}")});
+  call({"revokeSessionKey", 200, {"c1"}});
+  provider->said = "said\n";
+  call({"getLog", 200, {"c1"}});
+  call({"getLog", 400, {"c1"}, "?bytes=0"});
+  call({"followProgress", 200, {"c1"}});
+  call({"pauseConversation", 200, {"c1"}});
+  call({"resumeConversation", 200, {"c1"}});
+  call({"stopConversation", 200, {"c1"}});
+  call({"reconfigureConversation", 409, {"c1"}, "", as(alice, R"({"settings":{"a":1}})")});
+  call({"stopConversation", 404, {"c1"}, "", as(bob)});
+  call({"deleteConversation", 204, {"c1"}});
+  call({"deleteConversation", 404, {"c1"}});
+}
+
+void Document::try_failed_starts() {
+  nested.on("POST /api/settings", {500, ""});
+  call({"startConversation", 502, {}, "", as(alice, R"({"conversation_id":"f1","settings":{"a":1}})")});
+  call({"getConversation", 200, {"f1"}});
+  nested.on("POST /api/settings", {400, R"({"error":"no such model"})"});
+  call({"startConversation", 422, {}, "", as(alice, R"({"conversation_id":"f1","settings":{"a":1}})")});
+  provider->refusal = upstream::fail(FaultKind::overloaded, "test", "all are in use");
+  call({"startConversation", 503, {}, "", as(alice, R"({"conversation_id":"f2"})")});
+  auto limited = upstream::fail(FaultKind::overloaded, "test", "3 of 3 are in use");
+  limited.limit = limited.current = 3;
+  provider->refusal = limited;
+  call({"startConversation", 429, {}, "", as(alice, R"({"conversation_id":"f3"})")});
+}
+
+TEST_F(Document, HoldsForTheEventsOfAStart) {
+  ASSERT_EQ(start("c1").status, 201U);
+  auto const followed = ask(Method::get, "/api/conversations/c1/progress");
+  auto const event = control.run(followed.stream->next());
+  auto const data = event.substr(event.find("data: ") + 6);
+  Element const schema =
+      operations_.at("followProgress").described.at_pointer("/responses/200/content/text~1event-stream/schema");
+  simdjson::dom::parser parser;
+  EXPECT_EQ(schemas_.why_not(schema["x-event-data"], parser.parse(data)), "") << event;
+}
+
+void Document::try_static_routes() {
+  call({"putRoute", 200, {"s1"}, "", as(ops, R"({"url":"http://127.0.0.1:9001","ports":{"vscode":8001}})")});
+  call({"putRoute", 400, {"s1"}, "", as(ops, "{}")});
+  call({"putRoute", 422, {"s2"}, "", as(ops, R"({"url":"ftp://x"})")});
+  call({"putRoute", 401, {"s1"}, "", {std::nullopt}});
+  call({"putRoute", 403, {"s1"}});
+  call({"listRoutes", 200, {}, "?limit=1", as(ops)});
+  call({"listRoutes", 400, {}, "?limit=0", as(ops)});
+  call({"changeRoutes", 200, {}, "", as(ops, R"({"put":[{"id":"a","url":"http://127.0.0.1:1"},7],"remove":["s1"]})")});
+  call({"changeRoutes", 400, {}, "", as(ops, "7")});
+  call({"deleteRoute", 204, {"a"}, "", as(ops)});
+  call({"deleteRoute", 404, {"a"}, "", as(ops)});
+}
+
+void Document::try_runs() {
+  ASSERT_EQ(start("c1").status, 201U);
+  std::string const run = R"({"tarball_base64":"H4s=","entrypoint":"python main.py","conversation_id":"c1"})";
+  auto const id = submit().at("/id");
+  call({"submitRun", 201, {}, "", as(alice, run)});
+  call({"submitRun", 404, {}, "", as(bob, run)});
+  call({"submitRun", 422, {}, "", as(alice, R"({"nope":1})")});
+  call({"listRuns", 200});
+  call({"listRuns", 422, {}, "?limit=0"});
+  call({"listRuns", 401, {}, "", {std::nullopt}});
+  call({"getRun", 200, {id}});
+  call({"getRun", 404, {"none"}});
+  call({"completeRun", 422, {id}, "", as(alice, "{}")});
+  call({"completeRun", 401, {id}, "", {std::nullopt, {}, R"({"status":"COMPLETED"})"}});
+  call({"completeRun", 200, {id}, "", as(alice, R"({"status":"COMPLETED","cost":0.5})")});
+  call({"completeRun", 409, {id}, "", as(alice, R"({"status":"FAILED"})")});
+}
+
+void Document::try_sandboxes_and_users() {
+  call({"startSandbox", 200});
+  call({"startSandbox", 422, {}, "?sandbox_spec_id=none"});
+  call({"startSandbox", 401, {}, "", {std::nullopt}});
+  auto const id = ask(Method::get, "/api/v1/sandboxes/search").at("/items/0/id");
+  wait_for(id, conversation::RuntimeState::running);
+  auto const key = ask(Method::get, "/api/v1/sandboxes?id=" + id).at("/0/session_api_key");
+  call({"searchSandboxes", 200});
+  call({"searchSandboxes", 422, {}, "?limit=0"});
+  call({"getSandboxes", 200, {}, "?id=" + id + "&id=none"});
+  call({"getSandboxes", 422});
+  call({"searchSandboxSpecs", 200});
+  call({"getSandboxSpecs", 200, {}, "?id=default&id=none"});
+  call({"putMySecret", 200, {"TOKEN"}, "", as(alice, R"({"value":"v","description":"d"})")});
+  call({"putMySecret", 422, {"TOKEN"}, "", as(alice, "{}")});
+  call({"listMySecrets", 200});
+  call({"listSandboxSecrets", 200, {id}, "", with_key(key)});
+  call({"listSandboxSecrets", 401, {id}, "", with_key("wrong")});
+  call({"getSandboxSecret", 200, {id, "TOKEN"}, "", with_key(key)});
+  call({"getSandboxSecret", 404, {id, "NONE"}, "", with_key(key)});
+  call({"getSandboxSecret", 403, {"other", "TOKEN"}, "", with_key(key)});
+  call({"deleteMySecret", 200, {"TOKEN"}});
+  call({"deleteMySecret", 404, {"TOKEN"}});
+  call({"changeMe", 200, {}, "", as(alice, R"({"llm_model":"m","llm_api_key":"k"})")});
+  call({"changeMe", 422, {}, "", as(alice, "7")});
+  call({"getMe", 200});
+  call({"getMe", 401, {}, "?expose_secrets=true"});
+  call({"pushConversation", 200, {}, "", with_key(key, R"({"execution_status":"running"})")});
+  call({"pushConversation", 401, {}, "", with_key("wrong", "{}")});
+  call({"pushConversationOf", 200, {id}, "", with_key(key, "{}")});
+  call({"pushConversationOf", 403, {"other"}, "", with_key(key, "{}")});
+  call({"pushEvents", 200, {"x"}, "", with_key(key, "[]")});
+  call({"pushEvents", 422, {"x"}, "", with_key(key, "7")});
+  call({"pushEventsOf", 200, {id, "x"}, "", with_key(key, "[]")});
+  call({"pauseSandbox", 200, {id}});
+  call({"pauseSandbox", 404, {"none"}});
+  call({"resumeSandbox", 200, {id}});
+  call({"deleteSandbox", 200, {id}});
+  call({"deleteSandbox", 404, {id}});
+}
+
+void Document::try_runtimes() {
+  call({"startRuntime", 200, {}, "", as(alice, R"({"session_id":"r1","image":"x"})")});
+  call({"startRuntime", 422, {}, "", as(alice, "{}")});
+  wait_for("r1", conversation::RuntimeState::running);
+  std::string const named = R"({"runtime_id":"r1"})";
+  call({"listRuntimes", 200});
+  call({"listRuntimes", 403, {}, "", as(robot)});
+  call({"getSession", 200, {"r1"}});
+  call({"getSession", 404, {"none"}});
+  call({"getSessions", 200, {}, "?ids=r1&ids=none"});
+  call({"getRuntimeReadiness", 200, {"r1"}});
+  call({"getRegistryPrefix", 200});
+  call({"getImageExists", 200, {}, "?image=x"});
+  call({"getImageExists", 422});
+  call({"pauseRuntime", 200, {}, "", as(alice, named)});
+  call({"resumeRuntime", 200, {}, "", as(alice, named)});
+  call({"stopRuntime", 200, {}, "", as(alice, named)});
+  call({"stopRuntime", 404, {}, "", as(alice, named)});
+}
+
+TEST_F(Document, HoldsForEachOfItsOperations) {
+  try_conversations();
+  try_static_routes();
+  try_runs();
+  try_sandboxes_and_users();
+  try_runtimes();
+  try_failed_starts();
+  call({"getDocument", 200, {}, "", {std::nullopt}});
+  for (auto const& [id, operation] : operations_) EXPECT_TRUE(called_.contains(id)) << id << " is not tried";
+}
+
+}  // namespace
+}  // namespace nestgate::api
