@@ -66,7 +66,8 @@ struct ConversationRow {
   std::string holder{};  // the gateway that works on it or serves it; "" when nobody does
 };
 
-// How much may be in use at once (phases starting, running, stopping; paused counts where `paused_counts`); 0: no limit.
+// How much may be in use at once (phases starting, running, stopping; paused counts where `paused_counts`), rows of purpose
+// "warm" aside; 0: no limit. Rows without an owner, or organisation, are in no owner's, or organisation's, quota.
 struct Quota {
   std::uint32_t of_owner = 0;
   std::uint32_t of_organisation = 0;
@@ -132,7 +133,7 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // This gateway lives until `until`, by the store's clock; to be renewed. What a dead gateway held may be claimed.
+  // This gateway lives for so long from now on, by the store's clock; to be renewed. What a dead one held may be claimed.
   virtual Task<Outcome<>> renew(std::string gateway, std::chrono::milliseconds for_time) = 0;
   // The gateway goes: it holds nothing any more.
   virtual Task<Outcome<>> leave(std::string gateway) = 0;
@@ -148,19 +149,20 @@ class Store {
   // they are. Fault conflict: it does not, or the row is of
   // another epoch (fencing).
   virtual Task<Outcome<>> save(ConversationRow row) = 0;
+  // Whoever holds it; again is well.
   virtual Task<Outcome<>> forget(ConversationId id) = 0;
   virtual Task<Outcome<std::optional<ConversationRow>>> find(ConversationId id) = 0;
   virtual Task<Outcome<std::vector<ConversationRow>>> conversations() = 0;
   // Rows changed since the version, by any gateway; `version` 0: all. Returns the version to ask from next.
   struct Changes {
     std::uint64_t version = 0;
-    bool is_all = false;  // what is not among the rows is gone, too: `version` was 0, or longer ago than is remembered
     std::vector<ConversationRow> rows;
     std::vector<std::string> forgotten;  // canonical ids
+    bool is_all = false;  // what is not among the rows is gone, too: `version` was 0, or longer ago than is remembered
   };
   virtual Task<Outcome<Changes>> changes_since(std::uint64_t version) = 0;
-  // Asks whoever holds it to stop, pause or remove it; seen in changes_since. "" takes the wish back.
-  // Fault not_found.
+  // Asks whoever holds it to stop, pause or remove it; seen in changes_since. "" takes the wish back. Fault
+  // not_found.
   virtual Task<Outcome<>> ask_holder(ConversationId id, std::string wish) = 0;
 
   // One transaction; what is removed goes first.
@@ -190,7 +192,8 @@ class Store {
 };
 
 // `url`: "sqlite:PATH" (one file, WAL) or "sqlite::memory:". Creates and upgrades the schema; blocks. `keys`: the
-// installation's secrets; the first seals, all open. Faults: bad_input (the url), unavailable (with the reason).
+// installation's secrets; the first seals, all open. `control`: where the calls are awaited. Faults: bad_input (the url),
+// unavailable (with the reason).
 Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control);
 
 }  // namespace nestgate::store

@@ -321,6 +321,22 @@ TEST_F(Conversations, CountInTheirQuotaWhilePausedWhereItSaysSo) {
   EXPECT_EQ(gateway_.claim(row_of("c1"), "a", quota).what, What::taken) << "itself does not count";
 }
 
+TEST_F(Conversations, ThatArePausedGoOnOnlyWithinTheQuota) {
+  gateway_.bring_up(row_of("c1"), Phase::paused);
+  gateway_.bring_up(row_of("c2"));
+  Quota quota;
+  quota.of_owner = 1;
+  EXPECT_EQ(gateway_.claim(row_of("c1"), "a", quota).what, What::refused);
+  EXPECT_EQ(gateway_.get(store_.find(id_of("c1")))->phase, Phase::paused);
+}
+
+TEST_F(Conversations, ThatNobodyOwnsAreInNoOwnersQuota) {
+  Quota quota;
+  quota.of_owner = 1;
+  quota.of_organisation = 1;
+  for (auto const id : {"c1", "c2"}) EXPECT_EQ(gateway_.claim(row_of(id, ""), "a", quota).what, What::taken);
+}
+
 TEST_F(Conversations, ThatAreWarmAreInNobodysQuota) {
   Quota quota;
   quota.in_all = 1;
