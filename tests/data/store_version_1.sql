@@ -39,9 +39,9 @@ CREATE TABLE conversation (
   version INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX conversation_version ON conversation (version);
-CREATE INDEX conversation_phase ON conversation (phase);
-CREATE INDEX conversation_owner ON conversation (owner, phase);
-CREATE INDEX conversation_organisation ON conversation (organisation, phase);
+CREATE INDEX conversation_up ON conversation (phase, purpose, id);
+CREATE INDEX conversation_up_of_owner ON conversation (owner, phase, purpose, id);
+CREATE INDEX conversation_up_of_organisation ON conversation (organisation, phase, purpose, id);
 CREATE INDEX conversation_holder ON conversation (holder);
 
 CREATE TABLE forgotten (
