@@ -176,8 +176,7 @@ Task<Outcome<Instance>> DockerProvider::make_or_adopt(Spec const& spec, std::str
         remember(spec, *handle);
         NESTGATE_CO_TRY_VOID(co_await to_the_end(engine_.start(*handle, by)));
         if (co_await is_cancelled()) co_return cancelled("create");
-        NESTGATE_CO_TRY(instance, co_await brought_up(std::move(*handle), by));
-        if (instance) co_return std::move(*instance);
+        co_return co_await started(std::move(*handle), by);
       } else if (handle.error().fault.kind != FaultKind::conflict) {
         co_return handle.error();
       }
@@ -244,21 +243,33 @@ Task<Outcome<std::optional<Instance>>> DockerProvider::adopt(Spec const& spec, C
     co_return std::optional<Instance>();
   }
   remember(spec, found.id);
-  auto up = co_await to_the_end(bring_up(found, by));
-  bool const is_gone = !up && up.error().fault.kind == FaultKind::not_found;
-  if (!up && !is_gone) co_return up.error();
-  if (co_await is_cancelled()) co_return cancelled("create");
-  if (is_gone) co_return std::optional<Instance>();
-  NESTGATE_CO_TRY(instance, co_await brought_up(found.id, by));
-  if (!instance) co_return std::optional<Instance>();
+  auto instance = co_await bring_up(found, by);
+  if (instance && co_await is_cancelled()) instance = cancelled("create");
+  if (!instance) {
+    co_await to_the_end(put_back(found));
+    if (instance.error().fault.kind == FaultKind::not_found) co_return std::optional<Instance>();
+    co_return instance.error();
+  }
   instance->existed = true;
   bool const was_renamed = found.labels.contains(conversation_label) && !is_labelled_for(found, spec.id);
   // It got another key when it was given that id, and has the first one again when it starts anew.
   if (was_renamed && is_up(found.state)) instance->session_key.reset();
-  co_return std::move(instance);
+  co_return std::optional(std::move(*instance));
 }
 
-Task<Outcome<>> DockerProvider::bring_up(Container const& found, Deadline by) {
+Task<Outcome<Instance>> DockerProvider::bring_up(Container const& found, Deadline by) {
+  NESTGATE_CO_TRY_VOID(co_await to_the_end(start_or_thaw(found, by)));
+  co_return co_await started(found.id, by);
+}
+
+// A start that fails leaves what it found as it found it; one that another start has just made is that one's to end.
+Task<Outcome<>> DockerProvider::put_back(Container const& found) {
+  if (found.state == State::paused) co_return co_await engine_.pause(found.id, soon());
+  if (found.state == State::exited) co_return co_await engine_.stop(found.id, stop_grace());
+  co_return Outcome<>{};
+}
+
+Task<Outcome<>> DockerProvider::start_or_thaw(Container const& found, Deadline by) {
   if (found.state == State::running || found.state == State::restarting) co_return Outcome<>{};
   if (found.state != State::paused) co_return co_await engine_.start(found.id, by);
   auto thawed = co_await engine_.unpause(found.id, by);
@@ -268,12 +279,11 @@ Task<Outcome<>> DockerProvider::bring_up(Container const& found, Deadline by) {
   co_return thawed;
 }
 
-Task<Outcome<std::optional<Instance>>> DockerProvider::brought_up(std::string handle, Deadline by) {
+Task<Outcome<Instance>> DockerProvider::started(std::string handle, Deadline by) {
   NESTGATE_CO_TRY(container, co_await engine_.find(handle, by));
-  if (!container) co_return std::optional<Instance>();
+  if (!container) co_return not_found("start");
   if (!is_up(container->state)) co_return co_await ended_failure("start", *container);
-  NESTGATE_CO_TRY(instance, co_await instance_of(*container));
-  co_return std::optional(std::move(instance));
+  co_return co_await instance_of(*container);
 }
 
 Task<Failure> DockerProvider::ended_failure(std::string_view step, Container const& container) {
@@ -369,8 +379,7 @@ Task<Outcome<>> DockerProvider::end(ConversationId id, Leftovers leftovers) {
 
 Task<Outcome<>> DockerProvider::stop(Container const& container) {
   Outcome<> stopped = cancelled("stop");
-  if (!co_await is_cancelled())
-    stopped = co_await engine_.stop(container.id, std::chrono::ceil<std::chrono::seconds>(settings_.stop_grace));
+  if (!co_await is_cancelled()) stopped = co_await engine_.stop(container.id, stop_grace());
   if (!stopped && stopped.error().fault.kind == FaultKind::cancelled) {
     stopped = co_await to_the_end(engine_.kill(container.id));
     if (!stopped && stopped.error().fault.kind == FaultKind::conflict) co_return Outcome<>{};  // it has just ended

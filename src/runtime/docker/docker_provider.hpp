@@ -45,6 +45,7 @@ class DockerProvider final : public RuntimeProvider {
   class Turn;
 
   Deadline soon() const { return Deadline::in(settings_.call_time_max); }
+  std::chrono::seconds stop_grace() const { return std::chrono::ceil<std::chrono::seconds>(settings_.stop_grace); }
   Task<Outcome<std::optional<Container>>> find_ours(ConversationId id);
   Task<Outcome<Container>> need_ours(std::string_view step, ConversationId id);
 
@@ -53,8 +54,10 @@ class DockerProvider final : public RuntimeProvider {
   Task<Outcome<>> make_volumes(Spec const& spec, std::string const& start, Deadline by);
   Task<Outcome<>> pull(ConversationId id, std::string image, Deadline by);
   Task<Outcome<std::optional<Instance>>> adopt(Spec const& spec, Container found, Deadline by);
-  Task<Outcome<>> bring_up(Container const& found, Deadline by);
-  Task<Outcome<std::optional<Instance>>> brought_up(std::string handle, Deadline by);
+  Task<Outcome<Instance>> bring_up(Container const& found, Deadline by);
+  Task<Outcome<>> start_or_thaw(Container const& found, Deadline by);
+  Task<Outcome<>> put_back(Container const& found);
+  Task<Outcome<Instance>> started(std::string handle, Deadline by);
   Task<Outcome<Instance>> instance_of(Container const& container);
   Task<Result<asio::ip::address>> engine_host();
   Task<Failure> ended_failure(std::string_view step, Container const& container);

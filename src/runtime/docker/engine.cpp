@@ -222,6 +222,7 @@ Task<Outcome<CommandResult>> Engine::execute(std::string container, std::vector<
   auto const id = parse_id(made.body);
   if (!id) co_return unreadable("execute");
 
+  NESTGATE_CO_TRY_VOID(co_await agree_on_version(by));  // it may have been forgotten meanwhile
   std::string const start_body = exec_start_body();
   Call call = call_of("POST", "/exec/" + *id + "/start", {});
   call.body = {start_body};

@@ -53,11 +53,8 @@ std::optional<asio::ip::tcp::endpoint> in_network(DockerSettings const& settings
 
 std::optional<asio::ip::tcp::endpoint> port_endpoint(DockerSettings const& settings, Container const& container,
                                                      std::uint16_t port, asio::ip::address const& engine_host) {
-  auto const outside = published(container, port, engine_host);
-  if (settings.reach == DockerSettings::Reach::published && outside) return outside;
-  if (container.network_mode == "host") return std::nullopt;
-  if (settings.reach == DockerSettings::Reach::network) return in_network(settings, container, port);
-  return std::nullopt;
+  if (settings.reach == DockerSettings::Reach::published) return published(container, port, engine_host);
+  return in_network(settings, container, port);
 }
 
 void remove_variable(std::vector<std::pair<std::string, std::string>>& all, std::string const& name) {

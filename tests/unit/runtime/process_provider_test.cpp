@@ -288,7 +288,8 @@ TEST_P(ProcessRuntimes, EndWithAllThatTheyStartedWhenTheGatewayIsKilled) {
 
 TEST(MakeProvider, NamesTheProvidersThatThereAre) {
   Control control;
-  EXPECT_EQ(make_provider("doker", {}, control.executor()).error().reason, "runtime.provider: 'doker' is none of: process, docker");
+  EXPECT_EQ(make_provider("doker", {}, control.executor()).error().reason,
+            "runtime.provider: 'doker' is none of: process, docker");
 }
 
 TEST(ProblemWith, NamesTheSettingThatLetsNoRuntimeStart) {
