@@ -10,8 +10,14 @@ build_packages=(clang-19 lld-19 llvm-19 make cmake ninja-build ccache
   libboost1.81-dev libsimdjson-dev prometheus-cpp-dev libtomlplusplus-dev libcli11-dev
   libspdlog-dev libfmt-dev libsqlite3-dev libssl-dev zlib1g-dev libminizip-dev)
 demo_packages=(python3 curl openssl)
-# prometheus has promtool, which the metrics are checked with.
-test_packages=(libgtest-dev libgmock-dev libclang-rt-19-dev python3 curl openssl procps prometheus)
+# prometheus has promtool, which the metrics are checked with. The tests start a Docker engine of their own with docker.io; where
+# another package's dockerd stands, that one serves, since docker.io would take its place.
+test_packages=(libgtest-dev libgmock-dev libclang-rt-19-dev python3 curl openssl procps prometheus iproute2 iptables)
+docker_package=docker.io
+for folder in /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin; do
+  [[ -x $folder/dockerd ]] && docker_package=
+done
+test_packages+=($docker_package)
 bench_packages=(libbenchmark-dev nginx-light haproxy python3)
 # g++-12 compiles the leaves a second time (make gcc-check).
 lint_packages=(clang-tidy-19 clang-format-19 g++-12 git python3)
@@ -53,7 +59,7 @@ if [[ $(id -u) -ne 0 ]]; then
   as_root=(sudo)
 fi
 
-# nginx, haproxy and prometheus are here as programs to compare and check with. Their packages would start them as
+# nginx, haproxy, prometheus and docker are here as programs to compare and check with. Their packages would start them as
 # daemons, now and at each boot: a machine that already says what may start (policy-rc.d) is left to its own rule.
 policy=/usr/sbin/policy-rc.d
 guard_made=no
@@ -70,7 +76,9 @@ apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::L
 "${apt[@]}" install --no-install-recommends "${missing[@]}" </dev/null || fail "apt-get could not install ${missing[*]}"
 
 if [[ -d /run/systemd/system ]]; then
-  for daemon in nginx haproxy prometheus; do
+  for daemon in nginx haproxy prometheus docker; do
     [[ " ${missing[*]} " == *" $daemon"* ]] && "${as_root[@]}" systemctl disable --quiet "$daemon" || true
   done
+  # Docker is also started by its socket, and brings containerd with it.
+  [[ " ${missing[*]} " == *" docker.io "* ]] && "${as_root[@]}" systemctl disable --quiet docker.socket containerd || true
 fi
