@@ -11,6 +11,7 @@
 #include "nestgate/upstream/http_client.hpp"
 #include "support/control.hpp"
 #include "support/docker_engine.hpp"
+#include "support/image_registry.hpp"
 #include "support/tls.hpp"
 
 namespace nestgate::runtime {
@@ -446,6 +447,40 @@ TEST_F(DockerRuntimes, SayWhatTheyCannotBeStartedWith) {
   spec.wish.image = "../x";
   auto const odd = control.run(provider().create(std::move(spec), Deadline::in(plenty)));
   EXPECT_EQ(odd.error().fault.kind, FaultKind::bad_input);
+}
+
+TEST_F(DockerRuntimes, HaveTheirImagePulledWithTheRegistrysPassword) {
+  test::TempFolder folder, programs, more;
+  test::copy_programs(programs.path(), {NESTLET_PROGRAM});
+  more.write("more", "of it");
+  test::ImageRegistry const registry({programs.path(), more.path()}, "dTpw");  // u:p
+  settings.pull = DockerSettings::Pull::missing;
+  settings.image = registry.image();
+  settings.registry_auth_file = folder.path() / "auth";
+  auto const unread = create("c1");
+  ASSERT_FALSE(unread);
+  EXPECT_EQ(unread.error().reason,
+            "pull: " + settings.registry_auth_file.string() + " cannot be read (runtime.docker.registry_auth_file)");
+  folder.write("auth", R"({"username":"u","password":"wrong"})");
+  auto const refused = create("c1");
+  ASSERT_FALSE(refused);
+  EXPECT_TRUE(refused.error().reason.starts_with("pull: the Docker engine says: ")) << refused.error().reason;
+  EXPECT_EQ(refused.error().reason.find("wrong"), std::string::npos) << refused.error().reason;
+
+  folder.write("auth", R"({"username":"u","password":"p"})");
+  std::vector<std::string> progress;
+  provider().on_progress([&progress](ConversationId const& id, std::string_view news) {
+    progress.push_back(id.text() + " " + std::string(news));
+  });
+  auto const made = create("c1");
+  ASSERT_TRUE(made) << made.error().reason;
+  EXPECT_TRUE(is_alive(*made));
+  ASSERT_GT(progress.size(), 1U);
+  EXPECT_EQ(progress.front(), "c1 pulling image");
+  EXPECT_EQ(progress.back(), "c1 pulling image: layer 2 of 2");
+  progress.clear();
+  ASSERT_TRUE(create("c2"));
+  EXPECT_TRUE(progress.empty()) << "it is there now";
 }
 
 TEST_F(DockerRuntimes, LeaveNothingWhenTheirStartIsCancelled) {
