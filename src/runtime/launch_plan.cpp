@@ -64,14 +64,30 @@ Outcome<Variables> plan_variables(ProcessSettings const& settings, Spec const& s
   return out;
 }
 
+std::optional<std::string_view> value_of(Variables const& variables, std::string_view name) {
+  auto const value = [name](std::string_view variable) -> std::optional<std::string_view> {
+    if (!variable.starts_with(name) || variable.substr(name.size(), 1) != "=") return std::nullopt;
+    return variable.substr(name.size() + 1);
+  };
+  for (auto const& variable : variables.plain)
+    if (auto const found = value(variable)) return found;
+  for (auto const& variable : variables.wished)
+    if (auto const found = value(variable.reveal())) return found;
+  return std::nullopt;
+}
+
+fs::path place_below(fs::path const& workspace, std::string const& wished) {
+  fs::path const path = fs::path(wished).lexically_normal();
+  return is_within(path, workspace) ? path : (workspace / path.relative_path()).lexically_normal();
+}
+
 Outcome<fs::path> make_working_directory(fs::path const& workspace, std::string const& wished) {
   auto const refused = [&wished](std::string_view why) {
     return fail(FaultKind::bad_input, "runtime.create",
                 "create: working directory: " + wished.substr(0, 200) + " " + std::string(why));
   };
   if (wished.find('\0') != wished.npos) return refused("is malformed");
-  fs::path const path = fs::path(wished).lexically_normal();
-  fs::path const at = is_within(path, workspace) ? path : (workspace / path.relative_path()).lexically_normal();
+  fs::path const at = place_below(workspace, wished);
   std::error_code ec;
   fs::path const real_workspace = fs::canonical(workspace, ec);
   // Before anything is made: a link in the workspace may lead anywhere.

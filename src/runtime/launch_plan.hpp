@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,8 +26,13 @@ struct Variables {
 Outcome<Variables> plan_variables(ProcessSettings const& settings, Spec const& spec, std::string const& search_path,
                                   std::string const& home);
 
-// The wish's working directory, which is made: relative and absolute paths are both taken below the workspace, unless
-// an absolute one is in it already. Fault: bad_input (it leads out, or cannot be made). Blocks.
+// The value of a variable that its commands see; nothing when there is none.
+std::optional<std::string_view> value_of(Variables const& variables, std::string_view name);
+
+// What a wish means by a working directory: relative and absolute paths are both taken below the workspace, unless an
+// absolute one is in it already. Pure.
+std::filesystem::path place_below(std::filesystem::path const& workspace, std::string const& wished);
+// Makes it. Fault: bad_input (it leads out, or cannot be made). Blocks.
 Outcome<std::filesystem::path> make_working_directory(std::filesystem::path const& workspace, std::string const& wished);
 
 // The limits for setrlimit; `memory_bytes` is that of each process's data.

@@ -60,6 +60,12 @@ struct FoundPrograms {
   std::string server;
 };
 
+// As a shell in that directory would take it.
+std::string seen_from(fs::path const& directory, std::string const& program) {
+  bool const is_path = program.find('/') != program.npos;
+  return is_path ? (directory / program).string() : program;
+}
+
 boost::system::result<FoundPrograms, SettingProblem> look_up(std::vector<std::string> const& command) {
   constexpr std::string_view key = "runtime.process.command";
   if (command.empty() || command.front().empty()) return SettingProblem{key, "must name a program"};
@@ -177,6 +183,7 @@ struct ProcessProvider::Runtime final : ChildProcess::Listener {
   std::string keeper;
   std::list<ExecutionPtr> executions;
   bool is_paused = false;
+  bool is_to_pause = false;   // as was ordered last
   std::uint64_t orders = 0;   // to pause or resume
   std::uint64_t answers = 0;  // to these, in their order
   int answer_error = 0;
@@ -269,9 +276,11 @@ Outcome<> ProcessProvider::admit(Spec const& spec) const {
 Outcome<ProcessProvider::Programs> ProcessProvider::programs(Spec const& spec) const {
   auto const has_nul = [](std::string const& text) { return text.find('\0') != text.npos; };
   bool const is_wished = !spec.wish.command.empty();
-  auto const& command = is_wished ? spec.wish.command : settings_.command;
+  auto command = is_wished ? spec.wish.command : settings_.command;
   if (std::any_of(command.begin(), command.end(), has_nul) || !is_factor(spec.wish.resource_factor))
     return fail(FaultKind::bad_input, "runtime.create", "create: the command or the resource factor is malformed");
+  auto const workspace = files_.folder(spec.id) / "workspace";
+  if (is_wished) command.front() = seen_from(place_below(workspace, spec.wish.working_dir), command.front());
   auto found = look_up(command);
   std::optional<SettingProblem> problem;
   if (!found) {
@@ -448,6 +457,7 @@ Task<Outcome<>> ProcessProvider::bring(RuntimePtr runtime, Wanted wanted, Deadli
   std::string_view const step = wanted == Wanted::paused ? "pause" : "resume";
   auto const tell = [wanted](ChildProcess& child) { wanted == Wanted::paused ? child.pause() : child.resume(); };
   if (runtime->end_was_asked) co_return fail(FaultKind::conflict, "runtime.pause", std::string(step) + ": the runtime ends");
+  runtime->is_to_pause = wanted == Wanted::paused;
   tell(runtime->child);
   if (!runtime->has_freezer())  // what a command started is under a keeper of its own
     for (auto const& execution : runtime->executions)
@@ -455,6 +465,7 @@ Task<Outcome<>> ProcessProvider::bring(RuntimePtr runtime, Wanted wanted, Deadli
   auto const waited = co_await with_deadline(by, answered(runtime, ++runtime->orders));
   if (!waited) co_return upstream::failed(step, waited.error());
   if (runtime->answer_error == 0) co_return Outcome<>{};
+  runtime->is_to_pause = runtime->is_paused;
   Fault const fault{FaultKind::conflict, {runtime->answer_error, boost::system::system_category()}, "runtime.pause"};
   co_return upstream::failed(step, fault);
 }
@@ -495,10 +506,12 @@ Task<Outcome<Instance>> ProcessProvider::assign(ConversationId dormant, Spec spe
 Task<Outcome<CommandResult>> ProcessProvider::execute(ConversationId id, std::vector<std::string> command, Deadline by) {
   auto const runtime = find(id);
   if (!runtime) co_return no_runtime("execute");
-  if (runtime->is_paused || runtime->end_was_asked)
+  if (runtime->is_to_pause || runtime->end_was_asked)
     co_return fail(FaultKind::conflict, "runtime.execute", "execute: the runtime is paused or ends");
   if (command.empty()) co_return fail(FaultKind::bad_input, "runtime.execute", "execute: the command is empty");
-  auto const program = program_path(command.front());
+  auto const search_path = value_of(runtime->variables, "PATH").value_or(default_search_path);
+  auto const program =
+      find_program(seen_from(runtime->directory, command.front()), directory_of_this_program(), search_path);
   if (!program) co_return CommandResult{program_not_found, command.front() + ": not found\n"};
   Launch launch;
   launch.program = *program;
@@ -536,6 +549,8 @@ Task<> ProcessProvider::attend(RuntimePtr runtime, ExecutionPtr execution, std::
     } else if (auto const started = child.launch(launch); !started) {
       execution->fault = started.error();
       child.signal(SIGKILL);
+    } else if (runtime->is_to_pause && !runtime->has_freezer()) {
+      child.pause();
     }
     execution->last = co_await child.follow(*execution, command_output_max);
     execution->child.reset();

@@ -274,6 +274,8 @@ TEST_P(ProcessCalls, ExecuteRunsInTheRuntimesFolderWithItsEnvironmentButNotItsKe
   EXPECT_EQ(done->output.find("the-key"), std::string::npos);
   EXPECT_TRUE(done->output.ends_with("oops\n"));
   EXPECT_EQ(execute("c1", "kill -9 $$")->exit_code, 137);
+  ASSERT_EQ(execute("c1", "echo 'exit 9' > run; chmod +x run; cp /bin/sh interpreter")->exit_code, 0);
+  EXPECT_EQ(control.run(provider().execute(id_of("c1"), {"./interpreter", "run"}, in_time()))->exit_code, 9);
   auto const unknown = control.run(provider().execute(id_of("c1"), {"no-such-program"}, in_time()));
   EXPECT_EQ(unknown->exit_code, 127);
 }
