@@ -69,6 +69,8 @@ struct ProxyCore::Internals final : SidTable {
   // Whether another upgrade is within its rate.
   bool admit_upgrade(UpgradesOf kind, std::string_view who, std::string_view conversation = {});
   void sweep(Clock::time_point now);
+  // It may have idle connections from now on.
+  void watch_idle(upstream::TargetPtr const& target);
   // Asks the waker; nothing when too many wait already.
   std::shared_ptr<Waking> wake(ConversationId id);
 
@@ -81,6 +83,7 @@ struct ProxyCore::Internals final : SidTable {
   RequestIds ids;
   LineBuffer access_log;
   Watches watches;
+  std::vector<upstream::TargetPtr> idle_targets;  // a sweep asks these, not the thousands that nobody uses
   SocketIoSessions sids;
   std::unordered_map<std::uint64_t, TokenBucket> upgrade_buckets;
   std::uint32_t waking = 0;     // wakes that are under way for requests of this core

@@ -39,6 +39,7 @@ class Lease {
     ++connection_->exchanges;
     target_->put_idle(std::move(connection_), ProxyCore::Internals::coarse_now(),
                       proxy_->config().limits.upstream_idle_connections_per_runtime_max);
+    proxy_->internals().watch_idle(target_);
     end();
   }
   void end() noexcept {

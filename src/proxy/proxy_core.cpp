@@ -97,8 +97,10 @@ void ProxyCore::Internals::sweep(Clock::time_point now) {
     watch.on_sweep(now);
   }
   auto const idle_since = now - proxy.config().timeouts.upstream_idle;
-  proxy.directory().for_each([&](conversation::Entry& entry) {
-    entry.for_each_target([&](upstream::Target& target) { target.close_idle_before(idle_since); });
+  std::erase_if(idle_targets, [idle_since](upstream::TargetPtr const& target) {
+    target->close_idle_before(idle_since);
+    target->listed = target->idle_count() != 0;
+    return !target->listed;
   });
   std::erase_if(upgrade_buckets, [now](auto const& bucket) { return bucket.second.full_again(now); });
   access_log.flush();
@@ -125,6 +127,11 @@ std::shared_ptr<Waking> ProxyCore::Internals::wake(ConversationId id) {
   auto call = around.waker.wake(std::move(id), waiting->by);
   core.tasks.spawn("wake", wake_and_tell(around.control, std::move(call), waiting, waking));
   return waiting;
+}
+
+void ProxyCore::Internals::watch_idle(upstream::TargetPtr const& target) {
+  if (std::exchange(target->listed, true)) return;
+  idle_targets.push_back(target);
 }
 
 ProxyCore::ProxyCore(Core& core, Config config, Surroundings surroundings)

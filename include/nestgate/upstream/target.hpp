@@ -43,6 +43,8 @@ class Target : public boost::intrusive_ref_counter<Target, boost::thread_unsafe_
   // Connections in use, tunnels included: what the limit counts.
   std::uint32_t in_use = 0;
   std::size_t idle_count() const noexcept { return idle_.size(); }
+  // On its core's list of those whose idle connections are looked at; that list's business.
+  bool listed = false;
 
  private:
   asio::ip::tcp::endpoint at_;

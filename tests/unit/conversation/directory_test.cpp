@@ -45,6 +45,58 @@ TEST(Directory, FindsARuntimeByIdKeyAndPorts) {
   EXPECT_EQ(found(directory.find_by_port(9009)), "nobody");
 }
 
+TEST(Directory, FindsByPortTheOneThatIsLeftOfMany) {
+  Directory directory;
+  for (int i = 0; i < 100; ++i) directory.publish(record_of({.id = "c" + std::to_string(i), .further_ports = {8001}}));
+  EXPECT_EQ(found(directory.find_by_port(9001)), "nobody");
+  for (int i = 0; i < 99; ++i) directory.withdraw(id_of("c" + std::to_string(i)), Epoch(1));
+  EXPECT_EQ(found(directory.find_by_port(9001)), "c99");
+  EXPECT_EQ(found(directory.find_by_port(8001)), "c99");
+  directory.publish(record_of({.id = "c99", .port = 8001, .further_ports = {8001}}));
+  EXPECT_EQ(found(directory.find_by_port(8001)), "nobody") << "its server and its declared port both say so";
+  directory.publish(record_of({.id = "c99", .port = 8001}));
+  EXPECT_EQ(found(directory.find_by_port(8001)), "c99");
+}
+
+TEST(Standing, FollowsAConversationFromRecordToRecord) {
+  Directory directory;
+  directory.publish(record_of({.id = "c1"}));
+  auto const first = directory.find("c1");
+  auto& standing = first->standing();
+  EXPECT_FALSE(standing.used());
+  standing.note_act(Clock::time_point(std::chrono::seconds(7)));
+  auto version = standing.version();
+  directory.publish(record_of({.id = "c1", .epoch = 2, .state = RuntimeState::paused}));
+  EXPECT_EQ(&directory.find("c1")->standing(), &standing);
+  EXPECT_EQ(standing.record()->state, RuntimeState::paused);
+  EXPECT_NE(standing.version(), version);
+  version = standing.version();
+  directory.publish(record_of({.id = "c1", .epoch = 1}));
+  EXPECT_EQ(standing.version(), version) << "an older life says nothing";
+  directory.withdraw(id_of("c1"), Epoch(2));
+  EXPECT_EQ(standing.record(), nullptr);
+  EXPECT_NE(standing.version(), version);
+  EXPECT_TRUE(standing.used());
+  directory.publish(record_of({.id = "c1", .epoch = 3}));
+  EXPECT_FALSE(directory.find("c1")->standing().used()) << "another conversation of that name";
+}
+
+TEST(RuntimeRecord, IsClosedForRoomUntilItStartsAgain) {
+  RuntimeRecord record{id_of("c1"), Epoch(1), RuntimeState::running, "alice", {}, Secret("key"), {}, {}};
+  record.closed = Closed::for_room;
+  for (auto const state : {RuntimeState::stopping, RuntimeState::stopped, RuntimeState::paused, RuntimeState::error}) {
+    record.state = state;
+    EXPECT_TRUE(record.closed_for_room()) << to_string(state);
+  }
+  for (auto const state : {RuntimeState::starting, RuntimeState::running}) {
+    record.state = state;
+    EXPECT_FALSE(record.closed_for_room()) << to_string(state);
+  }
+  record.state = RuntimeState::stopped;
+  record.closed = Closed::when_idle;
+  EXPECT_FALSE(record.closed_for_room());
+}
+
 TEST(Directory, NeverOpensARuntimeToAnEmptyKey) {
   Directory directory;
   directory.publish(record_of({.id = "c1", .keys = {""}}));

@@ -240,9 +240,10 @@ TEST(AccessLogLines, HoldNoKeyWhereverItCameIn) {
     gateway.get("/a/" + key + "/b?q=" + key + "&" + key, key_field("c1"));
     gateway.get("/v1/" + key, bearer(key));
     gateway.get("/x/" + key, "Cookie: oh_workspace_session_key=" + key + "\r\n");
+    gateway.get("/list?a=" + std::string(admin_api_key), "X-API-Key: " + std::string(admin_api_key) + "\r\n");
   }
   auto const lines = file.lines();
-  EXPECT_EQ(lines.size(), 16u);
+  EXPECT_EQ(lines.size(), 17u);
   for (auto const& line : lines) {
     EXPECT_EQ(line.find(key), std::string::npos) << line;
     EXPECT_EQ(line.find(admin_api_key), std::string::npos) << line;

@@ -1,0 +1,136 @@
+#include <gtest/gtest.h>
+
+#include "support/scripted.hpp"
+
+// Which requests are the gateway's own by name, by whom, and with which key.
+namespace nestgate::test {
+namespace {
+
+std::string api_key_field(std::string_view key) { return "X-API-Key: " + std::string(key) + "\r\n"; }
+
+std::string ask_for(std::string const& method, std::string const& path, std::string const& fields) {
+  return method + " " + path + " HTTP/1.1\r\nHost: g\r\n" + fields + "Connection: close\r\n\r\n";
+}
+
+std::string own(std::string const& path, std::string const& by) {
+  return R"({"own":")" + path + R"(","by":")" + by + R"(","bytes":0})";
+}
+
+class OwnApi : public testing::Test {
+ protected:
+  void start(proxy::Config config = default_config()) {
+    gateway_.emplace(std::move(config));
+    gateway_->own_routes().on_request = on_request_;
+    gateway_->start();
+    gateway_->add("c1", nested_.port());
+  }
+  Answer ask(std::string const& method, std::string const& path, std::string const& fields) {
+    return gateway_->ask(ask_for(method, path, fields));
+  }
+
+  std::function<Task<proxy::ApiResponse>(proxy::ApiRequest)> on_request_;
+  Server nested_{echo_as("c1")};
+  std::optional<Gateway> gateway_;
+};
+
+TEST_F(OwnApi, OfRemoteRuntimesIsByXApiKey) {
+  start();
+  for (auto const& [method, path] : {std::pair<std::string, std::string>{"POST", "/start"},
+                                     {"POST", "/stop"},
+                                     {"POST", "/pause"},
+                                     {"POST", "/resume"},
+                                     {"GET", "/list"},
+                                     {"GET", "/sessions/c1"},
+                                     {"GET", "/sessions/batch"},
+                                     {"GET", "/runtime/c1"},
+                                     {"GET", "/registry_prefix"},
+                                     {"GET", "/image_exists"}}) {
+    EXPECT_EQ(ask(method, path, api_key_field(alice_api_key)).body, own(path, "alice"));
+    for (auto const& fields : {std::string(), api_key_field("wrong")}) {
+      auto const answer = ask(method, path, fields);
+      EXPECT_EQ(answer.status, 401u) << path;
+      EXPECT_EQ(answer.body.find("\"own\""), std::string::npos) << path;
+    }
+    EXPECT_NE(ask(method, path, bearer(alice_api_key)).body.find("\"error\""), std::string::npos) << "a Bearer is not it";
+  }
+}
+
+TEST_F(OwnApi, OfRemoteRuntimesLeavesTheRestBelowThePrefixToTheRuntime) {
+  start();
+  auto const both = api_key_field(alice_api_key) + key_field("c1");
+  EXPECT_EQ(ask("GET", "/runtime/c1", both).body, own("/runtime/c1", "alice"));
+  EXPECT_EQ(ask("GET", "/runtime/c1/", both).value("x-nested"), "c1");
+  EXPECT_EQ(ask("GET", "/runtime/c1/list", both).value("x-nested"), "c1");
+  EXPECT_EQ(ask("POST", "/runtime/c1", both).value("x-nested"), "c1");
+  EXPECT_EQ(ask("GET", "/runtime/c1", key_field("c1")).value("x-nested"), "c1");
+  EXPECT_EQ(ask("GET", "/runtime/c1/x", api_key_field(alice_api_key)).status, 401u) << "it opens no runtime";
+}
+
+TEST_F(OwnApi, KeysInXApiKeyDoNotReachANestedServer) {
+  start();
+  auto const ours = ask("GET", "/runtime/c1/x", key_field("c1") + api_key_field(alice_api_key));
+  ASSERT_EQ(ours.value("x-nested"), "c1");
+  EXPECT_EQ(ours.body.find(alice_api_key), std::string::npos) << ours.body;
+  auto const theirs = ask("GET", "/runtime/c1/x", key_field("c1") + api_key_field("of the nested server's own"));
+  EXPECT_NE(theirs.body.find("X-API-Key: of the nested server's own\r\n"), std::string::npos) << theirs.body;
+}
+
+TEST_F(OwnApi, OfTheCloudIsOursWhateverTheCredential) {
+  start();
+  for (std::string const path : {"/api/v1/sandboxes", "/api/v1/sandboxes/c1/pause", "/api/v1/users/me",
+                                 "/api/v1/sandbox-specs/search", "/api/v1/webhooks/conversations", "/api/routes"}) {
+    EXPECT_EQ(ask("POST", path, bearer(alice_api_key)).body, own(path, "alice"));
+    EXPECT_EQ(ask("POST", path, bearer(alice_api_key) + key_field("c1")).body, own(path, "alice"));
+    for (auto const& fields : {std::string(), bearer("wrong"), key_field("c1"), api_key_field(alice_api_key)}) {
+      auto const answer = ask("POST", path, fields);
+      EXPECT_EQ(answer.status, 401u) << path << " " << fields;
+      EXPECT_EQ(error_code_of(answer), "unauthorized");
+    }
+  }
+  EXPECT_EQ(nested_.accepted(), 0u);
+}
+
+Task<proxy::ApiResponse> tell_session_key(proxy::ApiRequest request) {
+  proxy::ApiResponse response;
+  response.body = std::string(request.session_key.reveal()) + (request.principal ? " and " + request.principal->name : "");
+  co_return response;
+}
+
+TEST_F(OwnApi, IsToldTheSessionKeyThatWasShown) {
+  on_request_ = tell_session_key;
+  start();
+  auto const admitted = "/api/v1/webhooks/complete";  // what the routes admit without an API key
+  EXPECT_EQ(ask("POST", admitted, key_field("c1")).body, session_key_of("c1"));
+  EXPECT_EQ(ask("POST", admitted, "").body, "");
+  EXPECT_EQ(ask("GET", "/api/v1/users/me", bearer(alice_api_key) + key_field("c1")).body,
+            session_key_of("c1") + " and alice");
+}
+
+TEST_F(OwnApi, DocumentIsTheNestedServersWhereASessionKeyOrTheDefaultLeads) {
+  start();
+  EXPECT_EQ(ask("GET", "/openapi.json", bearer(alice_api_key)).body, own("/openapi.json", "alice"));
+  EXPECT_EQ(ask("GET", "/openapi.json", key_field("c1")).value("x-nested"), "c1");
+  EXPECT_EQ(ask("GET", "/openapi.json", "").status, 401u);
+  auto config = default_config();
+  config.fallback = ConversationId::parse("c1");
+  start(std::move(config));
+  EXPECT_EQ(ask("GET", "/openapi.json", "").value("x-nested"), "c1");
+  EXPECT_EQ(ask("GET", "/openapi.json", bearer(alice_api_key)).body, own("/openapi.json", "alice"));
+}
+
+TEST_F(OwnApi, OfConversationsIsTheNestedServersWithASessionKey) {
+  start();
+  for (auto const& [method, path] : {std::pair<std::string, std::string>{"POST", "/api/conversations/c1/pause"},
+                                     {"POST", "/api/conversations/c1/resume"},
+                                     {"POST", "/api/conversations/c1/session-key/revoke"},
+                                     {"PATCH", "/api/conversations/c1"},
+                                     {"GET", "/api/conversations/c1/log"},
+                                     {"GET", "/api/conversations/c1/progress"}}) {
+    EXPECT_EQ(ask(method, path, bearer(alice_api_key)).body, own(path, "alice"));
+    EXPECT_EQ(ask(method, path, key_field("c1")).value("x-nested"), "c1") << path;
+  }
+  EXPECT_EQ(ask("POST", "/api/conversations/c1/events", bearer(alice_api_key)).value("x-nested"), "c1");
+}
+
+}  // namespace
+}  // namespace nestgate::test
