@@ -49,6 +49,22 @@ std::string id_seen_by_the_server(std::string_view path) {
   return {};
 }
 
+// Decoding first and matching then finds the same, where decoding twice is decoding once.
+void check_own(std::string_view path) {
+  std::string const text = decoded(path);
+  if (text.find('%') != text.npos) return;
+  for (Method method : {Method::get, Method::head, Method::post, Method::patch, Method::delete_, Method::put}) {
+    auto const own = match_own(method, path);
+    NESTGATE_INVARIANT(own == match_own(method, text), "as the server would read it");
+    bool const of_the_cloud = text.starts_with("/api/v1/") || text.starts_with("/api/routes");
+    NESTGATE_INVARIANT(!is_ours_alone(own) || of_the_cloud, "ours alone is what no nested server has");
+  }
+  for (std::string_view root : {"/api/v1/webhooks", "/socket.io"}) {
+    bool const below = text == root || text.starts_with(std::string(root) + "/");
+    NESTGATE_INVARIANT(is_at_or_below(root, path) == below, "a prefix ends where a segment does");
+  }
+}
+
 void check_target(RouteRules const& rules, std::string_view target) {
   auto const question = target.find('?');
   std::string_view const path = target.substr(0, question);
@@ -66,10 +82,8 @@ void check_target(RouteRules const& rules, std::string_view target) {
   if (auto const route = match_socket_io(rules, path, query)) {
     NESTGATE_INVARIANT(is_inside(route->id, query) && is_inside(route->sid, query), "pieces of the query");
   }
-  for (Method method : {Method::get, Method::post, Method::delete_}) {
-    match_own(method, path);
-    hands_out_conversation_id(method, path);
-  }
+  check_own(path);
+  hands_out_conversation_id(Method::post, path);
 }
 
 void check_query(std::string_view target) {
