@@ -56,6 +56,29 @@ TEST(Url, AsABaseTakesAPathBehindItsOwn) {
   EXPECT_EQ(parse_url("http://h").value().at("/x").text(), "http://h/x");
 }
 
+TEST(Call, TellsWhenTheServerWantsToBeAskedAgain) {
+  struct Case {
+    std::string text;
+    std::optional<std::chrono::seconds> wait;
+  };
+  Case const cases[] = {{"0", 0s},
+                        {"7", 7s},
+                        {"999999", 1h},
+                        {"-1", {}},
+                        {"1.5", {}},
+                        {"", {}},
+                        {"9999999999999999999", {}},
+                        {"soon", {}},
+                        {"Sat, 21 Nov 2026 17:00:00 GMT", {}}};
+  for (auto const& c : cases) {
+    ScriptedServer server([&c](Request const&) { return Reply{503, "", "Retry-After: " + c.text + "\r\n"}; });
+    auto const answer = Control().run(call(call_of(server), Deadline::in(20s))).value();
+    EXPECT_EQ(answer.retry_after, c.wait) << c.text;
+  }
+  ScriptedServer server([](Request const&) { return Reply{503}; });
+  EXPECT_FALSE(Control().run(call(call_of(server), Deadline::in(20s)))->retry_after);
+}
+
 TEST(Call, SendsWhatItIsGivenAndReturnsAnyStatusAsAnAnswer) {
   ScriptedServer server([](Request const&) { return Reply{404, R"({"detail":"Not Found"})"}; });
   auto request = call_of(server, "POST");
