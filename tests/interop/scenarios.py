@@ -1,0 +1,82 @@
+"""Runs the scenarios, in the environment that holds the SDK (run.py makes it and calls this).
+
+    scenarios.py --bin build/release/bin --folder FOLDER [--smoke] [NAME...]
+"""
+
+import argparse
+import pathlib
+import signal
+import sys
+import traceback
+
+import gateway_scenarios
+import sdk
+from mock_model import MockModel
+from parts import Failed, Report, Stopwatch, Told
+
+# Name, function, seconds, whether the short form has it.
+SCENARIOS = [
+    ("key", gateway_scenarios.key_routing, 300, "smoke only"),
+    ("routes", gateway_scenarios.all_routes, 600, "full"),
+    ("restarts", gateway_scenarios.restarts, 600, "full"),
+    ("stalled", gateway_scenarios.stalled_reader, 600, "full"),
+    ("drain", gateway_scenarios.drain, 600, "full"),
+]
+
+
+class Surroundings:
+    def __init__(self, bins, folder, report, model):
+        self.bins, self.folder, self.report, self.model = bins, folder, report, model
+        self.scratch = folder / "scratch"
+        self.scratch.mkdir()
+
+
+def out_of_time(*_):
+    raise TimeoutError("out of time")
+
+
+def tell(name, scenario, seconds, at, report):
+    watch = Stopwatch()
+    signal.alarm(seconds)
+    try:
+        scenario(at, report)
+    except Told as e:
+        print(f"  {name} does not go on after: {e}")
+    except Failed as e:
+        report.line(f"{name} goes through", False, str(e))
+    except Exception:
+        report.line(f"{name} goes through", False)
+        traceback.print_exc(file=sys.stdout)
+    finally:
+        signal.alarm(0)
+    print(f"  {name}: {watch}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", type=pathlib.Path, required=True)
+    parser.add_argument("--folder", type=pathlib.Path, required=True)
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args()
+    if unknown := set(options.names) - {name for name, *_ in SCENARIOS}:
+        parser.error(f"no scenario {', '.join(unknown)}; there are {', '.join(name for name, *_ in SCENARIOS)}")
+    signal.signal(signal.SIGALRM, out_of_time)
+    unwanted = "full" if options.smoke else "smoke only"
+    report, model, watch = Report(), MockModel(), Stopwatch()
+    at = Surroundings(options.bin.resolve(), options.folder, report, model)
+    for name, scenario, seconds, form in SCENARIOS:
+        if name in options.names if options.names else form != unwanted:
+            report.section(f"{name}: {(scenario.__doc__ or scenario.__name__).strip()}")
+            tell(name, scenario, seconds, at, report)
+    model.close()
+    print(f"\n{report.checks - report.failures} of {report.checks} held, {watch}", flush=True)
+    return 1 if report.failures or not report.checks else 0
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    # Not through interpreter shutdown: the SDK's own threads and destructors may hang in it (agent_server_live 2.8).
+    import os
+    os._exit(code)
