@@ -61,6 +61,7 @@ def all_routes(at, report):
         tell_route(at, report, "key routing", c, c.gateway.client.url)
         tell_route(at, report, "prefix routing", c, f"{c.gateway.client.url}/runtime/{c.id}")
         tell_route(at, report, "host routing", c, c.gateway.host_url(c.id))
+        tell_fork(at, report, c)
         tell_lookup_secret(at, report, c)
         tell_killed_server(at, report, c)
 
@@ -71,8 +72,24 @@ def tell_route(at, report, where, c, url):
     report.line(f"{where}: alive, and server_info is the server's", workspace.alive and "sdk_version" in workspace.get_server_info())
     sdk.tell_workspace(report, where, workspace, at.scratch)
     nested = sdk.tell_conversation(report, where, at.model, workspace)
-    status, count = c.gateway.client.json("GET", f"/api/conversations/{nested}/events/count", {"X-Session-API-Key": c.key})
+    # By the API key, so that only the id in the path can have led there.
+    status, count = c.gateway.client.json("GET", f"/api/conversations/{nested}/events/count", c.gateway.bearer)
     report.line(f"{where}: the id that the server handed out is routed by its path", status == 200 and count > 0, f"{count} events")
+
+
+def tell_fork(at, report, c):
+    workspace = sdk.remote(c.gateway.client.url, c.key, at.scratch)
+    workspace.working_dir = sdk.working_dir_of(workspace)
+    talk = sdk.Talk(at.model, workspace)
+    try:
+        talk.say("RUN{true}")
+        talk.run()
+        fork = talk.conversation.fork()
+        status, count = c.gateway.client.json("GET", f"/api/conversations/{fork.id}/events/count", c.gateway.bearer)
+        report.line("a fork's id is learnt from the answer that made it", status == 200 and count > 0, f"{status}, {count} events")
+        fork.close()
+    finally:
+        talk.close()
 
 
 def tell_lookup_secret(at, report, c):
