@@ -104,7 +104,7 @@ def end_what_is_left():
 
 
 def run_scenarios(python, options, folder):
-    command = [python, HERE / "scenarios.py", "--bin", options.bin, "--folder", folder, *(["--smoke"] if options.smoke else []), *options.names]
+    command = [python, "-B", HERE / "scenarios.py", "--bin", options.bin, "--folder", folder, *(["--smoke"] if options.smoke else []), *options.names]
     limit = SMOKE_S if options.smoke else FULL_S
     with open(folder / "sdk.log", "w") as log:
         try:

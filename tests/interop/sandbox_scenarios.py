@@ -117,23 +117,22 @@ def tell_cloud_secrets(at, report, user, workspace, llm):
 
 def tell_local_mode(at, report, user, sandbox, key):
     """An automation's script in the sandbox."""
-    env = {"OPENHANDS_API_KEY": user.gateway.api_key, "OPENHANDS_CLOUD_API_URL": user.client.url, "OPENHANDS_SUPPRESS_BANNER": "1",
-           "DO_NOT_TRACK": "1", "LITELLM_LOCAL_MODEL_COST_MAP": "True", "NO_PROXY": "127.0.0.1,localhost"}
-    entrypoint = shlex.join([sys.executable, SCRIPT.name, user.prompt()])
-    content_type, body = multipart({"entrypoint": entrypoint, "conversation_id": sandbox, "env": json.dumps(env), "timeout": "240"},
-                                   {"tarball": tarball(SCRIPT)})
+    env = {"OPENHANDS_API_KEY": user.gateway.api_key, "OPENHANDS_CLOUD_API_URL": user.client.url, "PROMPT": user.prompt()}
+    starter = f"exec {shlex.quote(sys.executable)} {SCRIPT.name}\n"
+    content_type, body = multipart({"entrypoint": "bash main.sh", "conversation_id": sandbox, "env": json.dumps(env), "timeout": "240"},
+                                   {"tarball": tarball({"main.sh": starter, SCRIPT.name: SCRIPT.read_text()})})
     watch = Stopwatch()
     status, run = user.client.json("POST", "/api/automation/v1/runs", user.bearer | {"Content-Type": content_type}, body)
     report.need("local mode: the run is taken", status == 201, f"{status} {run}" if status != 201 else "")
 
     def ended():
         answer = user.client.json("GET", f"/api/automation/v1/runs/{run['id']}", user.bearer)[1]
-        return answer if answer.get("completed_at") or answer["status"] in ("COMPLETED", "FAILED", "CANCELLED") else None
+        return answer if answer.get("completed_at") else None
 
     kept = wait_for(ended, 240, 0.5) or {}
     report.line("local mode: the SDK in the sandbox reports the run as completed", kept.get("status") == "COMPLETED",
                 f"{watch}" if kept.get("status") == "COMPLETED" else f"{watch} {kept}")
-    conversation = kept.get("conversation_id_of_agent") or kept.get("reported_conversation_id") or kept.get("conversation_id")
+    conversation = kept.get("conversation_id")
     _, found = user.client.json("GET", f"/api/conversations/{conversation}/events/search?limit=100", {"X-Session-API-Key": key})
     report.line("local mode: its agent had the looked-up secret", "the-same" in json.dumps(found), str(conversation))
 
@@ -223,10 +222,13 @@ def warm_runtimes(gateway):
     return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith("nestgate_warm_runtimes")), 0)
 
 
-def tarball(path):
+def tarball(files):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:
-        archive.add(path, path.name)
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
     return out.getvalue()
 
 

@@ -1,10 +1,9 @@
 """What an automation runs inside a sandbox: the SDK in its local mode, with the user's model and secrets.
 
-Its arguments are the prompt. Its settings come from the environment that the run was given.
+PROMPT, the address and the key come from the environment that the run was given.
 """
 
 import os
-import sys
 
 from openhands.sdk import Agent, Conversation, Tool
 from openhands.tools.terminal import TerminalTool
@@ -15,7 +14,7 @@ with OpenHandsCloudWorkspace(local_agent_server_mode=True, cloud_api_url=os.envi
     agent = Agent(llm=workspace.get_llm(), tools=[Tool(name=TerminalTool.name)])
     conversation = Conversation(agent=agent, workspace=workspace, visualizer=None, delete_on_close=False)
     conversation.update_secrets(workspace.get_secrets())
-    conversation.send_message(" ".join(sys.argv[1:]))
+    conversation.send_message(os.environ["PROMPT"])
     conversation.run()
     print("status", conversation.state.execution_status.value)
     conversation.close()

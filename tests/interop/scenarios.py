@@ -4,13 +4,14 @@
 """
 
 import argparse
+import os
 import pathlib
 import signal
 import sys
 import traceback
 
 import gateway_scenarios
-import sdk
+import sandbox_scenarios
 from mock_model import MockModel
 from parts import Failed, Report, Stopwatch, Told
 
@@ -21,6 +22,11 @@ SCENARIOS = [
     ("restarts", gateway_scenarios.restarts, 600, "full"),
     ("stalled", gateway_scenarios.stalled_reader, 600, "full"),
     ("drain", gateway_scenarios.drain, 600, "full"),
+    ("cloud", sandbox_scenarios.cloud, 600, "both"),
+    ("cloud-by-host", sandbox_scenarios.cloud_by_host, 600, "full"),
+    ("runtime-api", sandbox_scenarios.runtime_api, 600, "both"),
+    ("runtime-api-by-host", sandbox_scenarios.runtime_api_by_host, 600, "full"),
+    ("warm", sandbox_scenarios.warm_pool, 600, "full"),
 ]
 
 
@@ -77,6 +83,5 @@ def main():
 if __name__ == "__main__":
     code = main()
     sys.stdout.flush()
-    # Not through interpreter shutdown: the SDK's own threads and destructors may hang in it (agent_server_live 2.8).
-    import os
+    # Not through the interpreter's shutdown: the SDK's own threads and destructors may hang in it.
     os._exit(code)
