@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 
+import conformance_scenarios
 import gateway_scenarios
 import sandbox_scenarios
 from mock_model import MockModel
@@ -19,6 +20,7 @@ from parts import Failed, Report, Stopwatch, Told
 SCENARIOS = [
     ("key", gateway_scenarios.key_routing, 300, "smoke only"),
     ("routes", gateway_scenarios.all_routes, 600, "full"),
+    ("same", conformance_scenarios.same_answers, 300, "full"),
     ("restarts", gateway_scenarios.restarts, 600, "full"),
     ("stalled", gateway_scenarios.stalled_reader, 600, "full"),
     ("drain", gateway_scenarios.drain, 600, "full"),
