@@ -87,7 +87,7 @@ Outcome<fs::path> make_working_directory(fs::path const& workspace, std::string 
                 "create: working directory: " + wished.substr(0, 200) + " " + std::string(why));
   };
   if (wished.find('\0') != wished.npos) return refused("is malformed");
-  fs::path const at = place_below(workspace, wished);
+  fs::path at = place_below(workspace, wished);
   std::error_code ec;
   fs::path const real_workspace = fs::canonical(workspace, ec);
   // Before anything is made: a link in the workspace may lead anywhere.
