@@ -138,6 +138,33 @@ TEST_P(ProcessCalls, CreateOfAPausedRuntimeResumesItForItsOwner) {
   EXPECT_FALSE(stands_still(pid));
 }
 
+// What a nestlet answers when it is asked how it is; "" while it does not listen.
+std::string answer_of(std::uint16_t port) {
+  try {
+    auto connection = test::Connection::to(port);
+    connection.send("GET /alive HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    return connection.read_until("\r\n");
+  } catch (std::exception const&) {
+    return {};
+  }
+}
+
+TEST_P(ProcessCalls, ANestletIsPausedAndAnswersAgainWhenItIsResumed) {
+  settings.command[0] = NESTLET_PROGRAM;
+  auto const made = create("c1");
+  ASSERT_TRUE(made) << made.error().reason;
+  auto const port = made->endpoint.port();
+  control.run_until([port] { return answer_of(port).starts_with("HTTP/1.1 200"); });
+  ASSERT_TRUE(pause("c1"));
+  auto waiting = test::Connection::to(port);
+  waiting.send("GET /alive HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  ASSERT_TRUE(resume("c1"));
+  EXPECT_TRUE(waiting.read_until("\r\n").starts_with("HTTP/1.1 200")) << "what came meanwhile is answered";
+  waiting.close();
+  EXPECT_TRUE(destroy("c1"));
+  EXPECT_EQ(answer_of(port), "");
+}
+
 TEST_P(ProcessCalls, WhatDoesNotExistIsNotFound) {
   EXPECT_EQ(pause("c1").error().fault.kind, FaultKind::not_found);
   EXPECT_EQ(resume("c1").error().fault.kind, FaultKind::not_found);
