@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <set>
 #include <thread>
 
@@ -64,7 +66,8 @@ std::shared_ptr<identity::KeyRing const> make_key_ring(IdentitySettings const& i
   return std::make_shared<identity::KeyRing const>(identity.derivation, std::move(secrets));
 }
 
-proxy::Config make_proxy_config(Settings const& settings) {
+// Those of the settings and of the store.
+proxy::Config make_proxy_config(Settings const& settings, std::vector<identity::ApiKeyEntry> stored_api_keys = {}) {
   proxy::Config config;
   config.limits = settings.limits;
   config.timeouts = settings.timeouts;
@@ -74,7 +77,9 @@ proxy::Config make_proxy_config(Settings const& settings) {
   config.trusted_proxies_v4 = settings.routing.trusted_proxies.v4;
   config.trusted_proxies_v6 = settings.routing.trusted_proxies.v6;
   config.public_url = settings.routing.public_url;
-  config.api_keys = std::make_shared<identity::ApiKeys const>(settings.identity.api_keys);
+  auto api_keys = settings.identity.api_keys;
+  std::move(stored_api_keys.begin(), stored_api_keys.end(), std::back_inserter(api_keys));
+  config.api_keys = std::make_shared<identity::ApiKeys const>(std::move(api_keys));
   auto const off = std::holds_alternative<AccessLogOff>(settings.log.access);
   config.access_log = off ? proxy::AccessLog::off : proxy::AccessLog::on;
   return config;
@@ -112,6 +117,8 @@ struct Gateway::Parts {
   Task<> replace_static_runtimes(std::vector<StaticRuntimeSettings> next);
   Task<> put_static(StaticRuntimeSettings const& fixed, std::set<std::string>& refused);
   Task<> end_waiting(Deadline by);
+  Task<bool> read_api_keys(std::string& problem);
+  Task<> follow_api_keys();
 
   Core& control;
   Settings settings;
@@ -121,6 +128,8 @@ struct Gateway::Parts {
   LateWaker late_waker;
   proxy::CoreSet cores;
   std::unique_ptr<store::Store> store;
+  std::vector<identity::ApiKeyEntry> stored_api_keys;
+  std::uint64_t identity_version = 0;  // of the store, as of `stored_api_keys`
   std::unique_ptr<conversation::Credentials> credentials;
   std::unique_ptr<conversation::Manager> manager;
   std::unique_ptr<automation::Service> automation;
@@ -129,6 +138,7 @@ struct Gateway::Parts {
   std::unique_ptr<AdminServer> admin;
   Addresses addresses;
   Readiness readiness = Readiness::starting;
+  TaskGroup followers{control.loop.get_executor()};
 };
 
 Gateway::Gateway(Core& control, Settings settings) : parts_(std::make_unique<Parts>(control, std::move(settings))) {}
@@ -170,8 +180,8 @@ bool Gateway::Parts::load_certificates(Settings const& from, std::string& proble
 }
 
 Task<bool> Gateway::Parts::make_features(std::string& problem) {
-  runtime::ProviderSettings provider_settings{settings.process};
-  auto provider = runtime::make_provider("process", std::move(provider_settings), control.loop.get_executor());
+  runtime::ProviderSettings provider_settings{settings.process, settings.docker};
+  auto provider = runtime::make_provider(settings.provider, std::move(provider_settings), control.loop.get_executor());
   if (!provider) {
     problem = provider.error().reason;
     co_return false;
@@ -196,7 +206,10 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   auto runs = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =
       std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(runs), std::move(wanted));
+  late_waker.set(*manager);
   api::Surroundings around{*manager, cores, *automation, *store};
+  around.settings = settings.api;
+  if (!settings.sandbox_specs.empty()) around.settings.cloud.specs = settings.sandbox_specs;
   around.audit = [](api::SecretAccess const& access) {
     log(LogLevel::info, "secrets access",
         {{"route", access.route},
@@ -256,6 +269,43 @@ Task<> Gateway::Parts::put_static(StaticRuntimeSettings const& fixed, std::set<s
   if (put.error().fault.kind == FaultKind::conflict) refused.insert(fixed.id);
 }
 
+// A key of a user who was disabled is revoked by the store itself.
+Task<bool> Gateway::Parts::read_api_keys(std::string& problem) {
+  auto version = co_await store->identity_version();
+  auto keys = co_await store->api_keys();
+  auto users = co_await store->users();
+  if (!version || !keys || !users) {
+    problem = (!version ? version.error() : !keys ? keys.error() : users.error()).reason;
+    co_return false;
+  }
+  std::map<std::string, std::string> organisations;
+  for (auto& user : *users) organisations.emplace(std::move(user.name), std::move(user.organisation));
+  stored_api_keys.clear();
+  for (auto& key : *keys) {
+    if (key.revoked_at) continue;
+    identity::Principal principal{std::move(key.name), key.role, std::move(key.owner)};
+    if (auto const found = organisations.find(principal.owner); found != organisations.end())
+      principal.organisation = found->second;
+    stored_api_keys.push_back({std::move(principal), std::move(key.hash)});
+  }
+  identity_version = *version;
+  cores.replace_config(make_proxy_config(settings, stored_api_keys));
+  co_return true;
+}
+
+// What `nestgate user` and `nestgate apikey` changed holds within a second.
+Task<> Gateway::Parts::follow_api_keys() {
+  constexpr std::chrono::milliseconds pause{500};
+  for (;;) {
+    auto waited = co_await pause_for(pause);
+    if (!waited) co_return;
+    auto const version = co_await store->identity_version();
+    std::string problem;
+    if (!version || *version == identity_version) continue;
+    if (!co_await read_api_keys(problem)) log(LogLevel::error, "API keys", {{"problem", problem}});
+  }
+}
+
 // What a client still waits for once the grace is over is ended at its source.
 Task<> Gateway::Parts::end_waiting(Deadline by) {
   Timer grace(control.loop.get_executor(), by.at());
@@ -281,6 +331,8 @@ Task<bool> Gateway::start(std::string& problem) {
   p.cores.start();
   p.admin->start();
   co_await p.replace_static_runtimes(std::exchange(p.settings.static_runtimes, {}));
+  if (!co_await p.read_api_keys(problem)) co_return false;
+  p.followers.spawn("api_keys", p.follow_api_keys());
   auto recovered = co_await p.manager->recover();
   if (!recovered) {
     problem = recovered.error().reason;
@@ -300,7 +352,7 @@ Task<bool> Gateway::reload(Settings next, std::string& problem) {
   auto wanted = std::exchange(plan.settings.static_runtimes, std::move(p.settings.static_runtimes));
   p.settings = std::move(plan.settings);
   set_log_level(p.settings.log.level);
-  p.cores.replace_config(make_proxy_config(p.settings));
+  p.cores.replace_config(make_proxy_config(p.settings, p.stored_api_keys));
   co_await p.manager->replace_keys(make_key_ring(p.settings.identity));
   co_await p.replace_static_runtimes(std::move(wanted));
   co_return true;
@@ -320,6 +372,9 @@ Task<> Gateway::drain() {
   NESTGATE_INVARIANT(stopped, "nobody cancels a drain");
   co_await p.automation->stop(by);
   co_await p.manager->stop_all();
+  p.followers.stop();
+  auto followed = co_await p.followers.join();
+  NESTGATE_INVARIANT(followed, "nobody cancels a drain");
   co_await p.store->close();
   co_await p.admin->stop();
 }

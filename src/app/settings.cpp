@@ -67,12 +67,13 @@ class Loader {
       read_tables<ApiKeyTable>(root);
       read_tables<CertificateTable>(root);
       read_tables<StaticRuntimeTable>(root);
+      read_tables<SandboxSpecTable>(root);
       find_unknown_environment();
       resolve_paths();
       check_listeners();
       check_certificates();
       check_access_log();
-      check_process();
+      check_provider();
       read_secrets();
       read_signing_keys();
       check_api_keys();
@@ -126,12 +127,14 @@ class Loader {
   static bool is_key(std::string_view name) {
     auto const& keys = settings_keys();
     return std::any_of(keys.begin(), keys.end(), [name](auto const& key) { return key.name == name; }) ||
-           name == ApiKeyTable::name || name == CertificateTable::name || name == StaticRuntimeTable::name;
+           name == ApiKeyTable::name || name == CertificateTable::name || name == StaticRuntimeTable::name ||
+           name == SandboxSpecTable::name;
   }
   static std::vector<std::string_view> names_below(std::string const& prefix) {
     std::vector<std::string_view> names;
     for (auto const& key : settings_keys()) names.push_back(key.name);
-    for (auto const name : {ApiKeyTable::name, CertificateTable::name, StaticRuntimeTable::name}) names.push_back(name);
+    for (auto const name : {ApiKeyTable::name, CertificateTable::name, StaticRuntimeTable::name, SandboxSpecTable::name})
+      names.push_back(name);
     std::vector<std::string_view> below;
     for (auto name : names) {
       if (!name.starts_with(prefix)) continue;
@@ -237,7 +240,8 @@ class Loader {
       known.insert(environment_name(key.name));
       note(key.name);
     }
-    for (auto const table : {ApiKeyTable::name, CertificateTable::name, StaticRuntimeTable::name}) note(table);
+    for (auto const table : {ApiKeyTable::name, CertificateTable::name, StaticRuntimeTable::name, SandboxSpecTable::name})
+      note(table);
     for (auto const& [name, value] : source_.environment.variables) {
       if (known.contains(name)) continue;
       auto const begins_name = [&name](std::string const& section) { return name.starts_with(section); };
@@ -255,6 +259,9 @@ class Loader {
     }
     if (auto* path = std::get_if<std::filesystem::path>(&settings_.log.access)) *path = absolute(*path);
     settings_.process.workspace_dir = absolute(settings_.process.workspace_dir);
+    auto& docker = settings_.docker;
+    for (auto* const path : {&docker.tls.ca_file, &docker.tls.cert_file, &docker.tls.key_file, &docker.registry_auth_file})
+      if (!path->empty()) *path = absolute(*path);
     resolve_store();
     for (std::size_t i = 0; i < settings_.tls.certificates.size(); ++i) {
       auto& certificate = settings_.tls.certificates[i];
@@ -308,9 +315,10 @@ class Loader {
       fault(CertificateTable::name, problem);
   }
 
-  void check_process() {
+  void check_provider() {
     if (!out_.faults.empty()) return;
-    auto const problem = runtime::problem_with(settings_.process);
+    bool const is_docker = settings_.provider == "docker";
+    auto const problem = is_docker ? runtime::problem_with(settings_.docker) : runtime::problem_with(settings_.process);
     if (!problem) return;
     // Who wrote nothing of it may want no runtimes of ours.
     if (where_.contains(problem->key)) {
@@ -531,6 +539,10 @@ ReloadPlan plan_reload(Settings const& running, Settings next) {
   tables(ApiKeyTable{});
   tables(CertificateTable{});
   tables(StaticRuntimeTable{});
+  if (print_elements<SandboxSpecTable>(running) != print_elements<SandboxSpecTable>(next)) {
+    plan.needs_restart.emplace_back(SandboxSpecTable::name);
+    next.sandbox_specs = running.sandbox_specs;
+  }
   if (running.identity.secrets != next.identity.secrets) plan.applied.emplace_back("identity.secret");
   auto const same_key = [](StaticRuntimeSettings const& a, StaticRuntimeSettings const& b) {
     return a.session_api_key == b.session_api_key;

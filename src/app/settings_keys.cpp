@@ -1,5 +1,8 @@
 #include "app/settings_keys.hpp"
 
+#include <array>
+#include <charconv>
+
 #include "app/settings_specs.hpp"
 #include "nestgate/base/text.hpp"
 #include "nestgate/http/head.hpp"
@@ -62,6 +65,44 @@ struct Endpoint {
     return std::nullopt;
   }
   std::string print(boost::asio::ip::tcp::endpoint const& value) const { return in_quotes(print_endpoint(value)); }
+};
+
+bool is_port_name(std::string_view text) {
+  auto const allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; };
+  return std::all_of(text.begin(), text.end(), allowed);
+}
+
+// 0 is no limit; else within bounds.
+struct OrZero {
+  std::int64_t min, max;
+  std::string allowed() const { return Bytes{min, max}.allowed() + ", or 0: no limit"; }
+  Problem read(std::uint64_t& out, RawValue const& value) const {
+    if (value.text == "0") {
+      out = 0;
+      return std::nullopt;
+    }
+    return Bytes{min, max}.read(out, value);
+  }
+  std::string print(std::uint64_t value) const { return value == 0 ? "0" : Bytes{min, max}.print(value); }
+};
+
+// Named ports of a container, as a table.
+struct DockerPorts {
+  using Ports = std::vector<std::pair<std::string, std::uint16_t>>;
+  MapOf<Count> table() const { return {{1, 32, "of a-z0-9_-", is_port_name}, {1, 65'535}, 64}; }
+  std::string allowed() const { return table().allowed(); }
+  Problem read(std::vector<runtime::DockerPort>& out, RawValue const& value) const {
+    Ports ports;
+    if (auto problem = table().read(ports, value)) return problem;
+    out.clear();
+    for (auto& [name, number] : ports) out.push_back({std::move(name), number});
+    return std::nullopt;
+  }
+  std::string print(std::vector<runtime::DockerPort> const& value) const {
+    Ports ports;
+    for (auto const& port : value) ports.emplace_back(port.name, port.container_port);
+    return table().print(ports);
+  }
 };
 
 struct Networks {
@@ -152,10 +193,9 @@ bool is_base_url(std::string_view text) {
   return is_public_url(text.substr(0, path)) && rest.find_first_of("?# ") == rest.npos;
 }
 
-bool is_port_name(std::string_view text) {
-  auto const allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-'; };
-  return std::all_of(text.begin(), text.end(), allowed);
-}
+bool is_provider(std::string_view text) { return text == "process" || text == "docker"; }
+
+bool names_an_id(std::string_view text) { return text.find("{id}") != text.npos; }
 
 bool is_store_url(std::string_view text) { return text.starts_with(sqlite_scheme) && text.size() > sqlite_scheme.size(); }
 bool is_path_prefix(std::string_view text) {
@@ -300,6 +340,24 @@ void add_conversations(std::vector<Key<Settings>>& keys) {
                                    "Between two looks at what other gateways on the store did.");
 }
 
+void add_cloud(std::vector<Key<Settings>>& keys) {
+  auto const key = [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
+    add<&Settings::api, Members...>(keys, name, spec, Reload::restart, doc);
+  };
+  using A = api::Settings;
+  key.operator()<&A::cloud, &api::CloudSettings::secrets_age_max>(
+      "cloud.secrets_age_max", Duration{0ms, 1h},
+      "How long secrets that servers look up are given from memory; 0: they are read each time.");
+  key.operator()<&A::runtime, &api::RuntimeApiSettings::registry_prefix>(
+      "runtime_api.registry_prefix", Text{0, 512}, "What clients put before the names of images that they build.");
+  key.operator()<&A::runtime, &api::RuntimeApiSettings::images>(
+      "runtime_api.images", ListOf<Text>{{1, 512, "image"}, 0, 1'000}, "Which a start may name; empty: any.");
+  key.operator()<&A::webhooks, &api::WebhookSettings::body_bytes_max>("webhooks.body_bytes_max", Bytes{64_KiB, 64_MiB},
+                                                                      "What a nested server pushes at once; beyond it 413.");
+  key.operator()<&A::webhooks, &api::WebhookSettings::pending_max>("webhooks.pending_max", Count{1, 1'000'000},
+                                                                   "Conversations whose news still waits to be looked at.");
+}
+
 void add_credentials(std::vector<Key<Settings>>& keys) {
   using C = conversation::CredentialSettings;
   auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
@@ -315,6 +373,94 @@ void add_credentials(std::vector<Key<Settings>>& keys) {
   key.operator()<&C::refresh_before>("credentials.refresh_before", Duration{1s, 24h},
                                      "So long before its end a token is refreshed.");
   key.operator()<&C::lifetime>("credentials.lifetime", Duration{1s, 8760h}, "Of a token whose end nobody told.");
+}
+
+// "1.5", or a whole number without quotes; 0: no limit.
+struct Cpus {
+  static constexpr double max = 4'096;
+  std::string allowed() const { return R"(CPUs, "0.1" to "4096", or 0: no limit)"; }
+  Problem read(double& out, RawValue const& value) const {
+    bool const right = value.kind == RawValue::Kind::integer || value.kind == RawValue::Kind::text;
+    double number = 0;
+    auto const* const end = value.text.data() + value.text.size();
+    auto const [at, ec] = std::from_chars(value.text.data(), end, number, std::chars_format::fixed);
+    bool const is_number = right && ec == std::errc{} && at == end;
+    if (!is_number || !(number == 0 || (number >= 0.1 && number <= max))) return not_allowed(value, allowed());
+    out = number;
+    return std::nullopt;
+  }
+  Problem read(std::optional<double>& out, RawValue const& value) const {
+    double number = 0;
+    if (auto problem = read(number, value)) return problem;
+    out = number == 0 ? std::nullopt : std::optional(number);
+    return std::nullopt;
+  }
+  std::string print(double value) const {
+    if (value == 0) return "0";
+    std::array<char, 32> text;
+    auto const [end, ec] = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+    return in_quotes({text.data(), static_cast<std::size_t>(end - text.data())});
+  }
+  std::string print(std::optional<double> const& value) const { return print(value.value_or(0)); }
+};
+
+void add_provider(std::vector<Key<Settings>>& keys) {
+  add<&Settings::provider>(keys, "runtime.provider", Text{1, 64, "one of \"process\", \"docker\"", is_provider},
+                           Reload::restart, "Where new conversations' servers run.");
+}
+
+void add_docker(std::vector<Key<Settings>>& keys) {
+  using runtime::DockerSettings;
+  using D = DockerSettings;
+  auto const key = [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
+    add<&Settings::docker, Members...>(keys, name, spec, Reload::restart, doc);
+  };
+  key.operator()<&D::host>("runtime.docker.host", Text{1, 300, "unix://PATH or tcp://HOST:PORT"}, "The engine.");
+  key.operator()<&D::tls, &ClientTlsFiles::ca_file>(
+      "runtime.docker.tls_ca_file", Path{0}, "PEM; with it the engine is spoken to over TLS, and this must vouch for it.");
+  key.operator()<&D::tls, &ClientTlsFiles::cert_file>("runtime.docker.tls_cert_file", Path{0},
+                                                      "PEM, this gateway's certificate; with its key, or neither.");
+  key.operator()<&D::tls, &ClientTlsFiles::key_file>("runtime.docker.tls_key_file", Path{0}, "PEM, not encrypted.");
+  key.operator()<&D::installation>("runtime.docker.installation", Text{1, 64, "of a-z0-9_-", is_port_name},
+                                   "Whose containers these are, by a label: others' are neither listed nor touched.");
+  key.operator()<&D::image>("runtime.docker.image", Text{0, 512}, "Empty: each start must name one.");
+  key.operator()<&D::command>("runtime.docker.command", ListOf<Text>{{1, 4096, "argument"}, 0, 100},
+                              "What is run in a container; {port} and {id} are replaced. Empty: the image's own command.");
+  key.operator()<&D::entry_point>(
+      "runtime.docker.entry_point",
+      Choice<D::EntryPoint, 2>{{{{"of_image", D::EntryPoint::of_image}, {"none", D::EntryPoint::none}}}},
+      "Whether the command is put behind the image's entry point, or is all that runs.");
+  key.operator()<&D::name>("runtime.docker.name", Text{4, 128, "with {id} in it", names_an_id}, "Of a container.");
+  key.operator()<&D::container_port>("runtime.docker.port", Count{1, 65'535}, "Where the server in a container listens.");
+  key.operator()<&D::ports>("runtime.docker.ports", DockerPorts{}, "Further ports of each container, by name.");
+  key.operator()<&D::reach>(
+      "runtime.docker.reach", Choice<D::Reach, 2>{{{{"published", D::Reach::published}, {"network", D::Reach::network}}}},
+      "How a server is reached: by a port of the host that the engine chooses, or by the container's own address.");
+  key.operator()<&D::bind_interface>("runtime.docker.bind_interface", Text{2, 64, "an address"}, "Of published ports.");
+  key.operator()<&D::network>("runtime.docker.network", Text{0, 128}, "Empty: the engine's default.");
+  key.operator()<&D::volumes>("runtime.docker.volumes", ListOf<Text>{{3, 4096, "SOURCE:TARGET[:MODE]"}, 0, 64},
+                              "{id} is replaced. A volume with {id} in its name goes with its conversation's files.");
+  key.operator()<&D::environment>("runtime.docker.environment",
+                                  MapOf<Text>{{1, 128, "of A-Za-z0-9_", is_variable_name}, {0, 32'768}, 256},
+                                  "{port} and {id} are replaced. The agent's commands can read it: no secrets here.");
+  key.operator()<&D::user>("runtime.docker.user", Text{0, 128}, "Empty: the image's.");
+  key.operator()<&D::memory_bytes>("runtime.docker.memory_bytes_max", OrZero{16_MiB, 64 * 1_TiB},
+                                   "Of a container, times the start's resource factor.");
+  key.operator()<&D::cpus>("runtime.docker.cpus_max", Cpus{}, "Of a container, times the start's resource factor.");
+  key.operator()<&D::pids_max>("runtime.docker.pids_max", Count{0, 4'194'304}, "Processes of a container; 0: no limit.");
+  key.operator()<&D::output_bytes_max>("runtime.docker.output_bytes_max", Bytes{64_KiB, 1_GiB},
+                                       "What the engine keeps of one container's output.");
+  key.operator()<&D::runtimes_max>("runtime.docker.runtimes_max", Count{1, 100'000},
+                                   "Containers that run at once; beyond it 503.");
+  key.operator()<&D::pull>(
+      "runtime.docker.pull",
+      Choice<D::Pull, 3>{{{{"missing", D::Pull::missing}, {"always", D::Pull::always}, {"never", D::Pull::never}}}},
+      "When an image is fetched.");
+  key.operator()<&D::registry_auth_file>("runtime.docker.registry_auth_file", Path{0},
+                                         "JSON with username, password and serveraddress; empty: none is needed.");
+  key.operator()<&D::stop_grace>("runtime.docker.stop_grace", Duration{0ms, 10min}, "From SIGTERM to SIGKILL.");
+  key.operator()<&D::call_time_max>("runtime.docker.timeout", Duration{100ms, 10min}, "Each call of the engine.");
+  key.operator()<&D::pull_time_max>("runtime.docker.pull_timeout", Duration{1s, 24h}, "To fetch an image.");
 }
 
 void add_process(std::vector<Key<Settings>>& keys) {
@@ -340,6 +486,15 @@ void add_process(std::vector<Key<Settings>>& keys) {
                                              "What is kept of one server's output.");
   add<p, &ProcessSettings::stop_grace>(keys, "runtime.process.stop_grace", Duration{0ms, 10min}, Reload::restart,
                                        "From SIGTERM to SIGKILL.");
+  add<p, &ProcessSettings::cgroup>(
+      keys, "runtime.process.cgroup", FlagOf<runtime::Grouping>{runtime::Grouping::off, runtime::Grouping::automatic},
+      Reload::restart, "Whether each runtime is held in a control group, where this process may make some.");
+  add<p, &ProcessSettings::memory_bytes>(keys, "runtime.process.memory_bytes_max", OrUnset<Bytes>{{16_MiB, 64 * 1_TiB}},
+                                         Reload::restart, "Of all processes of a runtime, times its resource factor.");
+  add<p, &ProcessSettings::cpus>(keys, "runtime.process.cpus_max", Cpus{}, Reload::restart,
+                                 "Of all processes of a runtime, times its resource factor; needs control groups.");
+  add<p, &ProcessSettings::pids_max>(keys, "runtime.process.pids_max", OrUnset<Count>{{1, 4'194'304}}, Reload::restart,
+                                     "Processes and threads of a runtime; needs control groups.");
   resource.operator()<&ResourceLimits::address_space_bytes>("runtime.process.address_space_bytes_max", Bytes{16_MiB, 1_TiB},
                                                             "Memory that each of its processes may map (RLIMIT_AS).");
   resource.operator()<&ResourceLimits::open_files>("runtime.process.open_files_max", Count{16, 1'048'576},
@@ -541,6 +696,9 @@ std::vector<Key<Settings>> const& settings_keys() {
     add_routing(all);
     add_conversations(all);
     add_credentials(all);
+    add_provider(all);
+    add_docker(all);
+    add_cloud(all);
     add_process(all);
     add_store(all);
     add_automation(all);
@@ -596,6 +754,26 @@ std::vector<Key<StaticRuntimeSettings>> const& StaticRuntimeTable::keys() {
                                         "File with the server's session key; empty: the derived key.");
     add<&Element::ports>(k, "ports", MapOf<Count>{{1, 32, "of a-z0-9_-", is_port_name}, {1, 65'535}, 64}, Reload::yes,
                          "Further ports, reachable by {port}-{id}.{domain} and /runtime/{port}/.");
+    return k;
+  }();
+  return all;
+}
+
+std::vector<Key<api::SandboxSpec>> const& SandboxSpecTable::keys() {
+  static auto const all = [] {
+    std::vector<Key<Element>> k;
+    auto const key = [&k]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
+      add<Member>(k, name, spec, Reload::restart, doc);
+    };
+    using S = Element;
+    add_required<&S::id>(k, "id", Text{1, 128}, Reload::restart, "As `sandbox_spec_id` names it; the first is the default.");
+    key.operator()<&S::image>("image", Text{0, 512}, "Empty: as the provider's settings say, as in all below.");
+    key.operator()<&S::command>("command", ListOf<Text>{{1, 4096, "argument"}, 0, 100}, "What the sandbox is started with.");
+    key.operator()<&S::working_dir>("working_dir", Text{0, 4096}, "Where.");
+    key.operator()<&S::environment>("environment",
+                                    MapOf<Text>{{1, 128, "of A-Za-z0-9_", is_variable_name}, {0, 32'768}, 256},
+                                    "Besides the provider's. The agent's commands can read it: no secrets here.");
+    key.operator()<&S::resource_factor>("resource_factor", Count{1, 8}, "1, 2, 4 or 8 times the provider's limits.");
     return k;
   }();
   return all;

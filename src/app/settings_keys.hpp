@@ -68,6 +68,14 @@ struct StaticRuntimeTable {
 
 inline constexpr std::string_view sqlite_scheme = "sqlite:";  // of store.url
 
+struct SandboxSpecTable {
+  static constexpr std::string_view name = "cloud.spec";
+  using Element = api::SandboxSpec;
+  static std::vector<Key<Element>> const& keys();
+  static auto& in(auto& settings) { return settings.sandbox_specs; }
+  static constexpr std::size_t elements_max = 1'000;
+};
+
 // "limits.trailer_bytes_max" is NESTGATE_LIMITS_TRAILER_BYTES_MAX.
 std::string environment_name(std::string_view key);
 

@@ -26,9 +26,9 @@ struct AdminRequest {
 struct AdminAnswer {
   unsigned status = 200;
   std::string content_type = "application/json";
-  std::string body;
-  std::string code, message;  // of an error: written in the shape of all errors, instead of `body`
-  std::string allow;          // of a 405
+  std::string body = {};
+  std::string code = {}, message = {};  // of an error: written in the shape of all errors, instead of `body`
+  std::string allow = {};               // of a 405
 };
 
 // What the admin address shows. All are called on the admin server's core.

@@ -14,16 +14,19 @@
 #include <variant>
 #include <vector>
 
+#include "nestgate/api/settings.hpp"
 #include "nestgate/automation/settings.hpp"
 #include "nestgate/base/conversation_id.hpp"
 #include "nestgate/base/limits.hpp"
 #include "nestgate/base/secret.hpp"
+#include "nestgate/conversation/credentials.hpp"
 #include "nestgate/conversation/manager.hpp"
 #include "nestgate/http/route.hpp"
 #include "nestgate/identity/api_key.hpp"
 #include "nestgate/identity/session_key.hpp"
 #include "nestgate/net/tls.hpp"
 #include "nestgate/proxy/config.hpp"
+#include "nestgate/runtime/docker_settings.hpp"
 #include "nestgate/runtime/process_settings.hpp"
 
 // What operators set (operator.md "Settings"); config/nestgate.example.toml documents every key. The table of keys is
@@ -95,10 +98,14 @@ struct Settings {
   IdentitySettings identity;
   RoutingSettings routing;
   std::vector<StaticRuntimeSettings> static_runtimes;
+  std::string provider = "process";
   runtime::ProcessSettings process;
+  runtime::DockerSettings docker;
   conversation::ManagerSettings conversations;
   conversation::CredentialSettings credentials;
   std::string store_url = "sqlite:nestgate.db";  // the path made absolute once loaded
+  api::Settings api;
+  std::vector<api::SandboxSpec> sandbox_specs;  // none: one named "default"
   automation::Settings automation;
   std::vector<std::string> completion_signing_key_files;  // as written; read into automation.webhook_signing_keys
   Limits limits;

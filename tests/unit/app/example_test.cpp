@@ -72,6 +72,7 @@ TEST(ExampleSettings, DocumentsEveryKeyOfArraysOfTables) {
   expect_table_documented<ApiKeyTable>();
   expect_table_documented<CertificateTable>();
   expect_table_documented<StaticRuntimeTable>();
+  expect_table_documented<SandboxSpecTable>();
 }
 
 TEST(ExampleSettings, IsTheDefaultsAndASecretFile) {
