@@ -60,7 +60,7 @@ class News : public std::enable_shared_from_this<News> {
 class WebhookApi final : public RouteFamily {
  public:
   WebhookApi(conversation::Manager& manager, WebhookSettings settings)
-      : manager_(manager), settings_(settings), news_(std::make_shared<News>(manager, settings.pending_max)) {}
+      : manager_(manager), news_(std::make_shared<News>(manager, settings.pending_max)) {}
 
   bool covers(std::string_view path) const noexcept override { return is_at_or_below(webhooks_path, path); }
   bool admits_without_api_key(Method method, std::string_view path) const noexcept override {
@@ -78,7 +78,6 @@ class WebhookApi final : public RouteFamily {
   static std::span<Route<Handler> const> table();
 
   conversation::Manager& manager_;
-  WebhookSettings settings_;
   std::shared_ptr<News> news_;
 };
 
@@ -111,8 +110,6 @@ Task<ApiResponse> WebhookApi::handle(ApiRequest request) {
     auto const id = ConversationId::parse_in_path(found.taken.front());
     if (!id || *id != sender->id) co_return refusal(403, "Session API key does not match sandbox");
   }
-  if (request.body.size() > settings_.body_bytes_max)
-    co_return refusal(413, "The body is over the limit webhooks.body_bytes_max");
   auto pushed = found.route->handler.parse(request.body);
   if (!pushed) co_return answer(422, invalid_json(pushed.error()));
   auto const executor = co_await asio::this_coro::executor;

@@ -364,6 +364,7 @@ class Session final : public Watch {
     std::uint64_t bytes_max;
     std::string_view message;  // beyond it
   };
+  OwnBodyLimit own_body_limit(Decision const& decision, http::RequestHead const& head) const;
   Task<Next> refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes);
 
   ProxyCore& proxy_;

@@ -11,9 +11,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   ApiRequest request;
   fill_api_request(request, decision, head);
   bool const expects_continue = head.expect_continue;
-  // Without an API key nobody gets to fill our memory.
-  OwnBodyLimit limit{limits().callback_body_bytes_max, "the body is over the limit limits.callback_body_bytes_max"};
-  if (decision.principal) limit = {limits().api_body_bytes_max, "the body is over the limit limits.api_body_bytes_max"};
+  auto const limit = own_body_limit(decision, head);
   if (head.body == http::BodyKind::length && head.content_length > limit.bytes_max) {
     co_return co_await refuse_own_body(limit, head_bytes);
   }
@@ -144,6 +142,16 @@ auto Session<Stream>::take_own_body(WipedString& body) -> std::size_t {
   x_.request_done = x_.request_left == 0;
   x_.bytes_in += bytes.size();
   return bytes.size();
+}
+
+// Nobody whom we do not know gets to fill our memory.
+template <class Stream>
+auto Session<Stream>::own_body_limit(Decision const& decision, http::RequestHead const& head) const -> OwnBodyLimit {
+  if (decision.principal) return {limits().api_body_bytes_max, "the body is over the limit limits.api_body_bytes_max"};
+  bool const is_pushed = decision.own == http::OwnRoute::webhooks &&
+                         proxy_.directory().find_by_key(head.value(http::FieldId::x_session_api_key));
+  if (is_pushed) return {limits().webhook_body_bytes_max, "the body is over the limit limits.webhook_body_bytes_max"};
+  return {limits().callback_body_bytes_max, "the body is over the limit limits.callback_body_bytes_max"};
 }
 
 template <class Stream>

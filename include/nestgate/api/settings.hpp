@@ -37,7 +37,6 @@ struct RuntimeApiSettings {
 
 // `[webhooks]`.
 struct WebhookSettings {
-  std::uint32_t body_bytes_max = 8 * 1024 * 1024;  // a server sends at most 5 MiB at once (agent_server.md 3.5)
   std::uint32_t pending_max = 10'000;              // conversations whose news the manager was not told yet
 };
 

@@ -100,17 +100,10 @@ class SmallWebhooks : public Webhooks {
   SmallWebhooks() : Webhooks(small()) {}
   static Settings small() {
     Settings settings;
-    settings.webhooks.body_bytes_max = 100;
     settings.webhooks.pending_max = 1;
     return settings;
   }
 };
-
-TEST_F(SmallWebhooks, TakeNoMoreThanTheirLimit) {
-  auto const key = running("c1");
-  EXPECT_EQ(push("/conversations", key, R"({"a":")" + std::string(92, 'x') + "\"}").status, 200U) << "100 bytes";
-  EXPECT_EQ(push("/conversations", key, R"({"a":")" + std::string(93, 'x') + "\"}").status, 413U);
-}
 
 TEST_F(SmallWebhooks, RememberOfEachConversationTheNewestAndOfNoMoreThanTheirLimit) {
   auto const first = running("c1");

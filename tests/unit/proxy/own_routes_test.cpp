@@ -75,6 +75,25 @@ TEST(OwnRoutes, TakeLittleFromThoseWithoutAnApiKey) {
   }
 }
 
+TEST(OwnRoutes, TakeMoreOfAPushWhoseKeyIsKnown) {
+  auto config = default_config();
+  config.limits.callback_body_bytes_max = 100;
+  config.limits.webhook_body_bytes_max = 200;
+  Alone at(std::move(config));
+  at.gateway.add("c1", 1);
+  std::string const path = "/api/v1/webhooks/events/x";
+  std::string const body(200, 'x');
+  EXPECT_EQ(at.gateway.ask(post(path, key_field("c1"), "Content-Length: 200\r\n\r\n" + body)).status, 200u);
+  auto const beyond = at.gateway.ask(post(path, key_field("c1"), "Content-Length: 201\r\n\r\n"));
+  EXPECT_EQ(beyond.status, 413u);
+  EXPECT_NE(beyond.body.find("limits.webhook_body_bytes_max"), std::string::npos);
+  EXPECT_EQ(at.gateway.ask(post(path, key_field("stranger"), "Content-Length: 200\r\n\r\n")).status, 413u);
+  EXPECT_EQ(
+      at.gateway.ask(post("/api/automation/v1/runs/r1/complete", key_field("c1"), "Content-Length: 200\r\n\r\n")).status,
+      413u)
+      << "the key is for pushes";
+}
+
 TEST(OwnRoutes, OfTheCollectionsAreAskedWhateverTheMethod) {
   Alone at;
   for (std::string const method : {"PUT", "PATCH", "DELETE"}) {
