@@ -96,9 +96,9 @@ void Manager::note_pushed_status(ConversationId const& id, nested::Status status
 Task<bool> Manager::wake(ConversationId id, Deadline by) {
   auto const c = parts_->registry.find(id);
   if (!c) co_return false;
+  c->last_act_at = std::chrono::system_clock::now();
   if (c->wakes() && !c->is_busy) {
     parts_->registry.stats.wakes.add();
-    c->last_act_at = std::chrono::system_clock::now();
     parts_->lifecycle.begin_restart(c);
   }
   while (c->is_busy && !by.passed()) {

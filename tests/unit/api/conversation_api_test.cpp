@@ -37,10 +37,10 @@ class Gate {
 
 class ConversationCalls : public Api {
  protected:
-  // The settings of a start are told only once `gate` is open.
+  // The settings of a start, and a stop, are answered only once `gate` is open.
   ConversationCalls()
       : slow_([this](Request const& request) {
-          if (request.target.starts_with("/api/settings")) gate.pass();
+          if (request.target.starts_with("/api/settings") || request.target.ends_with("/stop")) gate.pass();
           return Reply{};
         }) {}
 
@@ -152,21 +152,35 @@ TEST_F(ConversationCalls, PauseAndResume) {
   EXPECT_EQ(ask(Method::post, "/api/conversations/c1/pause", bob).status, 404U);
 }
 
-TEST_F(ConversationCalls, SayAtOnceThatItIsBegunAndWhatCannotBe) {
+TEST_F(ConversationCalls, AnswerAStopThatNobodyWaitsForWhileItGoesOn) {
   ASSERT_EQ(begin_slow_start("c1").status, 202U);
   gate.open();
   ASSERT_EQ(start("c1").status, 200U);
-  auto const stopped = ask(Method::post, "/api/conversations/c1/stop?wait=false");
-  EXPECT_TRUE(stopped.status == 200U || stopped.status == 202U) << stopped.body;
-  EXPECT_EQ(ask(Method::post, "/api/conversations/c1/stop").at("/status"), "STOPPED");
-  ASSERT_EQ(ask(Method::put, "/api/routes/s1", ops, R"({"url":"http://127.0.0.1:9001"})").status, 200U);
-  EXPECT_EQ(ask(Method::post, "/api/conversations/s1/stop?wait=false", ops).status, 409U) << "somebody else runs it";
+  gate.close();
+  auto const stopping = ask(Method::post, "/api/conversations/c1/stop?wait=false");
+  EXPECT_EQ(stopping.status, 202U) << stopping.body;
+  EXPECT_EQ(stopping.at("/status"), "STOPPING");
+  gate.open();
+  wait_for("c1", conversation::RuntimeState::stopped);
+}
+
+TEST_F(ConversationCalls, AnswerAResumeThatNobodyWaitsForWhileItGoesOn) {
+  ASSERT_EQ(begin_slow_start("c1").status, 202U);
+  gate.open();
+  ASSERT_EQ(start("c1").status, 200U);
+  ASSERT_EQ(ask(Method::post, "/api/conversations/c1/stop").status, 200U);
   gate.close();
   auto const resumed = ask(Method::post, "/api/conversations/c1/resume?wait=false");
   EXPECT_EQ(resumed.status, 202U) << resumed.body;
   EXPECT_EQ(resumed.at("/status"), "STARTING");
   gate.open();
   EXPECT_EQ(ask(Method::post, "/api/conversations/c1/resume").at("/status"), "RUNNING");
+}
+
+TEST_F(ConversationCalls, SayWhatCannotBeAlsoWhenNobodyWaits) {
+  ASSERT_EQ(ask(Method::put, "/api/routes/s1", ops, R"({"url":"http://127.0.0.1:9001"})").status, 200U);
+  auto const refused = ask(Method::post, "/api/conversations/s1/stop?wait=false", ops);
+  EXPECT_EQ(refused.status, 409U) << "somebody else runs it: " << refused.body;
 }
 
 TEST_F(ConversationCalls, SendAnEventAndPassTheServersAnswerOn) {
