@@ -352,8 +352,6 @@ void add_cloud(std::vector<Key<Settings>>& keys) {
       "runtime_api.registry_prefix", Text{0, 512}, "What clients put before the names of images that they build.");
   key.operator()<&A::runtime, &api::RuntimeApiSettings::images>(
       "runtime_api.images", ListOf<Text>{{1, 512, "image"}, 0, 1'000}, "Which a start may name; empty: any.");
-  key.operator()<&A::webhooks, &api::WebhookSettings::body_bytes_max>("webhooks.body_bytes_max", Bytes{64_KiB, 64_MiB},
-                                                                      "What a nested server pushes at once; beyond it 413.");
   key.operator()<&A::webhooks, &api::WebhookSettings::pending_max>("webhooks.pending_max", Count{1, 1'000'000},
                                                                    "Conversations whose news still waits to be looked at.");
 }
@@ -592,6 +590,8 @@ void add_limits(std::vector<Key<Settings>>& keys) {
   limit.operator()<&Limits::callback_body_bytes_max>(
       "limits.callback_body_bytes_max", Bytes{1_KiB, 1_MiB},
       "Body of a request that carries a run's token instead of an API key; beyond it 413.");
+  limit.operator()<&Limits::webhook_body_bytes_max>("limits.webhook_body_bytes_max", Bytes{64_KiB, 64_MiB},
+                                                    "What a nested server pushes at once; beyond it 413.");
   limit.operator()<&Limits::alias_answer_bytes_max>(
       "limits.alias_answer_bytes_max", Bytes{1_KiB, 16_MiB},
       "How much of an answer is read for the conversation id that it hands out.");
