@@ -14,7 +14,6 @@
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/read.hpp>
 #include <charconv>
 #include <memory>
 
@@ -31,6 +30,7 @@ using asio::ip::tcp;
 
 constexpr Fault bad_url{FaultKind::bad_input, {}, "url"};
 constexpr std::uint32_t answer_head_bytes_max = 64 * 1024;
+constexpr std::size_t read_bytes = 16 * 1024;
 
 bool is_host_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
@@ -40,6 +40,14 @@ bool is_url_text(std::string_view text) {
   for (char c : text)
     if (c <= ' ' || c == 0x7f || c == '"' || c == '<' || c == '>' || c == '\\') return false;
   return true;
+}
+
+// A cancel that comes while an operation's answer waits to be read is told by nothing else: it is asked for before each
+// operation that a silent peer could make endless.
+Task<Result<>> not_cancelled(std::string_view where) {
+  auto const state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none) co_return Fault{FaultKind::cancelled, {}, where};
+  co_return Result<>{};
 }
 
 // A stream that only listens learns by nothing else that its peer's machine is gone.
@@ -57,6 +65,7 @@ Task<Result<TcpSocket>> connect(std::string host, std::uint16_t port, Reach reac
   if (reach == Reach::public_only) std::erase_if(found, [](tcp::endpoint const& at) { return !is_public(at.address()); });
   if (found.empty()) co_return Fault{FaultKind::forbidden, {}, "upstream.address"};
   TcpSocket socket(co_await asio::this_coro::executor);
+  NESTGATE_CO_TRY_VOID(co_await not_cancelled("upstream.connect"));
   auto [ec, at] = co_await asio::async_connect(socket, found, no_throw);
   if (ec) co_return Fault{FaultKind::upstream, ec, "upstream.connect"};
   socket.set_option(tcp::no_delay(true), ec);  // a peer that left already is met by the write
@@ -108,25 +117,54 @@ Secret head_of(Call const& call) {
 
 using Parser = beast::http::response_parser<beast::http::buffer_body>;
 
-Fault read_fault(error_code read_ec, error_code write_ec) {
-  if (read_ec == beast::http::error::body_limit) return Fault{FaultKind::too_large, read_ec, "upstream.read"};
-  if (read_ec == asio::error::operation_aborted) return Fault{FaultKind::cancelled, read_ec, "upstream.read"};
-  return Fault{FaultKind::upstream, write_ec ? write_ec : read_ec, "upstream.read"};
+Fault read_fault(error_code ec) {
+  auto const kind = ec == asio::error::operation_aborted ? FaultKind::cancelled : FaultKind::upstream;
+  return Fault{kind, ec, "upstream.read"};
+}
+
+// Reads what there is; the parser gets to know the end.
+template <class Stream>
+Task<Result<>> read_more(Stream& stream, beast::flat_buffer& buffer, Parser& parser) {
+  NESTGATE_CO_TRY_VOID(co_await not_cancelled("upstream.read"));
+  auto [ec, size] = co_await stream.async_read_some(buffer.prepare(read_bytes), no_throw);
+  buffer.commit(size);
+  if (ec == asio::error::eof && parser.got_some()) parser.put_eof(ec);
+  if (ec) co_return read_fault(ec);
+  co_return Result<>{};
+}
+
+// Parses the next of what was read; need_more when it is not there yet.
+error_code parse_some(beast::flat_buffer& buffer, Parser& parser) {
+  error_code ec = beast::http::error::need_more;
+  if (buffer.size() > 0) buffer.consume(parser.put(buffer.data(), ec));
+  return ec;
+}
+
+template <class Stream>
+Task<Result<>> read_head(Stream& stream, beast::flat_buffer& buffer, Parser& parser) {
+  while (!parser.is_header_done()) {
+    auto const ec = parse_some(buffer, parser);
+    if (ec && ec != beast::http::error::need_more) co_return read_fault(ec);
+    if (ec) NESTGATE_CO_TRY_VOID(co_await read_more(stream, buffer, parser));
+  }
+  co_return Result<>{};
 }
 
 // Hands each piece of the body to `take` as it comes, until it says false. The parser is not eager: it would keep a piece
 // that is there until the next chunk comes.
 template <class Stream, class Take>
 Task<Result<>> read_body(Stream& stream, beast::flat_buffer& buffer, Parser& parser, Take take) {
-  std::array<char, 16 * 1024> room;
+  std::array<char, read_bytes> room;
   while (!parser.is_done()) {
     auto& body = parser.get().body();
     body.data = room.data();
     body.size = room.size();
-    auto [ec, read] = co_await beast::http::async_read_some(stream, buffer, parser, no_throw);
-    if (ec && ec != beast::http::error::need_buffer) co_return read_fault(ec, {});
+    auto const ec = parse_some(buffer, parser);
     std::string_view const piece(room.data(), room.size() - body.size);
     if (!piece.empty() && !take(piece)) co_return Fault{FaultKind::cancelled, {}, "upstream.read"};
+    if (ec == beast::http::error::need_buffer || !ec) continue;
+    if (ec != beast::http::error::need_more) co_return read_fault(ec);
+    NESTGATE_CO_TRY_VOID(co_await read_more(stream, buffer, parser));
   }
   co_return Result<>{};
 }
@@ -136,6 +174,7 @@ Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   Secret const head = head_of(call);
   std::vector<asio::const_buffer> request{asio::buffer(head.reveal())};
   for (auto const piece : call.body) request.push_back(asio::buffer(piece));
+  NESTGATE_CO_TRY_VOID(co_await not_cancelled("upstream.write"));
   auto [write_ec, written] = co_await asio::async_write(stream, request, no_throw);
   // A server may answer and close before it has read the whole request: what it said is worth more than the fault.
   if (write_ec == asio::error::operation_aborted) co_return Fault{FaultKind::cancelled, write_ec, "upstream.write"};
@@ -145,8 +184,11 @@ Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   parser.body_limit(boost::none);
   if (call.method == "HEAD") parser.skip(true);
   beast::flat_buffer buffer;
-  auto [read_ec, read] = co_await beast::http::async_read_header(stream, buffer, parser, no_throw);
-  if (read_ec) co_return read_fault(read_ec, write_ec);
+  if (auto const head_read = co_await read_head(stream, buffer, parser); !head_read) {
+    auto fault = head_read.error();
+    if (write_ec && fault.kind == FaultKind::upstream) fault.cause = write_ec;
+    co_return fault;
+  }
 
   Answer answer;
   answer.status = parser.get().result_int();
@@ -183,6 +225,7 @@ Task<Result<Answer>> call_over_tls(TcpSocket socket, Call& call) {
   asio::ssl::stream<TcpSocket> stream(std::move(socket), tls->context());
   stream.set_verify_callback(asio::ssl::host_name_verification(call.url.host));
   SSL_set_tlsext_host_name(stream.native_handle(), call.url.host.c_str());
+  NESTGATE_CO_TRY_VOID(co_await not_cancelled("upstream.tls"));
   auto [ec] = co_await stream.async_handshake(asio::ssl::stream_base::client, no_throw);
   if (ec) co_return Fault{FaultKind::upstream, ec, "upstream.tls"};
   co_return co_await exchange(stream, call);

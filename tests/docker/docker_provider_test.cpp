@@ -349,7 +349,11 @@ TEST_F(DockerRuntimes, TolerateForeignContainersThatLookLikeTheirs) {
   tell(stray, "start");
   put("openhands-runtime-other", silent + R"(,"Labels":{"nestgate.installation":"another"}})");
   put("odd", silent + R"(,"Labels":{"nestgate.installation":)" + escaped(settings.installation) + "}}");
+  put("openhands-runtime-cut-off", silent + R"(,"Labels":{"nestgate.installation":)" + escaped(settings.installation) +
+                                       R"(,"nestgate.conversation":"cut-off"}})");
   must_create("c1");
+  EXPECT_EQ(listed(), (std::vector<std::string>{"c1 running", "cut-off stopped"}));
+  ASSERT_TRUE(destroy("cut-off", Leftovers::remove));
   EXPECT_EQ(listed(), (std::vector<std::string>{"c1 running"}));
   ASSERT_TRUE(destroy("stray", Leftovers::remove));
   EXPECT_EQ(containers_named("openhands-runtime-stray"), 1U) << "nobody here started or adopted it";
@@ -391,7 +395,7 @@ TEST_F(DockerRuntimes, OutliveTheirGateway) {
 }
 
 TEST_F(DockerRuntimes, TellHowTheyEnded) {
-  script("echo first; echo the key is $SESSION_API_KEY >&2; exit 5");
+  script("echo first; echo the key is $SESSION_API_KEY; exit 5");
   auto const made = create("c1");
   // Whoever is quicker: the start sees it, or it is told afterwards.
   std::string const said = made ? wait_for_end() : made.error().reason;

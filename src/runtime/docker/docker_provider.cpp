@@ -425,29 +425,32 @@ Task<Outcome<std::optional<Found>>> DockerProvider::inspect(ConversationId id) {
   NESTGATE_CO_TRY(container, co_await engine_.find(container_name(settings_, id), soon()));
   if (!container || container->state == State::removing || is_of_another_installation(settings_, *container))
     co_return std::optional<Found>();
-  Found out{std::move(id), presence_of(container->state), {}, {}, {}};
-  if (is_labelled_for(*container, out.id)) out.owner = container->label(owner_label);
-  if (out.presence == Presence::failed) out.reason = "the container is " + end_reason(*container, {});
-  if (auto instance = co_await instance_of(*container); instance) out.instance = std::move(*instance);
-  out.instance.handle = container->id;
-  out.instance.existed = true;
+  auto out = co_await found_of(std::move(id), *container);
+  if (out.presence == Presence::failed) out.reason = "the container is dead: " + end_reason(*container, {});
   co_return std::optional(std::move(out));
 }
 
 Task<Outcome<std::vector<Found>>> DockerProvider::list() {
   NESTGATE_CO_TRY(containers, co_await engine_.list(std::string(installation_label) + "=" + settings_.installation));
   std::vector<Found> out;
-  for (auto& container : containers) {
+  out.reserve(containers.size());
+  for (auto const& container : containers) {
     auto id = id_of(settings_, container);
     if (!id || container.state == State::removing) continue;
-    Found found{std::move(*id), presence_of(container.state), {}, {}, {}};
-    if (is_labelled_for(container, found.id)) found.owner = container.label(owner_label);
-    if (found.presence == Presence::failed) found.reason = "the container is " + excerpt(container.status);
-    if (auto instance = co_await instance_of(container); instance) found.instance = std::move(*instance);
-    found.instance.handle = container.id;
-    found.instance.existed = true;
+    auto found = co_await found_of(std::move(*id), container);
+    if (found.presence == Presence::failed) found.reason = "the container is dead: " + excerpt(container.status);
     out.push_back(std::move(found));
   }
+  co_return out;
+}
+
+Task<Found> DockerProvider::found_of(ConversationId id, Container const& container) {
+  Found out{std::move(id), presence_of(container.state), {}, {}, {}};
+  if (container.state == State::created && in_turn_.contains(out.id.canonical())) out.presence = Presence::starting;
+  if (is_labelled_for(container, out.id)) out.owner = container.label(owner_label);
+  if (auto instance = co_await instance_of(container); instance) out.instance = std::move(*instance);
+  out.instance.handle = container.id;
+  out.instance.existed = true;
   co_return out;
 }
 

@@ -58,6 +58,7 @@ class DockerProvider final : public RuntimeProvider {
   Task<Outcome<>> start_or_thaw(Container const& found, Deadline by);
   Task<Outcome<>> put_back(Container const& found);
   Task<Outcome<Instance>> started(std::string handle, Deadline by);
+  Task<Found> found_of(ConversationId id, Container const& container);
   Task<Outcome<Instance>> instance_of(Container const& container);
   Task<Result<asio::ip::address>> engine_host();
   Task<Failure> ended_failure(std::string_view step, Container const& container);

@@ -22,7 +22,7 @@ std::string source_of(std::string const& volume) { return volume.substr(0, volum
 
 std::optional<asio::ip::address> address_of(std::string const& text) {
   error_code ec;
-  auto const address = asio::ip::make_address(text, ec);
+  auto address = asio::ip::make_address(text, ec);
   if (ec) return std::nullopt;
   return address;
 }
@@ -81,7 +81,7 @@ std::string container_name(DockerSettings const& settings, ConversationId const&
 }
 
 std::optional<ConversationId> id_of(DockerSettings const& settings, Container const& container) {
-  auto const labelled = ConversationId::parse(container.label(conversation_label));
+  auto labelled = ConversationId::parse(container.label(conversation_label));
   if (labelled && container_name(settings, *labelled) == container.name) return labelled;
   auto const mark = settings.name.find(id_mark);
   std::string_view const prefix = std::string_view(settings.name).substr(0, mark);
@@ -162,10 +162,10 @@ NewContainer plan(DockerSettings const& settings, Spec const& spec, std::string 
 
 Presence presence_of(State state) {
   switch (state) {
-    case State::created:
     case State::restarting: return Presence::starting;
     case State::running: return Presence::running;
     case State::paused: return Presence::paused;
+    case State::created:
     case State::exited: return Presence::stopped;
     case State::removing:
     case State::dead:

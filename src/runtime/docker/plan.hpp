@@ -36,6 +36,7 @@ std::vector<std::pair<std::string, std::string>> labels_for(DockerSettings const
 std::string const& image_for(DockerSettings const& settings, Wish const& wish);
 NewContainer plan(DockerSettings const& settings, Spec const& spec, std::string const& start);
 
+// A container that was created and is started by nobody here is what a start left that was cut off: stopped.
 Presence presence_of(State state);
 // Whether there are processes in it.
 bool is_up(State state);

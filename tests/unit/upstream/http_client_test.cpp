@@ -207,6 +207,31 @@ TEST(Call, EndsWhenItsPiecesAreWantedNoMore) {
   EXPECT_EQ(pieces, 2U);
 }
 
+Task<> call_into(Call request, std::optional<Result<Answer>>& out) {
+  out.emplace(co_await call(std::move(request), Deadline::at(Clock::time_point::max())));
+}
+
+TEST(Call, ObeysACancelThatComesBetweenTwoReads) {
+  test::Server silent([](test::Connection& connection) {
+    connection.read_until("\r\n\r\n");
+    connection.send("HTTP/1.1 200 OK\r\n\r\npiece");
+    connection.read_to_end();
+  });
+  Control control;
+  TaskGroup calls(control.executor());
+  std::optional<Result<Answer>> answer;
+  Call request;
+  request.url = plain_url({asio::ip::address_v4::loopback(), silent.port()});
+  request.on_piece = [&calls](std::string_view piece) {
+    if (!piece.empty()) calls.stop();
+    return true;
+  };
+  calls.spawn("call", call_into(std::move(request), answer));
+  ASSERT_TRUE(control.run(calls.join()));
+  ASSERT_TRUE(answer && !*answer);
+  EXPECT_EQ(answer->error().kind, FaultKind::cancelled);
+}
+
 TEST(Call, KeepsTheBodyOfARefusalWhole) {
   ScriptedServer server([](Request const&) { return Reply{500, R"({"message":"no"})"}; });
   auto request = call_of(server);
