@@ -111,10 +111,12 @@ class HttpCredentials final : public Credentials {
   Task<Outcome<RefreshedTokens>> refresh(ConversationId id, std::vector<nested::GitToken> const& held,
                                          Secret const& session_key, Deadline by) override {
     RefreshedTokens out;
+    out.tokens.reserve(held.size());
     for (auto const& token : held)
       out.tokens.push_back(nested::GitToken{token.provider, token.token.clone(), token.user_id, token.host});
     if (settings_.refresh_url.empty() || held.empty()) co_return out;
     std::vector<Task<Outcome<RefreshAnswer>>> calls;
+    calls.reserve(held.size());
     for (auto const& token : held)
       calls.push_back(
           refresh_one(token.provider, settings_.refresh_url, id, session_key, by.capped(settings_.call_time_max)));

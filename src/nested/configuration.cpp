@@ -57,6 +57,8 @@ Configuration Configuration::clone() const {
   Configuration out;
   out.settings_json = settings_json.clone();
   out.conversation_json = conversation_json.clone();
+  out.git_tokens.reserve(git_tokens.size());
+  out.secrets.reserve(secrets.size());
   for (auto const& token : git_tokens)
     out.git_tokens.push_back(GitToken{token.provider, token.token.clone(), token.user_id, token.host});
   for (auto const& secret : secrets)

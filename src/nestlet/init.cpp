@@ -30,7 +30,7 @@ Checked<> check_fields(JsonObject const& body) {
 Checked<std::optional<SessionKeys>> read_keys(JsonObject const& body) {
   auto const* value = body.if_contains("session_api_keys");
   if (value == nullptr || value->is_null()) return std::optional<SessionKeys>();
-  auto const fault = invalid("body", "session_api_keys", "list_type", "Input should be a list of keys that are not empty");
+  auto fault = invalid("body", "session_api_keys", "list_type", "Input should be a list of keys that are not empty");
   if (!value->is_array() || value->get_array().empty()) return fault;
   std::vector<Secret> keys;
   for (auto const& key : value->get_array()) {

@@ -184,7 +184,7 @@ std::optional<asio::ip::address> find_host(std::string_view hosts, std::string_v
     hosts.remove_prefix(std::min(hosts.size(), line.size() + 1));
     line = line.substr(0, line.find('#'));
     error_code ec;
-    auto const address = asio::ip::make_address(std::string(next_word(line)), ec);
+    auto address = asio::ip::make_address(std::string(next_word(line)), ec);
     if (ec) continue;
     for (auto word = next_word(line); !word.empty(); word = next_word(line))
       if (beast::iequals(word, name)) return address;
