@@ -238,26 +238,27 @@ struct Batch {
   std::vector<std::pair<ConversationId, Epoch>> withdrawn;
 };
 
-// About a millisecond of work, then clients have their turn.
+// A fraction of a millisecond of work, then clients have their turn.
 class Turns {
  public:
   bool take() noexcept { return ++taken_ % turn_size == 0; }
 
  private:
-  static constexpr std::size_t turn_size = 256;
+  static constexpr std::size_t turn_size = 64;
   std::size_t taken_ = 0;
 };
 
-Task<> apply_on(Core& core, ProxyCore& proxy, std::shared_ptr<Batch const> batch) {
+Task<> apply_on(ProxyCore& proxy, std::shared_ptr<Batch const> batch) {
+  auto& loop = proxy.core().loop;
   Turns turns;
   proxy.expect(batch->published.size());
   for (auto const& record : batch->published) {
     proxy.publish(record);
-    if (turns.take()) co_await asio::post(core.loop, asio::deferred);
+    if (turns.take()) co_await asio::post(loop, asio::deferred);
   }
   for (auto const& [id, epoch] : batch->withdrawn) {
     proxy.withdraw(id, epoch);
-    if (turns.take()) co_await asio::post(core.loop, asio::deferred);
+    if (turns.take()) co_await asio::post(loop, asio::deferred);
   }
 }
 
@@ -292,28 +293,39 @@ Task<std::string> describe(conversation::Directory const& directory) {
 
 }  // namespace
 
-// The drain may end between two cores: a core that is gone answers no call.
+// Runs what `make` gives for each core, on all at once; what was posted before the last core goes is still done.
+template <class Make>
+Task<> CoreSet::on_every_core(Make make) {
+  if (ended_) co_return;
+  std::vector<std::pair<Core*, Task<>>> work;
+  work.reserve(workers_.size());
+  for (auto& worker : workers_) work.emplace_back(&worker->core, make(worker->proxy));
+  co_await call_on_each(std::move(work));
+}
+
 Task<> CoreSet::publish(conversation::RuntimeRecordPtr record) {
-  for (auto& worker : workers_) {
-    if (ended_) co_return;
-    co_await call_on(worker->core, publish_on(worker->proxy, record));
-  }
+  return on_every_core([record = std::move(record)](ProxyCore& proxy) { return publish_on(proxy, record); });
 }
 
 Task<> CoreSet::withdraw(ConversationId id, Epoch epoch) {
-  for (auto& worker : workers_) {
-    if (ended_) co_return;
-    co_await call_on(worker->core, withdraw_on(worker->proxy, id, epoch));
-  }
+  return on_every_core([id = std::move(id), epoch](ProxyCore& proxy) { return withdraw_on(proxy, id, epoch); });
 }
 
 Task<> CoreSet::apply(std::vector<conversation::RuntimeRecordPtr> published,
                       std::vector<std::pair<ConversationId, Epoch>> withdrawn) {
-  auto const batch = std::make_shared<Batch const>(Batch{std::move(published), std::move(withdrawn)});
-  for (auto& worker : workers_) {
-    if (ended_) co_return;
-    co_await call_on(worker->core, apply_on(worker->core, worker->proxy, batch));
-  }
+  auto batch = std::make_shared<Batch const>(Batch{std::move(published), std::move(withdrawn)});
+  return on_every_core([batch = std::move(batch)](ProxyCore& proxy) { return apply_on(proxy, batch); });
+}
+
+Task<> CoreSet::add_alias(ConversationId alias, ConversationId runtime) {
+  return on_every_core([alias = std::move(alias), runtime = std::move(runtime)](ProxyCore& proxy) {
+    return add_alias_on(proxy, alias, runtime);
+  });
+}
+
+Task<> CoreSet::publish_sid(std::string sid, ConversationId runtime) {
+  return on_every_core(
+      [sid = std::move(sid), runtime = std::move(runtime)](ProxyCore& proxy) { return learn_sid_on(proxy, sid, runtime); });
 }
 
 Task<std::vector<conversation::Activity>> CoreSet::activity() {
@@ -332,14 +344,6 @@ Task<std::vector<conversation::Activity>> CoreSet::activity() {
     }
   }
   co_return out;
-}
-
-Task<> CoreSet::add_alias(ConversationId alias, ConversationId runtime) {
-  for (auto& worker : workers_) co_await call_on(worker->core, add_alias_on(worker->proxy, alias, runtime));
-}
-
-Task<> CoreSet::publish_sid(std::string sid, ConversationId runtime) {
-  for (auto& worker : workers_) co_await call_on(worker->core, learn_sid_on(worker->proxy, sid, runtime));
 }
 
 std::vector<Stats const*> CoreSet::stats() const {

@@ -2,6 +2,8 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <utility>
+#include <vector>
 
 #include "nestgate/base/strong.hpp"
 #include "nestgate/net/net.hpp"
@@ -31,5 +33,8 @@ Task<T> call_on(Core& other, Task<T> work) {
   auto uncancelled = asio::bind_cancellation_slot(asio::cancellation_slot{}, asio::use_awaitable_t<Executor>{});
   co_return co_await asio::co_spawn(other.loop.get_executor(), std::move(work), uncancelled);
 }
+
+// As call_on for several cores at once; returns when all have ended.
+Task<> call_on_each(std::vector<std::pair<Core*, Task<>>> work);
 
 }  // namespace nestgate

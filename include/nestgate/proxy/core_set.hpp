@@ -56,6 +56,8 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
  private:
   struct Worker;
   enum class Security : bool { plain, tls };
+  template <class Make>
+  Task<> on_every_core(Make make);
   Result<asio::ip::tcp::endpoint> listen_on_all(asio::ip::tcp::endpoint at, Security security);
 
   std::vector<std::unique_ptr<Worker>> workers_;
