@@ -417,7 +417,7 @@ Decision decide(RequestHead const& head, Config const& config, Directory const& 
   if (head.method == http::Method::trace) return refuse_trace();
   auto out = decide_by_rules({head, config, directory, sids, own_routes});
   bool const opened = out.principal != nullptr || !out.presented_key.empty();
-  if (out.entry && opened && is_act(config.wake, head, out.target_text)) take_for_act(out);
+  if (opened && out.entry && is_act(config.wake, head, out.target_text)) take_for_act(out);
   return out;
 }
 

@@ -78,10 +78,10 @@ auto Session<Stream>::prepare_forward(Decision const& decision, http::RequestHea
   x_.learns = http::hands_out_conversation_id(head.method, path) ? Learns::conversation_id
               : opens_socket_io                                  ? Learns::socket_io_sid
                                                                  : Learns::nothing;
-  x_.long_poll = is_long_poll(head, decision.target_text);
   x_.speaks = path.starts_with("/sockets/")     ? Speaks::agent_server
               : path.starts_with("/socket.io/") ? Speaks::socket_io
                                                 : Speaks::anything;
+  x_.long_poll = x_.speaks == Speaks::socket_io && is_long_poll(head, decision.target_text);
 }
 
 template <class Stream>

@@ -258,7 +258,6 @@ class Session final : public Watch {
 
   // In session_request.hpp: the client's head
   Task<Next> serve_request();
-  Task<Next> serve(Decision decision, std::size_t head_bytes);
   Decision decide_on(http::RequestHead const& head);
   void begin_exchange();
   void note_request(http::RequestHead const& head);
@@ -266,7 +265,7 @@ class Session final : public Watch {
   // In session_wake.hpp: a user's act for a conversation that sleeps
   enum class Wait : std::uint8_t { over, no_room, left };
   Task<Wait> wait_for_wake(ConversationId id);
-  Task<Next> wake(Decision decision, std::size_t head_bytes);
+  Task<Wait> wake(Decision& decision, std::size_t head_bytes);
   void parse_again(std::string_view head_text);
   Next leave();
 
@@ -364,7 +363,7 @@ class Session final : public Watch {
     std::uint64_t bytes_max;
     std::string_view message;  // beyond it
   };
-  OwnBodyLimit own_body_limit(Decision const& decision, http::RequestHead const& head) const;
+  OwnBodyLimit own_body_limit(Decision const& decision, Secret const& session_key) const;
   Task<Next> refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes);
 
   ProxyCore& proxy_;

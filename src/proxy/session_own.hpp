@@ -11,7 +11,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   ApiRequest request;
   fill_api_request(request, decision, head);
   bool const expects_continue = head.expect_continue;
-  auto const limit = own_body_limit(decision, head);
+  auto const limit = own_body_limit(decision, request.session_key);
   if (head.body == http::BodyKind::length && head.content_length > limit.bytes_max) {
     co_return co_await refuse_own_body(limit, head_bytes);
   }
@@ -40,6 +40,16 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   }
   if (x_.opened.withdrawn) co_return co_await answer_failure(key_withdrawn, 0);
   co_return co_await answer_own(std::move(request));
+}
+
+// Without a key that we know nobody gets to fill our memory.
+template <class Stream>
+auto Session<Stream>::own_body_limit(Decision const& decision, Secret const& session_key) const -> OwnBodyLimit {
+  if (decision.principal) return {limits().api_body_bytes_max, "the body is over the limit limits.api_body_bytes_max"};
+  bool const by_a_runtime =
+      decision.own == http::OwnRoute::webhooks && proxy_.directory().find_by_key(session_key.reveal()) != nullptr;
+  if (by_a_runtime) return {limits().webhook_body_bytes_max, "the body is over the limit limits.webhook_body_bytes_max"};
+  return {limits().callback_body_bytes_max, "the body is over the limit limits.callback_body_bytes_max"};
 }
 
 template <class Stream>
@@ -145,15 +155,6 @@ auto Session<Stream>::take_own_body(WipedString& body) -> std::size_t {
 }
 
 // Nobody whom we do not know gets to fill our memory.
-template <class Stream>
-auto Session<Stream>::own_body_limit(Decision const& decision, http::RequestHead const& head) const -> OwnBodyLimit {
-  if (decision.principal) return {limits().api_body_bytes_max, "the body is over the limit limits.api_body_bytes_max"};
-  bool const is_pushed = decision.own == http::OwnRoute::webhooks &&
-                         proxy_.directory().find_by_key(head.value(http::FieldId::x_session_api_key));
-  if (is_pushed) return {limits().webhook_body_bytes_max, "the body is over the limit limits.webhook_body_bytes_max"};
-  return {limits().callback_body_bytes_max, "the body is over the limit limits.callback_body_bytes_max"};
-}
-
 template <class Stream>
 auto Session<Stream>::refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes) -> Task<Next> {
   proxy_.counters().rejected[static_cast<std::size_t>(Reject::body_too_large)].add();

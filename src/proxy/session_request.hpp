@@ -42,8 +42,26 @@ auto Session<Stream>::serve_request() -> Task<Next> {
   }
   note_request(head);
   Decision decision = decide_on(head);
-  if (decision.kind == Decision::Kind::wake) co_return co_await wake(std::move(decision), parsed.bytes);
-  co_return co_await serve(std::move(decision), parsed.bytes);
+  if (decision.kind == Decision::Kind::wake) {
+    auto const wait = co_await wake(decision, parsed.bytes);
+    if (wait == Wait::left) co_return leave();
+  }
+  switch (decision.kind) {
+    case Decision::Kind::forward:
+      if (decision.act) decision.entry->standing().note_act(shared_.coarse_now());
+      co_return co_await forward(std::move(decision), parsed.bytes);
+    case Decision::Kind::own: co_return co_await serve_own(std::move(decision), parsed.bytes);
+    case Decision::Kind::first_frame: co_return co_await serve_first_frame(std::move(decision), parsed.bytes);
+    case Decision::Kind::probe: co_return co_await answer_probe(parsed.bytes);
+    case Decision::Kind::refuse_websocket:
+      co_return co_await refuse_websocket(decision.close_code, decision.message, decision.reject);
+    case Decision::Kind::wake:
+    case Decision::Kind::refuse: break;
+  }
+  proxy_.counters().rejected[static_cast<std::size_t>(decision.reject)].add();
+  ExchangeFailure const failure{decision.status, decision.code,   decision.message, decision.status == 503 ? 1U : 0U,
+                                decision.fields, decision.runtime};
+  co_return co_await answer_failure(failure, parsed.bytes);
 }
 
 template <class Stream>
@@ -53,26 +71,6 @@ auto Session<Stream>::decide_on(http::RequestHead const& head) -> Decision {
   x_.opened = Opened(decision);
   x_.act = decision.act;
   return decision;
-}
-
-template <class Stream>
-auto Session<Stream>::serve(Decision decision, std::size_t head_bytes) -> Task<Next> {
-  switch (decision.kind) {
-    case Decision::Kind::forward:
-      if (decision.act) decision.entry->standing().note_act(shared_.coarse_now());
-      co_return co_await forward(std::move(decision), head_bytes);
-    case Decision::Kind::own: co_return co_await serve_own(std::move(decision), head_bytes);
-    case Decision::Kind::first_frame: co_return co_await serve_first_frame(std::move(decision), head_bytes);
-    case Decision::Kind::probe: co_return co_await answer_probe(head_bytes);
-    case Decision::Kind::refuse_websocket:
-      co_return co_await refuse_websocket(decision.close_code, decision.message, decision.reject);
-    case Decision::Kind::wake:
-    case Decision::Kind::refuse: break;
-  }
-  proxy_.counters().rejected[static_cast<std::size_t>(decision.reject)].add();
-  ExchangeFailure const failure{decision.status, decision.code,   decision.message, decision.status == 503 ? 1U : 0U,
-                                decision.fields, decision.runtime};
-  co_return co_await answer_failure(failure, head_bytes);
 }
 
 template <class Stream>

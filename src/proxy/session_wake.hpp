@@ -18,21 +18,21 @@ auto Session<Stream>::wait_for_wake(ConversationId id) -> Task<Wait> {
   co_return x_.client_gone || stopping_ ? Wait::left : Wait::over;
 }
 
+// Leaves in `decision` what holds afterwards.
 template <class Stream>
-auto Session<Stream>::wake(Decision decision, std::size_t head_bytes) -> Task<Next> {
-  if (proxy_.draining()) co_return co_await serve(std::move(decision), head_bytes);
+auto Session<Stream>::wake(Decision& decision, std::size_t head_bytes) -> Task<Wait> {
+  if (proxy_.draining()) co_return Wait::no_room;
   auto const wait = co_await wait_for_wake(decision.entry->record().id);
-  if (wait == Wait::left) co_return leave();
   if (wait == Wait::no_room) {
     decision.reject = Reject::overloaded;
     decision.status = 503;
     decision.code = "too_many_waking";
     decision.message = "too many requests wait for conversations to wake";
-    co_return co_await serve(std::move(decision), head_bytes);
+  } else if (wait == Wait::over) {
+    parse_again(in_.view().substr(0, head_bytes));
+    decision = decide_on(shared_.request_head);
   }
-  parse_again(in_.view().substr(0, head_bytes));
-  Decision now = decide_on(shared_.request_head);
-  co_return co_await serve(std::move(now), head_bytes);
+  co_return wait;
 }
 
 // Other requests used the parsed head meanwhile, and the limits may be others by now: it was complete within the old ones.

@@ -106,6 +106,25 @@ TEST_F(OwnApi, IsToldTheSessionKeyThatWasShown) {
             session_key_of("c1") + " and alice");
 }
 
+TEST_F(OwnApi, TakesMoreFromARuntimesOwnKeyThanFromNobody) {
+  auto config = default_config();
+  config.limits.callback_body_bytes_max = 100;
+  config.limits.webhook_body_bytes_max = 200;
+  start(std::move(config));
+  auto const tell = [&](std::string const& path, std::string const& fields, std::size_t bytes) {
+    return gateway_->ask("POST " + path + " HTTP/1.1\r\nHost: g\r\n" + fields + "Connection: close\r\nContent-Length: " +
+                         std::to_string(bytes) + "\r\n\r\n" + std::string(bytes, 'x'));
+  };
+  auto const webhook = "/api/v1/webhooks/complete";
+  EXPECT_EQ(tell(webhook, key_field("c1"), 200).status, 200u);
+  auto const refused = tell(webhook, key_field("c1"), 201);
+  EXPECT_EQ(refused.status, 413u);
+  EXPECT_NE(refused.body.find("limits.webhook_body_bytes_max"), std::string::npos);
+  EXPECT_EQ(tell(webhook, "X-Session-API-Key: wrong\r\n", 101).status, 413u);
+  EXPECT_EQ(tell(webhook, "", 101).status, 413u);
+  EXPECT_EQ(tell("/api/v1/sandboxes/complete", key_field("c1"), 101).status, 413u) << "only what runtimes push";
+}
+
 TEST_F(OwnApi, DocumentIsTheNestedServersWhereASessionKeyOrTheDefaultLeads) {
   start();
   EXPECT_EQ(ask("GET", "/openapi.json", bearer(alice_api_key)).body, own("/openapi.json", "alice"));
