@@ -133,6 +133,10 @@ Task<ApiResponse> RuntimeApi::start(ApiRequest request, Taken) {
   wanted.id = std::move(body->session);
   wanted.by = *request.principal;
   wanted.wish = std::move(body->wish);
+  if (settings_.command == RuntimeApiSettings::Command::of_settings) {
+    wanted.wish.command.clear();
+    wanted.wish.working_dir.clear();
+  }
   wanted.purpose = Purpose::runtime;
   auto started = co_await manager_.begin_start(std::move(wanted));
   if (!started) co_return refusal(request, started.error());

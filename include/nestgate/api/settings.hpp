@@ -33,11 +33,14 @@ struct CloudSettings {
 struct RuntimeApiSettings {
   std::string registry_prefix;      // told to clients, which put it before the names of images that they build
   std::vector<std::string> images;  // which a start may name; empty: any
+  // Whether a start's `command` and `working_dir` are its server's. Clients name a port in theirs that only one provider
+  // can know; without, those of the provider's settings are.
+  enum class Command : bool { of_settings, of_client } command = Command::of_settings;
 };
 
 // `[webhooks]`.
 struct WebhookSettings {
-  std::uint32_t pending_max = 10'000;              // conversations whose news the manager was not told yet
+  std::uint32_t pending_max = 10'000;  // conversations whose news the manager was not told yet
 };
 
 struct Settings {

@@ -49,7 +49,8 @@ TEST_F(RuntimeApi, StartsAtOnceWithAKeyThatStays) {
   EXPECT_EQ(made.at("/session_api_key"), provider->keys.at(0)) << "known from the start";
   EXPECT_EQ(shown.at("/runtime_id"), made.at("/runtime_id"));
   ASSERT_EQ(provider->wishes.size(), 1U);
-  EXPECT_EQ(provider->wishes[0].command, (std::vector<std::string>{"server", "--port", "1"}));
+  EXPECT_EQ(provider->wishes[0].image, "i");
+  EXPECT_TRUE(provider->wishes[0].command.empty()) << "it names a port that only the provider knows";
 }
 
 TEST_F(RuntimeApi, TakesTheKeyOfItsAnswerAlsoWhereTheProviderGivesAnother) {
@@ -173,6 +174,7 @@ class LimitedRuntimeApi : public RuntimeApi {
     Settings settings;
     settings.runtime.images = {"i", "j"};
     settings.runtime.registry_prefix = "ghcr.io/x";
+    settings.runtime.command = RuntimeApiSettings::Command::of_client;
     return settings;
   }
 };
@@ -183,6 +185,11 @@ TEST_F(LimitedRuntimeApi, SaysWhichLimitWasMet) {
   EXPECT_EQ(refused.status, 429U) << refused.body;
   EXPECT_EQ(refused.at("/detail/error"), "CONCURRENCY_LIMIT_REACHED");
   EXPECT_EQ(refused.at("/detail/limit"), "1");
+}
+
+TEST_F(LimitedRuntimeApi, TakesTheClientsCommandWhereTheSettingsSaySo) {
+  running("s1");
+  EXPECT_EQ(provider->wishes.at(0).command, (std::vector<std::string>{"server", "--port", "1"}));
 }
 
 TEST_F(LimitedRuntimeApi, TakesImagesThatMayBeNamedOnly) {
