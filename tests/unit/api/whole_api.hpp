@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <simdjson.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -44,7 +45,8 @@ struct Answered {
   }
 };
 
-// All own routes over a manager whose runtimes are one scripted server, and a store in memory.
+// All own routes over a manager whose runtimes are one scripted server, unless a test makes its own provider, and a store in
+// memory.
 class WholeApi : public testing::Test {
  public:
   proxy::ApiRequest request_for(http::Method method, std::string path, Asked what) const {
@@ -63,13 +65,22 @@ class WholeApi : public testing::Test {
   }
 
  protected:
-  WholeApi(api::Settings settings, conversation::ManagerSettings manager_settings, automation::Settings run_settings = {}) {
+  using MakeProvider = std::function<std::unique_ptr<runtime::RuntimeProvider>(Executor)>;
+
+  WholeApi(api::Settings settings, conversation::ManagerSettings manager_settings, automation::Settings run_settings = {},
+           MakeProvider const& make_provider = {}) {
     auto opened = store::open_store("sqlite::memory:", secrets(), control.executor());
     if (!opened) throw std::runtime_error(opened.error().reason);
     store = std::move(*opened);
     credentials = conversation::make_credentials({});
-    auto provider_owned = std::make_unique<FakeProvider>(nested.endpoint());
-    provider = provider_owned.get();
+    std::unique_ptr<runtime::RuntimeProvider> provider_owned;
+    if (make_provider) {
+      provider_owned = make_provider(control.executor());
+    } else {
+      auto fake = std::make_unique<FakeProvider>(nested.endpoint());
+      provider = fake.get();
+      provider_owned = std::move(fake);
+    }
     auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, secrets());
     manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher,
                                                       std::move(ring), *store, *credentials, manager_settings);
@@ -122,7 +133,7 @@ class WholeApi : public testing::Test {
   ScriptedServer nested;
   Control control;
   RecordingPublisher publisher;
-  FakeProvider* provider = nullptr;
+  FakeProvider* provider = nullptr;  // nullptr: the test has a real one
   std::unique_ptr<store::Store> store;
   std::unique_ptr<conversation::Credentials> credentials;
   std::unique_ptr<conversation::Manager> manager;
