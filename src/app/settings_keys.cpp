@@ -352,6 +352,11 @@ void add_cloud(std::vector<Key<Settings>>& keys) {
       "runtime_api.registry_prefix", Text{0, 512}, "What clients put before the names of images that they build.");
   key.operator()<&A::runtime, &api::RuntimeApiSettings::images>(
       "runtime_api.images", ListOf<Text>{{1, 512, "image"}, 0, 1'000}, "Which a start may name; empty: any.");
+  using Command = api::RuntimeApiSettings::Command;
+  key.operator()<&A::runtime, &api::RuntimeApiSettings::command>(
+      "runtime_api.command",
+      Choice<Command, 2>{{{{"of_settings", Command::of_settings}, {"of_client", Command::of_client}}}},
+      "Whose command and working directory a start has: the provider's settings', or those that the client names.");
   key.operator()<&A::webhooks, &api::WebhookSettings::pending_max>("webhooks.pending_max", Count{1, 1'000'000},
                                                                    "Conversations whose news still waits to be looked at.");
 }
@@ -591,7 +596,7 @@ void add_limits(std::vector<Key<Settings>>& keys) {
       "limits.callback_body_bytes_max", Bytes{1_KiB, 1_MiB},
       "Body of a request that carries a run's token instead of an API key; beyond it 413.");
   limit.operator()<&Limits::webhook_body_bytes_max>("limits.webhook_body_bytes_max", Bytes{64_KiB, 64_MiB},
-                                                    "What a nested server pushes at once; beyond it 413.");
+                                                    "What a nested server pushes at once, with its key; beyond it 413.");
   limit.operator()<&Limits::alias_answer_bytes_max>(
       "limits.alias_answer_bytes_max", Bytes{1_KiB, 16_MiB},
       "How much of an answer is read for the conversation id that it hands out.");
