@@ -330,7 +330,8 @@ Task<bool> Gateway::start(std::string& problem) {
   p.addresses.admin = text_of(*admin_at);
   p.cores.start();
   p.admin->start();
-  co_await p.replace_static_runtimes(std::exchange(p.settings.static_runtimes, {}));
+  auto static_runtimes = std::exchange(p.settings.static_runtimes, {});
+  co_await p.replace_static_runtimes(std::move(static_runtimes));
   if (!co_await p.read_api_keys(problem)) co_return false;
   p.followers.spawn("api_keys", p.follow_api_keys());
   auto recovered = co_await p.manager->recover();

@@ -263,7 +263,8 @@ Task<Outcome<>> Registry::until_idle(ConversationPtr c) {
   while (c->is_busy) {
     if (is_closing_) co_return closing_failure();
     auto [ec] = co_await c->idle.async_wait(no_throw);
-    if (co_await was_cancelled()) co_return upstream::failed("wait", Fault{FaultKind::cancelled, ec, "conversation.wait"});
+    Fault const fault{FaultKind::cancelled, ec, "conversation.wait"};
+    if (co_await was_cancelled()) co_return upstream::failed("wait", fault);
   }
   co_return Outcome<>{};
 }

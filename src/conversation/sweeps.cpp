@@ -294,7 +294,8 @@ Task<> Sweeps::take_from_the_dead() {
     if (!taken || !*taken || c->is_busy) continue;
     auto found = co_await provider_.inspect(c->id);
     if (!found) continue;
-    co_await recover_one(std::move(**taken), *found ? &**found : nullptr);
+    runtime::Found const* const runtime = *found ? &**found : nullptr;
+    co_await recover_one(std::move(**taken), runtime);
   }
 }
 
