@@ -300,9 +300,10 @@ Task<> Gateway::Parts::follow_api_keys() {
     auto waited = co_await pause_for(pause);
     if (!waited) co_return;
     auto const version = co_await store->identity_version();
-    std::string problem;
     if (!version || *version == identity_version) continue;
-    if (!co_await read_api_keys(problem)) log(LogLevel::error, "API keys", {{"problem", problem}});
+    std::string problem;
+    bool const is_read = co_await read_api_keys(problem);
+    if (!is_read) log(LogLevel::error, "API keys", {{"problem", problem}});
   }
 }
 

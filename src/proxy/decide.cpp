@@ -273,6 +273,15 @@ std::optional<Decision> by_runtime_api(Asked const& asked) {
 }
 
 // The gateway's own API: with an API key it comes before the path rule.
+// Whether the path names a conversation by an id that its nested server handed out: only that server knows it by this name.
+bool names_an_alias(Asked const& asked) {
+  auto const route = http::match_path(asked.config.rules, asked.head.path);
+  std::array<char, ConversationId::length_max> canonical;
+  auto const id = route ? ConversationId::canonicalize_in_path(route->id, canonical) : std::string_view();
+  auto const entry = id.empty() ? nullptr : asked.directory.find(id);
+  return entry && entry->record().id.canonical() != id;
+}
+
 std::optional<Decision> by_own_route(Asked const& asked, Credentials const& credentials) {
   auto const& head = asked.head;
   auto const own = http::match_own(head.method, head.path);
@@ -281,6 +290,7 @@ std::optional<Decision> by_own_route(Asked const& asked, Credentials const& cred
   // A session key talks to the nested server, which has routes of these names too.
   bool const shared = own == http::OwnRoute::conversations || own == http::OwnRoute::openapi;
   if (shared && !credentials.key.empty()) return std::nullopt;
+  if (own == http::OwnRoute::conversations && names_an_alias(asked)) return std::nullopt;
   if (credentials.principal) return own_route(own, credentials.principal);
   if (own == http::OwnRoute::openapi && asked.config.fallback) return std::nullopt;
   if (asked.own_routes.admits_without_api_key(head.method, head.path)) return own_route(own, nullptr);

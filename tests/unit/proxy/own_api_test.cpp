@@ -78,7 +78,7 @@ TEST_F(OwnApi, KeysInXApiKeyDoNotReachANestedServer) {
 TEST_F(OwnApi, OfTheCloudIsOursWhateverTheCredential) {
   start();
   for (std::string const path : {"/api/v1/sandboxes", "/api/v1/sandboxes/c1/pause", "/api/v1/users/me",
-                                 "/api/v1/sandbox-specs/search", "/api/v1/webhooks/conversations", "/api/routes"}) {
+                                 "/api/v1/sandbox-specs/search", "/api/routes"}) {
     EXPECT_EQ(ask("POST", path, bearer(alice_api_key)).body, own(path, "alice"));
     EXPECT_EQ(ask("POST", path, bearer(alice_api_key) + key_field("c1")).body, own(path, "alice"));
     for (auto const& fields : {std::string(), bearer("wrong"), key_field("c1"), api_key_field(alice_api_key)}) {
@@ -141,6 +141,7 @@ TEST_F(OwnApi, OfConversationsIsTheNestedServersWithASessionKey) {
   start();
   for (auto const& [method, path] : {std::pair<std::string, std::string>{"POST", "/api/conversations/c1/pause"},
                                      {"POST", "/api/conversations/c1/resume"},
+                                     {"POST", "/api/conversations/c1/events"},
                                      {"POST", "/api/conversations/c1/session-key/revoke"},
                                      {"PATCH", "/api/conversations/c1"},
                                      {"GET", "/api/conversations/c1/log"},
@@ -148,7 +149,13 @@ TEST_F(OwnApi, OfConversationsIsTheNestedServersWithASessionKey) {
     EXPECT_EQ(ask(method, path, bearer(alice_api_key)).body, own(path, "alice"));
     EXPECT_EQ(ask(method, path, key_field("c1")).value("x-nested"), "c1") << path;
   }
-  EXPECT_EQ(ask("POST", "/api/conversations/c1/events", bearer(alice_api_key)).value("x-nested"), "c1");
+}
+
+TEST_F(OwnApi, OfConversationsLeavesIdsThatANestedServerHandedOutToIt) {
+  start();
+  gateway_->run(gateway_->cores().add_alias(*ConversationId::parse("handed-out"), *ConversationId::parse("c1")));
+  EXPECT_EQ(ask("POST", "/api/conversations/handed-out/events", bearer(alice_api_key)).value("x-nested"), "c1");
+  EXPECT_EQ(ask("POST", "/api/conversations/handed-out/pause", bearer(alice_api_key)).value("x-nested"), "c1");
 }
 
 }  // namespace
