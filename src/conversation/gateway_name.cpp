@@ -27,11 +27,14 @@ std::string place() {
   return first_line("/proc/sys/kernel/random/boot_id").substr(0, 8) + "-" + digits;
 }
 
-// Field 22 of /proc/PID/stat (proc(5)); the name in field 2 may hold anything, so it is counted from behind it.
+// Field 22 of /proc/PID/stat (proc(5)); the name in field 2 may hold anything, so it is counted from behind it. Nothing for
+// a process that is gone, also when nobody has reaped it yet.
 std::optional<std::string> start_time_of(std::string const& pid) {
   auto const line = first_line("/proc/" + pid + "/stat");
   auto at = line.rfind(')');
-  if (at == line.npos) return std::nullopt;
+  if (at == line.npos || at + 2 >= line.size()) return std::nullopt;
+  char const state = line[at + 2];
+  if (state == 'Z' || state == 'X') return std::nullopt;
   constexpr int fields_between = 20;
   for (int i = 0; i < fields_between && at != line.npos; ++i) at = line.find(' ', at + 1);
   if (at == line.npos) return std::nullopt;

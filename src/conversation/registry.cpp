@@ -284,9 +284,12 @@ Task<Outcome<>> Registry::until_changed(ConversationPtr c, std::uint64_t seen, D
   co_return Outcome<>{};
 }
 
+// Also a change: who waits for what becomes of a task looks at whether it still works.
 void Registry::done(Conversation& c) {
   c.is_busy = false;
   c.idle.cancel();
+  ++c.version;
+  c.changed.cancel();
 }
 
 Secret Registry::client_key_of(Conversation const& c) const {

@@ -440,5 +440,28 @@ TEST_F(ConversationManager, EndsAllAtShutdownAndRefusesStartsAfterwards) {
   EXPECT_EQ(start("c3").error().fault.kind, FaultKind::unavailable);
 }
 
+TEST_F(ConversationManager, TellsWhoWokeItAsSoonAsItRuns) {
+  settings.ready_time_max = 10s;
+  ASSERT_TRUE(start("c1"));
+  provider->pauses = true;
+  ASSERT_TRUE(control.run(manager().pause(id_of("c1"))));
+  auto const never = Deadline::in(std::chrono::hours(1));
+  EXPECT_TRUE(control.run(manager().wake(id_of("c1"), never)));
+  EXPECT_EQ(manager().find(id_of("c1"))->state, RuntimeState::running);
+}
+
+TEST_F(ConversationManager, TellsWhoBeginsAStartAtOnceThatTheQuotaRefusesIt) {
+  settings.quota.of_owner = 1;
+  ASSERT_TRUE(start("c1"));
+  StartRequest request;
+  request.id = id_of("c2");
+  request.by = user("alice");
+  auto const begun = control.run(manager().begin_start(std::move(request)));
+  ASSERT_FALSE(begun);
+  EXPECT_EQ(begun.error().fault.kind, FaultKind::overloaded);
+  EXPECT_EQ(begun.error().reason, "quota: 1 of 1 conversations of this owner are in use; stop one first");
+  EXPECT_FALSE(manager().find(id_of("c2")));
+}
+
 }  // namespace
 }  // namespace nestgate::conversation
