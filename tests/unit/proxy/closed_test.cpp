@@ -110,8 +110,10 @@ TEST_F(Closing, ForRoomIsToldToASocketIoClientInAnEvent) {
 TEST_F(Closing, PutsItsEventBehindTheFrameThatTheClientIsGetting) {
   auto pair = open("/socket.io/?EIO=4&transport=websocket&conversation_id=c1");
   std::string const large(30'000'000, 'x');
-  pair.nested.send(from_server(text_opcode, large) + from_server(text_opcode, "dropped, since nobody began to read it"));
-  ASSERT_TRUE(eventually([&] { return gateway_.stats().tunnel_backlog_bytes.read() > 0; }));
+  auto const frames = from_server(text_opcode, large) + from_server(text_opcode, "dropped, since nobody began to read it");
+  pair.nested.send(frames);
+  ASSERT_TRUE(eventually([&] { return gateway_.stats().client_bytes_out.read() == frames.size(); }));
+  ASSERT_GT(gateway_.stats().tunnel_backlog_bytes.read(), 0);
   close(RuntimeState::stopped, Closed::for_room);
   ASSERT_TRUE(eventually(
       [&] { return gateway_.stats().tunnels_ended[static_cast<std::size_t>(proxy::TunnelEnd::withdrawn)].read() == 1; }));
