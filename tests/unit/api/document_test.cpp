@@ -143,6 +143,9 @@ TEST_F(Document, IsServedAsItIs) {
   EXPECT_EQ(served.status, 200U);
   EXPECT_EQ(served.body, openapi_document());
   EXPECT_TRUE(served.at("/openapi").starts_with("3.1."));
+  EXPECT_TRUE(api->admits_without_api_key(Method::head, "/openapi.json"));
+  EXPECT_EQ(ask(Method::head, "/openapi.json", std::nullopt).status, 200U);
+  EXPECT_EQ(ask(Method::post, "/openapi.json", std::nullopt).status, 405U);
 }
 
 void Document::try_conversations() {
