@@ -211,6 +211,8 @@ def tell_restart(at, report, server, gateway, talk, by, expected):
     outcome = running.wait(90)
     report.line(f"{by.name}: run() of the SDK ends: {expected}", outcome == expected, f"{outcome}, {watch} after the server was back")
     running.finish()
+    # The SDK takes the snapshot with which its websocket comes back for the end of a run that began just before.
+    wait_for(lambda: gateway.metric("nestgate_tunnels_open"), 60)
     talk.say("RUN{printf 'next-%s\\n' " + by.name + "}")
     report.line(f"{by.name}: the next run works", talk.run() == "finished" and f"next-{by.name}" in talk.observed(), talk.status())
 

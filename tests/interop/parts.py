@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import secrets
 import signal
 import socket
@@ -97,6 +98,11 @@ def names_on_loopback():
         yield
     finally:
         socket.getaddrinfo = real
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
 
 
 def processes_below(folder):
@@ -328,6 +334,11 @@ class Gateway:
             self.process.wait()
             return "killed"
 
+    def metric(self, name):
+        """The sum of its samples."""
+        text = self.admin.call("GET", "/metrics")[1].decode()
+        return sum(float(line.split()[-1]) for line in text.splitlines() if re.match(rf"{name}[ {{]", line))
+
     def logs(self):
         return "".join((self.folder / name).read_text() for name in ("nestgate.log", "access.log") if (self.folder / name).exists())
 
@@ -340,8 +351,7 @@ class AgentServer:
         self.key = secrets.token_urlsafe(32)
         for below in ("home", "tmp", "work"):
             (folder / below).mkdir(parents=True)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.client = Client(f"127.0.0.1:{free.getsockname()[1]}")
+        self.client = Client(f"127.0.0.1:{free_port()}")
         self.process = None
 
     def start(self):

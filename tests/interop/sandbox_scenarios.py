@@ -12,7 +12,7 @@ import uuid
 
 import sdk
 from gateway_scenarios import tell_end
-from parts import Client, Gateway, Stopwatch, names_on_loopback, wait_for
+from parts import DOMAIN, Client, Gateway, Stopwatch, free_port, names_on_loopback, wait_for
 
 from openhands.workspace import APIRemoteWorkspace, OpenHandsCloudWorkspace
 
@@ -70,7 +70,6 @@ def cloud(at, report):
 
 def cloud_by_host(at, report):
     """OpenHandsCloudWorkspace, each sandbox on a host of its own; paused and resumed"""
-    from parts import DOMAIN
     with account(at, report, "cloud-host", DOMAIN) as user, names_on_loopback():
         sandbox = tell_cloud(at, report, user, keep_alive=True)
         tell_cloud_pause(at, report, user, sandbox)
@@ -162,7 +161,6 @@ def runtime_api(at, report):
 
 def runtime_api_by_host(at, report):
     """APIRemoteWorkspace, each runtime on a host of its own"""
-    from parts import DOMAIN
     with account(at, report, "runtime-api-host", DOMAIN) as user, names_on_loopback():
         tell_runtime_api(at, report, user)
 
@@ -199,8 +197,10 @@ def tell_runtime_api(at, report, user):
 
 def warm_pool(at, report):
     """A dormant agent server gets its key, and a sandbox is there at once"""
-    with account(at, report, "warm", "", {"runtime": {"ready_timeout": "3m", "warm_runtimes": 1}}) as user:
-        warm = wait_for(lambda: warm_runtimes(user.gateway), 180, 0.5)
+    port = free_port()
+    sections = {"listen": {"client": [f"127.0.0.1:{port}"]}, "conversations": {"warm_runtimes": 1, "internal_url": f"http://127.0.0.1:{port}"}}
+    with account(at, report, "warm", "", sections) as user:
+        warm = wait_for(lambda: user.gateway.metric("nestgate_warm_runtimes"), 180, 0.5)
         report.need("a dormant server is ready", bool(warm))
         watch = Stopwatch()
         with user.cloud_workspace() as workspace:
@@ -215,11 +215,18 @@ def warm_pool(at, report):
             direct = Client(f"127.0.0.1:{[word for word in port if word.isdigit()][-1]}")
             refused = direct.status("GET", "/api/settings", {"X-Session-API-Key": boot})
             report.line("the boot key that is there opens nothing any more", bool(boot) and refused == 401, str(refused))
+            # A conversation's state is pushed when a run begins, events in batches of five or after 30 s.
+            pushed = wait_for(lambda: pushes(user.gateway), 60, 0.5)
+            report.line("it pushes its news to the gateway", pushed and set(pushed) == {200}, str(pushed))
+            known = wait_for(lambda: user.client.json("GET", f"/api/conversations/{workspace._sandbox_id}", user.bearer)[1].get("agent_status"), 30)
+            report.line("which knows its agent's status", known in ("idle", "finished"), str(known))
 
 
-def warm_runtimes(gateway):
-    text = gateway.admin.call("GET", "/metrics")[1].decode()
-    return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith("nestgate_warm_runtimes")), 0)
+def pushes(gateway):
+    """The statuses of what was pushed, by the access log."""
+    lines = [json.loads(line) for line in (gateway.folder / "access.log").read_text().splitlines()]
+    return [line["status"] for line in lines if str(line.get("path") or line.get("target")).startswith("/api/v1/webhooks/")]
+
 
 
 def tarball(files):
