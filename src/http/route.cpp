@@ -98,7 +98,8 @@ OwnRoute own_conversation_route(Method method, DecodedCursor behind_name) noexce
     case Method::get: return when(behind_name.at_end() || verb("/log") || verb("/progress"));
     case Method::delete_:
     case Method::patch: return when(behind_name.at_end());
-    case Method::post: return when(verb("/stop") || verb("/pause") || verb("/resume") || verb("/events") || verb("/session-key/revoke"));
+    case Method::post:
+      return when(verb("/stop") || verb("/pause") || verb("/resume") || verb("/events") || verb("/session-key/revoke"));
     default: return OwnRoute::none;
   }
 }
