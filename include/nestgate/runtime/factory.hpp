@@ -8,12 +8,14 @@
 #include "nestgate/runtime/docker_settings.hpp"
 #include "nestgate/runtime/process_settings.hpp"
 #include "nestgate/runtime/provider.hpp"
+#include "nestgate/runtime/remote_settings.hpp"
 
 namespace nestgate::runtime {
 
 struct ProviderSettings {
   ProcessSettings process;
   DockerSettings docker = {};
+  RemoteSettings remote = {};
 };
 
 struct SettingProblem {
@@ -25,8 +27,10 @@ struct SettingProblem {
 std::optional<SettingProblem> problem_with(ProcessSettings const& settings);
 // The same of containers, without asking the engine: an address, a template or a file that cannot be right.
 std::optional<SettingProblem> problem_with(DockerSettings const& settings);
+// The same of a remote runtime API, without asking it.
+std::optional<SettingProblem> problem_with(RemoteSettings const& settings);
 
-// The provider of that name ("process", "docker"); a failure (bad_input) names those that exist.
+// The provider of that name ("process", "docker", "remote"); a failure (bad_input) names those that exist.
 // `control` is the control core's executor.
 Outcome<std::unique_ptr<RuntimeProvider>> make_provider(std::string_view name, ProviderSettings settings, Executor control);
 

@@ -1,8 +1,6 @@
 #include "docker_provider.hpp"
 
 #include <algorithm>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -11,6 +9,7 @@
 #include "nestgate/runtime/factory.hpp"
 #include "nestgate/upstream/random.hpp"
 #include "nestgate/upstream/resolve.hpp"
+#include "runtime/to_the_end.hpp"
 
 namespace nestgate::runtime::docker {
 namespace {
@@ -41,20 +40,6 @@ bool may_work_later(Failure const& failure) {
   auto const kind = failure.fault.kind;
   return kind == FaultKind::unavailable || kind == FaultKind::timed_out || kind == FaultKind::upstream ||
          kind == FaultKind::conflict;  // a removal that is under way
-}
-
-// Runs `work` to its end also when the caller is cancelled: the engine goes on with what it was told, too. `work` must be
-// bounded.
-template <class T>
-Task<T> to_the_end(Task<T> work) {
-  auto const executor = co_await asio::this_coro::executor;
-  auto uncancelled = asio::bind_cancellation_slot(asio::cancellation_slot{}, asio::use_awaitable_t<Executor>{});
-  co_return co_await asio::co_spawn(executor, std::move(work), uncancelled);
-}
-
-Task<bool> is_cancelled() {
-  auto const state = co_await asio::this_coro::cancellation_state;
-  co_return state.cancelled() != asio::cancellation_type::none;
 }
 
 Failure cancelled(std::string_view step) { return upstream::failed(step, Fault{FaultKind::cancelled, {}, "docker"}); }

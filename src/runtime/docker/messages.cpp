@@ -317,12 +317,6 @@ Labels parse_volume_labels(std::string_view answer) {
   return texts_of(root["Labels"]);
 }
 
-std::string excerpt(std::string_view text, std::size_t bytes_max) {
-  std::string out(text.substr(0, bytes_max));
-  std::replace_if(out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, ' ');
-  return out;
-}
-
 std::string message_in(std::string_view answer) {
   dom::parser parser;
   dom::element root;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "nestgate/base/secret.hpp"
+#include "runtime/excerpt.hpp"
 
 // What the Docker engine says and is told, as owned values. Pure.
 namespace nestgate::runtime::docker {
@@ -87,8 +88,6 @@ std::optional<ExecState> parse_exec(std::string_view answer);
 // Of a volume.
 Labels parse_volume_labels(std::string_view answer);
 
-// At most `bytes_max` bytes of `text` in printable ASCII.
-std::string excerpt(std::string_view text, std::size_t bytes_max = 200);
 // The engine's own message in a refusal, as an excerpt; "" when there is none.
 std::string message_in(std::string_view answer);
 // The last line with anything on it, as an excerpt.
