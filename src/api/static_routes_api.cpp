@@ -84,6 +84,7 @@ Task<ApiResponse> StaticRoutesApi::change(ApiRequest request, Taken) {
   if (!parsed) co_return error(request, 400, "bad_input", message_of(parsed.error()));
   auto& wanted = *parsed;
   std::vector<std::string> ids;
+  ids.reserve(wanted.put.size());
   for (auto const& fixed : wanted.put) ids.push_back(fixed.id.text());
   auto const removed = wanted.removed.size();
   std::size_t done = 0;

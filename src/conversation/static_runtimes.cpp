@@ -19,6 +19,7 @@ tcp::endpoint preferred(upstream::Endpoints const& found) {
 
 std::vector<DeclaredPort> ports_of(StaticRuntime const& fixed, tcp::endpoint const& at) {
   std::vector<DeclaredPort> out;
+  out.reserve(fixed.ports.size());
   for (auto const& [name, number] : fixed.ports) out.push_back({name, number, tcp::endpoint(at.address(), number)});
   return out;
 }
