@@ -289,7 +289,7 @@ TEST_P(ProcessRuntimes, EndWithAllThatTheyStartedWhenTheGatewayIsKilled) {
 TEST(MakeProvider, NamesTheProvidersThatThereAre) {
   Control control;
   EXPECT_EQ(make_provider("doker", {}, control.executor()).error().reason,
-            "runtime.provider: 'doker' is none of: process, docker");
+            "runtime.provider: 'doker' is none of: process, docker, remote");
 }
 
 TEST(ProblemWith, NamesTheSettingThatLetsNoRuntimeStart) {
