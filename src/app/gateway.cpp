@@ -180,7 +180,7 @@ bool Gateway::Parts::load_certificates(Settings const& from, std::string& proble
 }
 
 Task<bool> Gateway::Parts::make_features(std::string& problem) {
-  runtime::ProviderSettings provider_settings{settings.process, settings.docker};
+  runtime::ProviderSettings provider_settings{settings.process, settings.docker, settings.remote.clone()};
   auto provider = runtime::make_provider(settings.provider, std::move(provider_settings), control.loop.get_executor());
   if (!provider) {
     problem = provider.error().reason;

@@ -317,15 +317,29 @@ class Loader {
 
   void check_provider() {
     if (!out_.faults.empty()) return;
-    bool const is_docker = settings_.provider == "docker";
-    auto const problem = is_docker ? runtime::problem_with(settings_.docker) : runtime::problem_with(settings_.process);
+    if (settings_.provider == "remote") read_remote_key();
+    if (!out_.faults.empty()) return;
+    auto const problem = problem_with_provider();
     if (!problem) return;
-    // Who wrote nothing of it may want no runtimes of ours.
-    if (where_.contains(problem->key)) {
+    // Who wrote nothing of it may want no runtimes of ours; the remote ones were asked for by name.
+    if (where_.contains(problem->key) || settings_.provider == "remote") {
       fault(problem->key, problem->what);
     } else {
       warn(problem->key, problem->what + "; no conversation can be started");
     }
+  }
+
+  std::optional<runtime::SettingProblem> problem_with_provider() const {
+    if (settings_.provider == "docker") return runtime::problem_with(settings_.docker);
+    if (settings_.provider == "remote") return runtime::problem_with(settings_.remote);
+    return runtime::problem_with(settings_.process);
+  }
+
+  void read_remote_key() {
+    auto& remote = settings_.remote;
+    if (remote.api_key_file.empty()) return;
+    auto key = read_secret_file(remote.api_key_file, "runtime.remote.api_key_file");
+    if (key) remote.api_key = std::move(*key);
   }
 
   void check_access_log() {

@@ -193,7 +193,9 @@ bool is_base_url(std::string_view text) {
   return is_public_url(text.substr(0, path)) && rest.find_first_of("?# ") == rest.npos;
 }
 
-bool is_provider(std::string_view text) { return text == "process" || text == "docker"; }
+bool is_provider(std::string_view text) { return text == "process" || text == "docker" || text == "remote"; }
+
+bool is_pull_policy(std::string_view text) { return text == "Always" || text == "IfNotPresent" || text == "Never"; }
 
 bool names_an_id(std::string_view text) { return text.find("{id}") != text.npos; }
 
@@ -408,7 +410,7 @@ struct Cpus {
 };
 
 void add_provider(std::vector<Key<Settings>>& keys) {
-  add<&Settings::provider>(keys, "runtime.provider", Text{1, 64, "one of \"process\", \"docker\"", is_provider},
+  add<&Settings::provider>(keys, "runtime.provider", Text{1, 64, "one of \"process\", \"docker\", \"remote\"", is_provider},
                            Reload::restart, "Where new conversations' servers run.");
 }
 
@@ -464,6 +466,48 @@ void add_docker(std::vector<Key<Settings>>& keys) {
   key.operator()<&D::stop_grace>("runtime.docker.stop_grace", Duration{0ms, 10min}, "From SIGTERM to SIGKILL.");
   key.operator()<&D::call_time_max>("runtime.docker.timeout", Duration{100ms, 10min}, "Each call of the engine.");
   key.operator()<&D::pull_time_max>("runtime.docker.pull_timeout", Duration{1s, 24h}, "To fetch an image.");
+}
+
+void add_remote(std::vector<Key<Settings>>& keys) {
+  using R = runtime::RemoteSettings;
+  auto const key = [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
+    add<&Settings::remote, Members...>(keys, name, spec, Reload::restart, doc);
+  };
+  key.operator()<&R::url>("runtime.remote.url", Text{1, 500, "http:// or https:// URL without query", is_base_url},
+                          "The remote runtime API.");
+  key.operator()<&R::api_key_file>(
+      "runtime.remote.api_key_file", secret_path,
+      "File with the API's key, needed for this provider. All runtimes of that key are this installation's.");
+  key.operator()<&R::image>("runtime.remote.image", Text{0, 512},
+                            "Empty: each start must name one. Without a registry it is one of the API's own.");
+  key.operator()<&R::command>("runtime.remote.command", ListOf<Text>{{1, 4096, "argument"}, 0, 100},
+                              "What is run. Empty: as the API says.");
+  key.operator()<&R::working_dir>("runtime.remote.working_dir", Text{0, 4096}, "Of the command. Empty: as the API says.");
+  key.operator()<&R::environment>("runtime.remote.environment",
+                                  MapOf<Text>{{1, 128, "of A-Za-z0-9_", is_variable_name}, {0, 32'768}, 256},
+                                  "The agent's commands can read it: no secrets here.");
+  key.operator()<&R::resource_factor>("runtime.remote.resource_factor", Count{1, 8},
+                                      "1, 2, 4 or 8 times what the API gives, times the start's; at most 8.");
+  key.operator()<&R::runtime_class>("runtime.remote.runtime_class", Text{0, 128},
+                                    "Of the pod, \"sysbox-runc\" for one. Empty: as the API says.");
+  Count const numeric_id{0, 4'294'967'295};
+  key.operator()<&R::run_as_user>("runtime.remote.run_as_user", numeric_id, "0: as the API says.");
+  key.operator()<&R::run_as_group>("runtime.remote.run_as_group", numeric_id, "0: as the API says.");
+  key.operator()<&R::fs_group>("runtime.remote.fs_group", numeric_id, "Of the pod's files. 0: as the API says.");
+  key.operator()<&R::image_pull_policy>(
+      "runtime.remote.image_pull_policy",
+      Text{0, 32, "one of \"Always\", \"IfNotPresent\", \"Never\", or empty", is_pull_policy}, "Empty: as the API says.");
+  key.operator()<&R::call_time_max>("runtime.remote.timeout", Duration{100ms, 1h}, "Each call of the API.");
+  key.operator()<&R::ready_pause>("runtime.remote.ready_pause", Duration{100ms, 1min},
+                                  "Between two looks whether a runtime is ready.");
+  key.operator()<&R::list_pause>("runtime.remote.list_pause", Duration{1s, 1h},
+                                 "Between two looks for runtimes that ended.");
+  key.operator()<&R::rate_limit_tries_max>("runtime.remote.rate_limit_tries", Count{1, 100},
+                                           "So many times is a call made that is answered 429.");
+  key.operator()<&R::rate_limit_pause_min>("runtime.remote.rate_limit_pause_min", Duration{10ms, 10min},
+                                           "Before its second try; doubles with each further one.");
+  key.operator()<&R::rate_limit_pause_max>("runtime.remote.rate_limit_pause_max", Duration{10ms, 1h},
+                                           "Where those pauses stop growing.");
 }
 
 void add_process(std::vector<Key<Settings>>& keys) {
@@ -703,6 +747,7 @@ std::vector<Key<Settings>> const& settings_keys() {
     add_credentials(all);
     add_provider(all);
     add_docker(all);
+    add_remote(all);
     add_cloud(all);
     add_process(all);
     add_store(all);

@@ -28,6 +28,7 @@
 #include "nestgate/proxy/config.hpp"
 #include "nestgate/runtime/docker_settings.hpp"
 #include "nestgate/runtime/process_settings.hpp"
+#include "nestgate/runtime/remote_settings.hpp"
 
 // What operators set (operator.md "Settings"); config/nestgate.example.toml documents every key. The table of keys is
 // src/app/settings_keys.cpp.
@@ -101,6 +102,7 @@ struct Settings {
   std::string provider = "process";
   runtime::ProcessSettings process;
   runtime::DockerSettings docker;
+  runtime::RemoteSettings remote;
   conversation::ManagerSettings conversations;
   conversation::CredentialSettings credentials;
   std::string store_url = "sqlite:nestgate.db";  // the path made absolute once loaded

@@ -61,6 +61,12 @@ Task<Outcome<asio::ip::tcp::endpoint>> endpoint_of(std::string url_text) {
   co_return v4 == found->end() ? found->front() : *v4;
 }
 
+upstream::Url base_of(std::string_view text) {
+  auto url = upstream::parse_url(text).value();
+  while (url.path.ends_with('/')) url.path.pop_back();
+  return url;
+}
+
 Failure failed_state(std::string_view step, Session const& session) {
   return fail(FaultKind::upstream, "remote.state", std::string(step) + ": the runtime is " + state_text(session));
 }
@@ -95,7 +101,7 @@ Outcome<std::unique_ptr<RuntimeProvider>> make_remote_provider(RemoteSettings se
 
 RemoteProvider::RemoteProvider(RemoteSettings settings, Executor control, Pause pause)
     : settings_(std::move(settings)),
-      service_(upstream::parse_url(settings_.url).value(), settings_.api_key.clone(), settings_.call_time_max,
+      service_(base_of(settings_.url), settings_.api_key.clone(), settings_.call_time_max,
                RateLimit{settings_.rate_limit_tries_max, settings_.rate_limit_pause_min, settings_.rate_limit_pause_max},
                pause),
       pause_(std::move(pause)),
