@@ -270,6 +270,33 @@ TEST_F(RemoteProviderTest, NothingIsLeftOfAStartThatFailsAfterTheApiWasTold) {
   }
 }
 
+TEST_F(RemoteProviderTest, AResumeThatFailsLeavesItPaused) {
+  bool is_awake = false;
+  test::ScriptedServer keyless([&is_awake](test::Request const& request) {
+    if (request.line() == "POST /resume") is_awake = true;
+    std::string const status = is_awake ? "running" : "paused";
+    return Reply{200, R"({"runtime_id":"rt1","url":"http://127.0.0.1:1","status":")" + status + "\"}"};
+  });
+  settings.url = "http://127.0.0.1:" + std::to_string(keyless.port());
+  EXPECT_EQ(create().error().reason, "create: the runtime API gave no session_api_key");
+  EXPECT_THAT(keyless.lines(),
+              ElementsAre("GET /sessions/c1", "POST /resume", "GET /sessions/c1", "GET /sessions/c1", "POST /pause"));
+}
+
+TEST_F(RemoteProviderTest, WhatAFailedStartLeftIsEndedOnceTheApiIsBack) {
+  bool is_started = false;
+  std::size_t stops = 0;
+  test::ScriptedServer failing([&](test::Request const& request) {
+    if (request.line() == "POST /stop") return Reply{++stops < 3 ? 503U : 200U};
+    return started_session(request, is_started, {500});
+  });
+  settings.url = "http://127.0.0.1:" + std::to_string(failing.port());
+  ASSERT_FALSE(create());
+  control.run_until([&failing] { return failing.lines().size() == 8; });
+  EXPECT_EQ(failing.lines().back(), "POST /stop");
+  EXPECT_THAT(waits, ElementsAre(1s, 2s));
+}
+
 TEST_F(RemoteProviderTest, WhatAStartRefusedIsNotEnded) {
   api.on("POST /start", {409, R"({"detail":"exists"})"});
   auto const made = create();
