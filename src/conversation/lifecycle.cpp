@@ -607,6 +607,8 @@ Task<> Lifecycle::freeze(ConversationPtr c, Closed why) {
 }
 
 Task<Outcome<>> Lifecycle::remove(ConversationId id) {
+  // Before the stop, so that the next gateway goes on with it if this one ends on the way.
+  if (auto const c = registry_.find(id); c && c->origin == Origin::managed && !c->is_elsewhere) c->is_to_go = true;
   for (;;) {
     NESTGATE_CO_TRY_VOID(co_await stop(id));
     auto c = registry_.find(id);

@@ -206,7 +206,7 @@ store::ConversationRow Registry::row_of(Conversation const& c, std::optional<sto
   row.owner = c.owner;
   row.organisation = c.organisation;
   row.purpose = to_string(c.purpose);
-  row.phase = phase.value_or(phase_of(c.state));
+  row.phase = c.is_to_go ? store::Phase::removing : phase.value_or(phase_of(c.state));
   row.reason = c.reason;
   row.closed = to_string(c.closed);
   row.epoch = c.epoch;
