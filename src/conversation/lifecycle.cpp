@@ -135,6 +135,7 @@ Outcome<Lifecycle::Admitted> Lifecycle::admit(StartRequest& request) {
   if (auto known = registry_.find(*request.id)) {
     if (!request.by.may_use(known->owner))
       return fail(FaultKind::conflict, "conversation.start", "conversation_id: belongs to someone else");
+    if (known->origin == Origin::fixed && known->state != RuntimeState::running) return static_runtime_failure();
     return Admitted{known, Started::What::joined};
   }
   if (registry_.size() >= settings_.conversations_max && !make_room())
@@ -184,6 +185,7 @@ void Lifecycle::begin(ConversationPtr c, StartRequest request) {
   c->is_admitted = false;
   registry_.stats.starts.add();
   registry_.change(*c, RuntimeState::starting);
+  if (registry_.is_closing()) c->interrupt_start({Why::closing, {}});
   tasks_.spawn("conversation.start", drive(std::move(c), std::move(work)));
 }
 
@@ -290,8 +292,9 @@ Task<StartMachine::Event> Lifecycle::claim(ConversationPtr c, WorkPtr work) {
       case store::Claim::What::taken: take_claim(*c, *work, claimed->row); co_return StartMachine::StepDone{};
       case store::Claim::What::refused: break;
     }
-    bool const may_close =
-        settings_.at_limit == AtLimit::close_least_recently_used && !c->interrupt && closings < closings_for_one_start_max;
+    bool const could_fit = !claimed->by_units || claimed->row.units <= claimed->limit;
+    bool const may_close = settings_.at_limit == AtLimit::close_least_recently_used && could_fit && !c->interrupt &&
+                           closings < closings_for_one_start_max;
     if (may_close && co_await close_for_room(c, claimed->quota)) continue;
     registry_.stats.refused_by_quota.add();
     work->failure = quota_failure(*claimed);
@@ -302,12 +305,15 @@ Task<StartMachine::Event> Lifecycle::claim(ConversationPtr c, WorkPtr work) {
 
 void Lifecycle::take_claim(Conversation& c, Work& work, store::ConversationRow& row) {
   c.epoch = row.epoch;
-  c.key_generation = row.key_generation;
+  work.is_new = work.is_new && c.created_at == row.created_at;  // else the store knew it before
   c.created_at = row.created_at;
   c.units = row.units;
   c.is_remembered = c.is_held = true;
   c.is_elsewhere = false;
-  registry_.take_key(c, std::nullopt);
+  // What was frozen has the key that it was started with in its memory.
+  std::optional<Secret> own;
+  if (work.before == RuntimeState::paused && c.has_own_key) own = c.session_key.clone();
+  registry_.take_key(c, std::move(own), row.key_generation);
   if (work.configuration.empty() && !row.configuration_json.empty()) {
     auto stored = nested::parse_configuration(row.configuration_json);
     if (stored) work.configuration = std::move(*stored);
@@ -364,6 +370,7 @@ Task<Outcome<runtime::Instance>> Lifecycle::make_instance(ConversationPtr c, Wor
     bool const is_gone = !resumed && (resumed.error().fault.kind == FaultKind::not_found ||
                                       resumed.error().fault.kind == FaultKind::conflict);
     if (!is_gone) co_return resumed;
+    registry_.take_key(*c, std::nullopt);
   }
   bool const may_be_warm = work->is_new && settings_.warm_runtimes > 0 && wish_json(work->wish).empty();
   if (may_be_warm) {
@@ -373,6 +380,7 @@ Task<Outcome<runtime::Instance>> Lifecycle::make_instance(ConversationPtr c, Wor
       work->boot_key = std::move(warm->boot_key);
       co_return std::move(warm->instance);
     }
+    if (c->interrupt) co_return fail(FaultKind::cancelled, "conversation.create", "create: cancelled");
   }
   co_return co_await provider_.create(spec(), by);
 }
@@ -432,11 +440,14 @@ Task<Outcome<>> Lifecycle::go_up(ConversationPtr c, WorkPtr) {
 Task<> Lifecycle::settle(ConversationPtr c, WorkPtr work, StartMachine::Settle outcome) {
   using As = StartMachine::Settle::As;
   if (outcome.as == As::running) co_return;
-  if (outcome.as == As::elsewhere) co_return co_await settle_elsewhere(std::move(c));
+  if (outcome.as == As::elsewhere) co_return co_await settle_elsewhere(std::move(c), std::move(work));
   if (outcome.as == As::error || outcome.as == As::refused) registry_.stats.start_failures.add();
   if (outcome.as == As::refused || (outcome.as == As::stopped && !c->was_made && work->is_new))
     co_return co_await settle_refused(std::move(c), std::move(work), std::move(outcome.reason));
   c->left_behind = outcome.left_behind;
+  // Stopped before it got as far as its runtime, which is frozen still.
+  if (outcome.as == As::stopped && work->before == RuntimeState::paused)
+    c->left_behind = !co_await release(c->id, runtime::Leftovers::keep);
   bool const is_error = outcome.as == As::error;
   c->closed = is_error ? Closed::no : Closed::by_request;
   registry_.change(*c, is_error ? RuntimeState::error : RuntimeState::stopped, std::move(outcome.reason));
@@ -455,8 +466,7 @@ Task<> Lifecycle::settle_refused(ConversationPtr c, WorkPtr work, std::string re
   c->refusal = work->failure    ? *work->failure
                : reason.empty() ? stopped
                                 : fail(c->failure_kind, "conversation.start", reason);
-  registry_.change(*c, work->before, std::move(work->reason_before));
-  c->closed = work->closed_before;
+  take_back(*c, *work);
   if (work->is_new) {
     registry_.forget(*c);
     co_return co_await abandon(std::move(c));
@@ -464,8 +474,13 @@ Task<> Lifecycle::settle_refused(ConversationPtr c, WorkPtr work, std::string re
   co_await save_and_publish(std::move(c));
 }
 
+void Lifecycle::take_back(Conversation& c, Work& work) {
+  registry_.change(c, work.before, std::move(work.reason_before));
+  c.closed = work.closed_before;
+}
+
 // What the other gateway does of it is seen by who follows the store.
-Task<> Lifecycle::settle_elsewhere(ConversationPtr c) {
+Task<> Lifecycle::settle_elsewhere(ConversationPtr c, WorkPtr work) {
   auto row = co_await registry_.store().find(c->id);
   if (row && *row) {
     c->is_elsewhere = true;
@@ -474,7 +489,10 @@ Task<> Lifecycle::settle_elsewhere(ConversationPtr c) {
     co_return co_await registry_.publish(std::move(c));
   }
   c->refusal = row ? unknown_conversation() : row.error();
+  take_back(*c, *work);
+  if (!row && !work->is_new) co_return;
   registry_.forget(*c);
+  co_await registry_.withdraw(std::move(c));
 }
 
 Task<> Lifecycle::save_and_publish(ConversationPtr c) {
@@ -504,7 +522,7 @@ Task<Outcome<View>> Lifecycle::stop(ConversationId id) {
   if (c->origin == Origin::fixed) co_return static_runtime_failure();
   if (c->is_elsewhere) {
     NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "stop"));
-    co_return registry_.view_of(*c);
+    if (c->is_elsewhere || c->is_forgotten) co_return registry_.view_of(*c);
   }
   if (c->starts()) c->interrupt_start({Why::stop_asked, {}});
   NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
@@ -569,7 +587,7 @@ Task<Outcome<View>> Lifecycle::pause(ConversationId id) {
   if (c->origin == Origin::fixed) co_return static_runtime_failure();
   if (c->is_elsewhere) {
     NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "pause"));
-    co_return registry_.view_of(*c);
+    if (c->is_elsewhere || c->is_forgotten) co_return registry_.view_of(*c);
   }
   NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
   if (c->is_idle_in(RuntimeState::running)) {
@@ -636,9 +654,10 @@ void Lifecycle::begin_removal(ConversationPtr c) {
 Task<> Lifecycle::bury(ConversationPtr c) {
   c->endpoint = {};  // others may listen there by now
   c->ports.clear();
-  if (c->is_remembered) [[maybe_unused]]
-    auto saved = co_await registry_.save(c, store::Phase::removing);
-  auto removed = co_await release(c->id, runtime::Leftovers::remove);
+  // What cannot be written is another gateway's to remove, or would be forgotten half removed.
+  Outcome<> removed;
+  if (c->is_remembered) removed = co_await registry_.save(c, store::Phase::removing);
+  if (removed) removed = co_await release(c->id, runtime::Leftovers::remove);
   if (removed && c->is_remembered) removed = co_await registry_.store().forget(c->id);
   if (!removed) {
     c->failure_kind = removed.error().fault.kind;
@@ -683,12 +702,27 @@ Task<Outcome<View>> Lifecycle::reconfigure(ConversationId id, nested::Configurat
     co_return fail(FaultKind::conflict, "conversation.configure", "it does not run: start it with its new configuration");
   auto const by = Deadline::in(settings_.configure_step_time_max);
   if (!change.git_tokens.empty()) NESTGATE_CO_TRY_VOID(co_await credentials_.check(change.git_tokens, by));
+  bool const has_tokens = !change.git_tokens.empty();
+  auto const refresh_at = credentials_.first_refresh_at(change.git_tokens);
   NESTGATE_CO_TRY_VOID(co_await tell(c, std::move(change)));
+  if (has_tokens && refresh_at) c->refresh_at = std::min(c->refresh_at.value_or(*refresh_at), *refresh_at);
   co_return registry_.view_of(*c);
 }
 
-// The server first: what it does not take is not kept either.
+// One after the other, so that each is merged with what the one before it left.
 Task<Outcome<>> Lifecycle::tell(ConversationPtr c, nested::Configuration change) {
+  NESTGATE_CO_TRY_VOID(co_await registry_.until_told(c));
+  if (!c->is_idle_in(RuntimeState::running))
+    co_return fail(FaultKind::conflict, "conversation.configure", "it does not run any more");
+  c->is_being_told = true;
+  auto told = co_await tell_and_keep(c, std::move(change));
+  c->is_being_told = false;
+  c->idle.cancel();
+  co_return told;
+}
+
+// The server first: what it does not take is not kept either.
+Task<Outcome<>> Lifecycle::tell_and_keep(ConversationPtr c, nested::Configuration change) {
   nested::Client client(c->endpoint, c->session_key.clone());
   NESTGATE_CO_TRY(dialect, co_await client.configure(change, settings_.configure_step_time_max));
   if (dialect != nested::Dialect::unknown) c->dialect = dialect;
@@ -702,6 +736,11 @@ Task<Outcome<>> Lifecycle::tell(ConversationPtr c, nested::Configuration change)
   co_return co_await registry_.store().save(std::move(next));
 }
 
+void Lifecycle::refresh_soon(Conversation& c, Secret const& configuration_json) {
+  auto const stored = nested::parse_configuration(configuration_json);
+  if (stored && credentials_.first_refresh_at(stored->git_tokens)) c.refresh_at = SystemClock::now();
+}
+
 void Lifecycle::begin_refresh(ConversationPtr c) {
   c->refresh_at.reset();
   tasks_.spawn("conversation.refresh", refresh_tokens(std::move(c)));
@@ -712,6 +751,7 @@ Task<> Lifecycle::refresh_tokens(ConversationPtr c) {
   constexpr std::chrono::seconds again_after{30};
   auto const epoch = c->epoch;
   auto row = co_await registry_.store().find(c->id);
+  if (!row && c->epoch == epoch && c->is_idle_in(RuntimeState::running)) c->refresh_at = SystemClock::now() + again_after;
   auto stored = row && *row ? nested::parse_configuration((*row)->configuration_json) : std::nullopt;
   if (!stored || stored->git_tokens.empty()) co_return;
   auto const by = Deadline::in(settings_.configure_step_time_max);
@@ -735,8 +775,9 @@ Task<Outcome<View>> Lifecycle::withdraw_key(ConversationId id) {
   NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
   if (c->is_elsewhere) co_return fail(FaultKind::conflict, "conversation.key", "another gateway works on it");
   registry_.withdraw_client_key(*c);
-  NESTGATE_CO_TRY_VOID(co_await registry_.save(c));
-  co_await registry_.publish(c);
+  auto saved = co_await registry_.save(c);
+  co_await registry_.publish(c);  // also where it is not remembered: who asked wants that key to open nothing
+  if (!saved) co_return saved.error();
   co_return registry_.view_of(*c);
 }
 

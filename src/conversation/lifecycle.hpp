@@ -32,6 +32,8 @@ class Lifecycle {
   void begin_restart(ConversationPtr c);
   // New git tokens for a running one.
   void begin_refresh(ConversationPtr c);
+  // Of one that runs already: its git tokens are due at once, since nobody knows how old they are.
+  void refresh_soon(Conversation& c, Secret const& configuration_json);
   // The runtime of a conversation ended by itself.
   void runtime_ended(ConversationPtr c, std::string reason);
   // Destroys as often as it takes, or as `releases_max` allows.
@@ -71,7 +73,8 @@ class Lifecycle {
   Task<Outcome<>> go_up(ConversationPtr c, WorkPtr work);
   Task<> settle(ConversationPtr c, WorkPtr work, StartMachine::Settle outcome);
   Task<> settle_refused(ConversationPtr c, WorkPtr work, std::string reason);
-  Task<> settle_elsewhere(ConversationPtr c);
+  Task<> settle_elsewhere(ConversationPtr c, WorkPtr work);
+  void take_back(Conversation& c, Work& work);
   Task<> abandon(ConversationPtr c);
 
   Task<> end_running(ConversationPtr c, Closed why);
@@ -80,6 +83,7 @@ class Lifecycle {
   Task<> die(ConversationPtr c, std::string reason);
   Task<> refresh_tokens(ConversationPtr c);
   Task<Outcome<>> tell(ConversationPtr c, nested::Configuration change);
+  Task<Outcome<>> tell_and_keep(ConversationPtr c, nested::Configuration change);
   Task<> save_and_publish(ConversationPtr c);
 
   Registry& registry_;

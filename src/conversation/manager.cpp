@@ -97,7 +97,11 @@ Task<bool> Manager::wake(ConversationId id, Deadline by) {
   auto const c = parts_->registry.find(id);
   if (!c) co_return false;
   c->last_act_at = std::chrono::system_clock::now();
-  if (c->wakes() && !c->is_busy) {
+  while (c->is_busy && !c->starts() && !by.passed()) {  // an act that comes while it is put to sleep
+    auto changed = co_await parts_->registry.until_changed(c, c->version, by);
+    if (!changed) co_return false;
+  }
+  if (c->wakes() && !c->is_busy && !c->is_forgotten) {
     parts_->registry.stats.wakes.add();
     parts_->lifecycle.begin_restart(c);
   }
@@ -194,8 +198,8 @@ std::optional<QuotaStanding> Manager::full_quota(identity::Principal const& by) 
                         c->state == RuntimeState::stopping || (quota.paused_counts && c->state == RuntimeState::paused);
     if (c->origin != Origin::managed || !counts) return;
     ++in_all;
-    of_owner += c->owner == by.owner ? 1 : 0;
-    of_organisation += c->organisation == by.organisation ? 1 : 0;
+    of_owner += !by.owner.empty() && c->owner == by.owner ? 1 : 0;
+    of_organisation += !by.organisation.empty() && c->organisation == by.organisation ? 1 : 0;
   });
   if (quota.of_owner != 0 && of_owner >= quota.of_owner)
     return QuotaStanding{store::QuotaKind::owner, quota.of_owner, of_owner};

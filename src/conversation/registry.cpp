@@ -141,8 +141,9 @@ void Registry::note_progress(Conversation& c, std::string_view progress) {
   c.changed.cancel();
 }
 
-void Registry::take_key(Conversation& c, std::optional<Secret> own) {
-  unindex_keys(c);
+void Registry::take_key(Conversation& c, std::optional<Secret> own, std::optional<std::uint64_t> generation) {
+  unindex_keys(c);  // by the generation that they were indexed with
+  c.key_generation = generation.value_or(c.key_generation);
   c.has_own_key = own.has_value();
   c.session_key = own ? std::move(*own) : keys_->derive(c.id, c.key_generation);
   index_keys(c);
@@ -243,7 +244,6 @@ void Registry::load(Conversation& c, store::ConversationRow& row) {
   c.organisation = row.organisation;
   c.purpose = parse_purpose(row.purpose);
   c.epoch = row.epoch;
-  c.key_generation = row.key_generation;
   c.units = row.units;
   c.handle = row.handle;
   c.endpoint = parse_endpoint(row.endpoint).value_or(asio::ip::tcp::endpoint());
@@ -256,11 +256,14 @@ void Registry::load(Conversation& c, store::ConversationRow& row) {
   c.is_remembered = true;
   std::optional<Secret> own;
   if (!row.session_key.empty()) own = row.session_key.clone();
-  take_key(c, std::move(own));
+  take_key(c, std::move(own), row.key_generation);
 }
 
-Task<Outcome<>> Registry::until_idle(ConversationPtr c) {
-  while (c->is_busy) {
+Task<Outcome<>> Registry::until_idle(ConversationPtr c) { return until_over(std::move(c), &Conversation::is_busy); }
+Task<Outcome<>> Registry::until_told(ConversationPtr c) { return until_over(std::move(c), &Conversation::is_being_told); }
+
+Task<Outcome<>> Registry::until_over(ConversationPtr c, bool Conversation::*goes_on) {
+  while (*c.*goes_on) {
     if (is_closing_) co_return closing_failure();
     auto [ec] = co_await c->idle.async_wait(no_throw);
     Fault const fault{FaultKind::cancelled, ec, "conversation.wait"};

@@ -63,6 +63,7 @@ struct Conversation {
   unsigned puts = 0;                             // of a static runtime: only the latest counts
   bool is_routed = false;                        // a static runtime that was put through the API, not by the settings
   bool is_busy = false;                          // a task works on it; the only one
+  bool is_being_told = false;                    // its running server gets a new configuration
   bool is_admitted = false;                      // its start has passed the quota and is remembered
   bool is_remembered = false;                    // the store has a row of it
   bool is_held = false;                          // this gateway holds that row
@@ -73,7 +74,7 @@ struct Conversation {
   bool is_announced = false;                     // somebody was shown its start before it succeeded or failed
   bool is_to_go = false;         // somebody asked for its removal: remembered from then on
   bool is_forgotten = false;
-  Timer idle;     // cancelled when the task is done and what it published is known to every core
+  Timer idle;     // cancelled when the task is done and what it published is known to every core, or the server is told
   Timer trip;     // cancelled to end a start
   Timer changed;  // cancelled at each change of `version`
 };
@@ -107,8 +108,9 @@ class Registry {
   // Changes the state, counts it, tells the log and who waits. Neither published nor saved yet.
   void change(Conversation& c, RuntimeState state, std::string reason = {});
   void note_progress(Conversation& c, std::string_view progress);
-  // `own`: given by settings or the provider; nothing: the derived one.
-  void take_key(Conversation& c, std::optional<Secret> own);
+  // `own`: given by settings or the provider; nothing: the derived one. `generation`: of its clients' keys, where it is
+  // another one than before.
+  void take_key(Conversation& c, std::optional<Secret> own, std::optional<std::uint64_t> generation = {});
   // Clients get the next generation's key from now on.
   void withdraw_client_key(Conversation& c);
 
@@ -126,6 +128,8 @@ class Registry {
 
   // Waits until no task works on it. Faults: cancelled, unavailable (the gateway closes).
   Task<Outcome<>> until_idle(ConversationPtr c);
+  // Waits until nobody tells its server a new configuration. Faults: as until_idle.
+  Task<Outcome<>> until_told(ConversationPtr c);
   // Waits for a version other than `seen`. Faults: cancelled, unavailable, timed_out.
   Task<Outcome<>> until_changed(ConversationPtr c, std::uint64_t seen, Deadline by);
   void done(Conversation& c);
@@ -151,6 +155,7 @@ class Registry {
  private:
   template <class Visit>
   void for_each_key(Conversation const& c, Visit&& visit) const;
+  Task<Outcome<>> until_over(ConversationPtr c, bool Conversation::*goes_on);
   void index_keys(Conversation& c);
   void unindex_keys(Conversation const& c);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gateway_name.hpp"
+#include "interruptible.hpp"
 #include "recovery.hpp"
 #include "stored.hpp"
 
@@ -100,67 +101,85 @@ Task<> Sweeps::recover_one(store::ConversationRow row, runtime::Found const* fou
     co_return;
   }
   auto c = registry_.find(row.id);
+  if (c && c->is_busy) co_return;  // started since
   if (!c) c = registry_.add(row.id, Origin::managed);
   registry_.load(*c, row);
   c->is_held = true;
   c->is_elsewhere = false;
   c->has_run = true;
+  c->closed = parse_closed(row.closed);
   auto const presence = found ? std::optional(found->presence) : std::nullopt;
   switch (recovery_of(row.phase, presence, provider_.traits())) {
     case Recovery::adopt:
       c->is_busy = true;
+      c->interrupt.reset();
       registry_.change(*c, RuntimeState::starting);
-      tasks_.spawn("recover.adopt", adopt(c, found));
+      tasks_.spawn("recover.adopt", adopt(c));
       co_return;
     case Recovery::start: lifecycle_.begin_restart(c); co_return;
     case Recovery::end:
       c->is_busy = true;
-      registry_.change(*c, RuntimeState::stopping);
+      registry_.change(*c, RuntimeState::stopping, row.reason);
       tasks_.spawn("recover.end", clean_up(c, runtime::Leftovers::keep));
       co_return;
     case Recovery::remove: lifecycle_.begin_removal(c); co_return;
     case Recovery::mark_paused: registry_.change(*c, RuntimeState::paused); break;
     case Recovery::mark_stopped:
       registry_.change(*c, row.phase == store::Phase::error ? RuntimeState::error : RuntimeState::stopped, row.reason);
+      // Who paused it was told that an act wakes it.
+      if (row.phase == store::Phase::paused && c->closed == Closed::by_request) c->closed = Closed::when_idle;
       break;
   }
-  c->closed = parse_closed(row.closed);
   [[maybe_unused]] auto saved = co_await registry_.save(c);
   co_await registry_.publish(c);
 }
 
 // The provider takes it on by the same call that would make it.
-Task<> Sweeps::adopt(ConversationPtr c, runtime::Found const*) {
-  co_await registry_.publish(c);
+Task<Outcome<>> Sweeps::adopt_instance(ConversationPtr c) {
   runtime::Spec spec{c->id, c->epoch, c->session_key.clone(), c->owner};
   auto const by = Deadline::in(adopted_alive_max);
-  auto instance = co_await provider_.create(std::move(spec), by);
-  Outcome<> alive;
-  if (instance) {
-    c->was_made = true;
-    c->endpoint = instance->endpoint;
-    c->handle = std::move(instance->handle);
-    c->ports.clear();
-    for (auto& port : instance->ports) c->ports.push_back({std::move(port.name), port.number, port.endpoint});
-    if (instance->session_key) registry_.take_key(*c, std::move(instance->session_key));
-    nested::Client client(c->endpoint, c->session_key.clone());
-    alive = co_await client.wait_alive(by);
-  } else {
-    alive = instance.error();
+  NESTGATE_CO_TRY(instance, co_await provider_.create(std::move(spec), by));
+  c->was_made = true;
+  c->endpoint = instance.endpoint;
+  c->handle = std::move(instance.handle);
+  c->ports.clear();
+  for (auto& port : instance.ports) c->ports.push_back({std::move(port.name), port.number, port.endpoint});
+  if (instance.session_key) registry_.take_key(*c, std::move(instance.session_key));
+  nested::Client client(c->endpoint, c->session_key.clone());
+  co_return co_await client.wait_alive(by);
+}
+
+Task<> Sweeps::adopt(ConversationPtr c) {
+  using Why = Conversation::Interrupt::Why;
+  co_await registry_.publish(c);
+  std::optional<Outcome<>> alive = Outcome<>{};
+  if (!c->interrupt) alive = co_await unless_tripped(c->trip, adopt_instance(c));
+  // The gateway closes: what runs is the next one's to adopt, by the row as it is.
+  if (registry_.is_closing() && !(alive && *alive)) co_return registry_.done(*c);
+  bool const has_died = c->interrupt && c->interrupt->why == Why::died;
+  if (has_died) {
+    alive = upstream::fail(FaultKind::upstream, "conversation.adopt", "the runtime " + c->interrupt->reason);
+  } else if (!alive) {
+    alive = Outcome<>{};  // to be stopped: whoever asked for it ends what runs
   }
-  if (alive) {
+  if (*alive) {
     registry_.change(*c, RuntimeState::running);
+    auto row = co_await registry_.store().find(c->id);
+    if (row && *row) lifecycle_.refresh_soon(*c, (*row)->configuration_json);
   } else {
-    c->failure_kind = alive.error().fault.kind;
-    c->left_behind = true;
-    registry_.change(*c, RuntimeState::error, "after a restart of the gateway: " + alive.error().reason);
+    c->failure_kind = alive->error().fault.kind;
+    c->left_behind = !has_died;
+    registry_.change(*c, RuntimeState::error, "after a restart of the gateway: " + alive->error().reason);
   }
   [[maybe_unused]] auto saved = co_await registry_.save(c);
   co_await registry_.publish(c);
   registry_.done(*c);
 }
 
+// Its row says so first: from then on no other gateway starts it, and one that has done so already keeps it.
 Task<> Sweeps::clean_up(ConversationPtr c, runtime::Leftovers leftovers) {
+  auto const held = co_await registry_.save(c, store::Phase::stopping);
+  if (!held && held.error().fault.kind == FaultKind::conflict) co_return registry_.done(*c);
   auto released = co_await lifecycle_.release(c->id, leftovers);
   c->left_behind = !released;
   if (released) {
@@ -196,29 +215,51 @@ Task<> Sweeps::follow_forever() {
 }
 
 Task<> Sweeps::follow() {
+  if (!is_recovered_) co_return;  // rows of a gateway that is gone are for the recovery
   auto changes = co_await registry_.store().changes_since(store_version_);
   if (!changes) co_return;
   store_version_ = changes->version;
-  for (auto& row : changes->rows) {
-    if (row.holder != registry_.gateway()) {
-      see(std::move(row));
-      continue;
-    }
-    auto const c = registry_.find(row.id);
-    if (row.asked.empty() || !c) continue;
-    if (row.asked == "stop" && c->starts()) c->interrupt_start({Conversation::Interrupt::Why::stop_asked, {}});
-    if (row.asked == "stop" && (c->is_idle_in(RuntimeState::running) || c->is_idle_in(RuntimeState::paused)))
-      lifecycle_.begin_end(c, Closed::by_request);
-    if (row.asked == "pause" && c->is_idle_in(RuntimeState::running)) lifecycle_.begin_pause(c, Closed::by_request);
-    [[maybe_unused]] auto taken_back = co_await registry_.store().ask_holder(c->id, "");
+  auto const late = std::exchange(late_, {});
+  for (auto& row : changes->rows) follow_row(std::move(row));
+  for (auto const& canonical : late) {
+    auto const id = ConversationId::parse(canonical);
+    if (!id || late_.contains(canonical)) continue;
+    auto row = co_await registry_.store().find(*id);
+    if (row && *row) follow_row(std::move(**row));
   }
   for (auto const& canonical : changes->forgotten) {
     auto const id = ConversationId::parse(canonical);
     auto const c = id ? registry_.find(*id) : nullptr;
-    if (!c || !c->is_elsewhere || c->is_busy) continue;
+    if (!c || c->origin == Origin::fixed || c->is_held || c->is_busy || !c->is_remembered) continue;
     registry_.forget(*c);
     co_await registry_.withdraw(c);
   }
+}
+
+void Sweeps::follow_row(store::ConversationRow row) {
+  auto const c = registry_.find(row.id);
+  bool const is_ours = row.holder == registry_.gateway();
+  if (is_ours && (!c || row.asked.empty())) return;
+  if (c && c->is_busy) late_.insert(row.id.canonical());
+  if (is_ours) {
+    heed(c, row.asked);
+  } else {
+    see(std::move(row));
+  }
+}
+
+// What another gateway asks of one that is held here.
+void Sweeps::heed(ConversationPtr const& c, std::string const& asked) {
+  if (asked == "stop" && c->starts()) c->interrupt_start({Conversation::Interrupt::Why::stop_asked, {}});
+  if (c->is_busy) return;  // it comes again when that is over
+  if (asked == "stop" && (c->state == RuntimeState::running || c->state == RuntimeState::paused))
+    lifecycle_.begin_end(c, Closed::by_request);
+  if (asked == "pause" && c->state == RuntimeState::running) lifecycle_.begin_pause(c, Closed::by_request);
+  tasks_.spawn("sweep.heeded", take_back_wish(c->id));
+}
+
+Task<> Sweeps::take_back_wish(ConversationId id) {
+  [[maybe_unused]] auto taken_back = co_await registry_.store().ask_holder(std::move(id), "");
 }
 
 // What another gateway wrote. What is worked on here is not touched: a claim that comes too late is refused by the store.
@@ -226,11 +267,13 @@ void Sweeps::see(store::ConversationRow row) {
   if (row.purpose == "warm") return;
   auto c = registry_.find(row.id);
   if (c && (c->is_busy || c->origin == Origin::fixed)) return;
-  bool const is_held = !row.holder.empty();
+  bool const is_over = store::is_over(row.phase);
   if (!c) c = registry_.add(row.id, Origin::managed);
-  if (!is_held && !c->is_elsewhere && c->epoch == row.epoch && c->state == state_of(row.phase)) return;  // our own
+  if (is_over && !c->is_elsewhere && c->epoch == row.epoch && c->state == state_of(row.phase) &&
+      c->key_generation == row.key_generation)
+    return;  // our own
   registry_.load(*c, row);
-  c->is_elsewhere = is_held;
+  c->is_elsewhere = !is_over;  // also of one that nobody holds: it is to be taken over
   c->is_held = false;
   c->has_run = true;
   registry_.change(*c, state_of(row.phase), row.reason);
@@ -272,7 +315,8 @@ Task<> Sweeps::reconcile() {
     } else if (c->state == RuntimeState::paused && !was_paused) {
       c->is_busy = true;
       registry_.change(*c, RuntimeState::starting);
-      tasks_.spawn("reconcile.adopt", adopt(c, runtime));
+      c->interrupt.reset();
+      tasks_.spawn("reconcile.adopt", adopt(c));
     } else if ((c->state == RuntimeState::stopped || c->state == RuntimeState::error) && there) {
       c->is_busy = true;
       tasks_.spawn("reconcile.end", clean_up(c, runtime::Leftovers::keep));
@@ -287,13 +331,14 @@ Task<> Sweeps::take_from_the_dead() {
   for (auto const& c : registry_.all()) {
     if (!c->is_elsewhere || c->is_busy) continue;
     auto row = co_await registry_.store().find(c->id);
-    if (row && *row && is_known_dead((*row)->holder)) {
+    if (!row || !*row || store::is_over((*row)->phase)) continue;  // nobody's: the table hears of it
+    if (is_known_dead((*row)->holder)) {
       [[maybe_unused]] auto left = co_await registry_.store().leave((*row)->holder);
     }
     auto taken = co_await registry_.store().take(c->id, registry_.gateway());
     if (!taken || !*taken || c->is_busy) continue;
     auto found = co_await provider_.inspect(c->id);
-    if (!found) continue;
+    if (!found || c->is_forgotten) continue;
     runtime::Found const* const runtime = *found ? &**found : nullptr;
     co_await recover_one(std::move(**taken), runtime);
   }
@@ -305,7 +350,11 @@ Task<> Sweeps::settle_orphans(Found const& found) {
   for (auto const& [canonical, runtime] : found) {
     if (!is_there(runtime) || registry_.find(runtime.id)) continue;
     auto row = co_await registry_.store().find(runtime.id);
-    if (!row || *row) continue;
+    if (!row || registry_.find(runtime.id)) continue;
+    if (*row) {
+      co_await clean_up_left_warm(std::move(**row));
+      continue;
+    }
     orphans.insert(canonical);
     if (settings_.remove_orphans) {
       auto removed = co_await lifecycle_.release(runtime.id, runtime::Leftovers::remove);
@@ -316,6 +365,13 @@ Task<> Sweeps::settle_orphans(Found const& found) {
   }
   registry_.stats.orphans.add(static_cast<std::int64_t>(orphans.size()) - registry_.stats.orphans.read());
   known_orphans_ = std::move(orphans);
+}
+
+// Of a gateway that died; nobody else has such a row in the table.
+Task<> Sweeps::clean_up_left_warm(store::ConversationRow row) {
+  if (!WarmPool::is_warm_id(row.id) || row.holder == registry_.gateway()) co_return;
+  auto taken = co_await registry_.store().take(row.id, registry_.gateway());
+  if (taken && *taken) tasks_.spawn("recover.warm", clean_up_warm(row.id));
 }
 
 Task<> Sweeps::idle_forever() {

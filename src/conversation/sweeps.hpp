@@ -24,13 +24,18 @@ class Sweeps {
   Task<Outcome<Found>> look();
   Task<Outcome<>> recover_all(Found const& found);
   Task<> recover_one(store::ConversationRow row, runtime::Found const* found);
-  Task<> adopt(ConversationPtr c, runtime::Found const* found);
+  Task<> adopt(ConversationPtr c);
+  Task<Outcome<>> adopt_instance(ConversationPtr c);
   Task<> clean_up(ConversationPtr c, runtime::Leftovers leftovers);
   Task<> clean_up_warm(ConversationId id);
+  Task<> clean_up_left_warm(store::ConversationRow row);
 
   Task<> renew_forever();
   Task<> follow_forever();
   Task<> follow();
+  void follow_row(store::ConversationRow row);
+  void heed(ConversationPtr const& c, std::string const& asked);
+  Task<> take_back_wish(ConversationId id);
   void see(store::ConversationRow row);
   Task<> reconcile_forever();
   Task<> reconcile();
@@ -51,6 +56,7 @@ class Sweeps {
   ManagerSettings const& settings_;
   bool is_recovered_ = false;  // what an earlier gateway left is known
   std::uint64_t store_version_ = 0;
+  std::set<std::string> late_;  // canonical ids of rows that were not followed, since a task worked on them
   std::set<std::string> known_orphans_;  // canonical ids: each is told of once
   TaskGroup tasks_;
 };
