@@ -87,11 +87,13 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
  public:
   Task<> publish(conversation::RuntimeRecordPtr record) override {
     events.push_back(record->id.text() + " " + std::string(to_string(record->state)));
+    records.insert_or_assign(record->id.canonical(), record);
     last = std::move(record);
     co_return;
   }
   Task<> withdraw(ConversationId id, Epoch) override {
     events.push_back(id.text() + " withdrawn");
+    records.erase(id.canonical());
     co_return;
   }
   Task<> add_alias(ConversationId, ConversationId) override { co_return; }
@@ -100,6 +102,7 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
   std::vector<conversation::Activity> used;
   std::vector<std::string> events;
   conversation::RuntimeRecordPtr last;
+  std::map<std::string, conversation::RuntimeRecordPtr> records;  // by canonical id: what the cores know now
 };
 
 }  // namespace nestgate::test

@@ -1,50 +1,12 @@
-#include "nestgate/conversation/manager.hpp"
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include "support/backing.hpp"
-#include "support/control.hpp"
-#include "support/fake_runtimes.hpp"
+#include "unit/conversation/manager_fixture.hpp"
 
 namespace nestgate::conversation {
 namespace {
 
 using namespace std::chrono_literals;
-using test::Backing;
-using test::Control;
 using test::FakeProvider;
-using test::RecordingPublisher;
 using test::Reply;
-using test::ScriptedServer;
 using testing::ElementsAre;
-
-constexpr std::string_view secret = "0123456789abcdef0123456789abcdef";
-
-ConversationId id_of(std::string_view text) { return ConversationId::parse(text).value(); }
-
-std::shared_ptr<identity::KeyRing const> ring_of(std::string_view text = secret) {
-  std::vector<Secret> secrets;
-  secrets.emplace_back(std::string(text));
-  return std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
-}
-
-identity::Principal const ops{"ops", identity::Role::admin, ""};
-identity::Principal user(std::string name) { return {name, identity::Role::user, name}; }
-
-nested::Configuration full_configuration() {
-  nested::Configuration out;
-  out.settings_json = Secret(R"({"llm_model":"m"})");
-  nested::GitToken token;
-  token.provider = "github";
-  token.token = Secret("ghp_x");
-  out.git_tokens.push_back(std::move(token));
-  nested::CustomSecret custom;
-  custom.name = "NAME";
-  custom.value = Secret("value");
-  out.secrets.push_back(std::move(custom));
-  return out;
-}
 
 class ConversationManager : public testing::Test {
  protected:
@@ -84,10 +46,10 @@ class ConversationManager : public testing::Test {
     control.run_until([this] { return !server.requests().empty(); });
   }
 
-  ScriptedServer server;
-  Control control;
-  Backing backing{control};
-  RecordingPublisher publisher;
+  test::ScriptedServer server;
+  test::Control control;
+  test::Backing backing{control};
+  test::RecordingPublisher publisher;
   ManagerSettings settings;
   FakeProvider* provider = nullptr;
   std::optional<Outcome<Started>> started;

@@ -1,0 +1,256 @@
+#include "unit/conversation/manager_fixture.hpp"
+
+namespace nestgate::conversation {
+namespace {
+
+using namespace std::chrono_literals;
+using runtime::Presence;
+using store::Phase;
+using test::Reply;
+
+class ConversationRecovery : public ManagerOnEngine {
+ protected:
+  // What a gateway that was killed left in the store.
+  void leave_row(std::string_view id, Phase phase, std::string closed = "", std::string purpose = "conversation",
+                 nested::Configuration configuration = {}) {
+    test::Backing earlier(control, url());
+    store::ConversationRow row{id_of(id)};
+    row.owner = "alice";
+    row.purpose = std::move(purpose);
+    row.configuration_json = nested::configuration_json(configuration);
+    auto claim = control.run(earlier.store->claim(std::move(row), dead_gateway_name(), {}));
+    ASSERT_TRUE(claim);
+    if (phase == Phase::starting) return;
+    claim->row.phase = phase;
+    claim->row.closed = std::move(closed);
+    claim->row.endpoint = "127.0.0.1:" + std::to_string(server.port());
+    if (phase == Phase::error) claim->row.reason = "it had failed";
+    ASSERT_TRUE(control.run(earlier.store->save(std::move(claim->row))));
+  }
+};
+
+struct RecoveryCase {
+  Phase phase;
+  std::optional<Presence> found;
+  bool outlives;
+  std::optional<RuntimeState> then;  // nothing: forgotten
+  bool is_there;                     // afterwards
+};
+
+TEST_F(ConversationRecovery, SettlesEveryPhaseWithWhateverTheProviderHas) {
+  constexpr auto none = std::nullopt;
+  using S = RuntimeState;
+  RecoveryCase const cases[] = {
+      {Phase::starting, none, true, S::running, true},
+      {Phase::starting, Presence::starting, true, S::running, true},
+      {Phase::starting, Presence::running, true, S::running, true},
+      {Phase::starting, Presence::stopped, true, S::running, true},
+      {Phase::starting, none, false, S::stopped, false},
+      {Phase::running, Presence::running, true, S::running, true},
+      {Phase::running, Presence::paused, true, S::paused, true},
+      {Phase::running, none, true, S::stopped, false},
+      {Phase::running, Presence::stopped, true, S::stopped, true},
+      {Phase::running, none, false, S::stopped, false},
+      {Phase::paused, Presence::paused, true, S::paused, true},
+      {Phase::paused, Presence::running, true, S::running, true},
+      {Phase::paused, none, true, S::stopped, false},
+      {Phase::stopping, Presence::running, true, S::stopped, false},
+      {Phase::stopping, none, true, S::stopped, false},
+      {Phase::stopping, none, false, S::stopped, false},
+      {Phase::stopped, none, true, S::stopped, false},
+      {Phase::stopped, Presence::running, true, S::stopped, false},
+      {Phase::error, none, true, S::error, false},
+      {Phase::error, Presence::running, true, S::error, false},
+      {Phase::removing, Presence::running, true, none, false},
+      {Phase::removing, none, true, none, false},
+      {Phase::removing, none, false, none, false},
+  };
+  int n = 0;
+  for (auto const& c : cases) {
+    std::string const id = "c" + std::to_string(++n);
+    SCOPED_TRACE(std::string(to_string(c.phase)) + " " + std::string(c.found ? to_string(*c.found) : "none") +
+                 (c.outlives ? " outlives" : ""));
+    engine.traits.outlives_gateway = c.outlives;
+    engine.there.clear();
+    if (c.found) engine.put(id_of(id), *c.found);
+    leave_row(id, c.phase);
+    auto& opened = open();
+    control.run_until([&] {
+      return c.then ? opened.is(id, *c.then) : !opened.manager.find(id_of(id)) && !opened.record(id);
+    });
+    EXPECT_EQ(engine.has(id_of(id)), c.is_there);
+    auto stored = control.run(opened.backing.store->find(id_of(id)));
+    ASSERT_TRUE(stored);
+    EXPECT_EQ(stored->has_value(), c.then.has_value());
+    // Nothing is left busy: the next call has an end.
+    if (c.then) {
+      auto const removed = control.run(opened.manager.remove(id_of(id)));
+      EXPECT_TRUE(removed) << removed.error().reason;
+    }
+    close();
+  }
+}
+
+TEST_F(ConversationRecovery, AdoptsARunningOneWithTheSameKeyAndPublishesIt) {
+  leave_row("c1", Phase::running);
+  engine.put(id_of("c1"), Presence::running);
+  open();
+  wait_for("c1", RuntimeState::running);
+  EXPECT_EQ(gateway().record("c1")->session_key, ring_of()->derive(id_of("c1")));
+  EXPECT_EQ(gateway().record("c1")->endpoint, server.endpoint());
+  EXPECT_EQ(manager().find(id_of("c1"))->owner, "alice");
+  EXPECT_EQ(manager().stats().recovered.read(), 1U);
+  EXPECT_EQ(row("c1")->phase, Phase::running);
+  EXPECT_EQ(requests("POST /api/conversations"), 0U);
+}
+
+TEST_F(ConversationRecovery, OfAWholeGatewayThatEndedInOrder) {
+  ASSERT_TRUE(start("c1", "alice", full_configuration()));
+  ASSERT_TRUE(start("c2"));
+  ASSERT_TRUE(pause("c2"));
+  ASSERT_TRUE(start("c3"));
+  ASSERT_TRUE(stop("c3"));
+  close();
+  EXPECT_TRUE(engine.has(id_of("c1"))) << "it outlives the gateway";
+  open();
+  wait_for("c1", RuntimeState::running);
+  wait_for("c2", RuntimeState::paused);
+  wait_for("c3", RuntimeState::stopped);
+  EXPECT_TRUE(resume("c2"));
+}
+
+TEST_F(ConversationRecovery, LeavesWhatEndedWithItsGatewayStoppedAndWaking) {
+  engine.traits.outlives_gateway = false;
+  leave_row("c1", Phase::running);
+  leave_row("c2", Phase::paused, "by_request");
+  open();
+  wait_for("c1", RuntimeState::stopped);
+  wait_for("c2", RuntimeState::stopped);
+  EXPECT_TRUE(gateway().record("c1")->wakes);
+  EXPECT_TRUE(gateway().record("c2")->wakes) << "who paused it was told that it can go on";
+  EXPECT_TRUE(wake("c1"));
+  EXPECT_TRUE(wake("c2"));
+}
+
+TEST_F(ConversationRecovery, KeepsWhyItsClientsWereClosed) {
+  leave_row("c1", Phase::stopping, "for_room");
+  engine.put(id_of("c1"), Presence::running);
+  leave_row("c2", Phase::stopped, "by_request");
+  engine.put(id_of("c2"), Presence::running);
+  leave_row("c3", Phase::stopped, "for_room");
+  open();
+  for (auto const* id : {"c1", "c2", "c3"}) wait_for(id, RuntimeState::stopped);
+  EXPECT_TRUE(gateway().record("c1")->closed_for_room());
+  EXPECT_EQ(gateway().record("c2")->closed, Closed::by_request);
+  EXPECT_TRUE(gateway().record("c3")->closed_for_room());
+  for (auto const* id : {"c1", "c2", "c3"}) EXPECT_FALSE(gateway().record(id)->wakes) << id;
+}
+
+TEST_F(ConversationRecovery, KeepsTheReasonOfOneInErrorWhoseRuntimeHasToBeEnded) {
+  leave_row("c1", Phase::error);
+  engine.put(id_of("c1"), Presence::running);
+  open();
+  control.run_until([&] { return !engine.has(id_of("c1")); });
+  wait_for("c1", RuntimeState::error);
+  EXPECT_EQ(manager().find(id_of("c1"))->reason, "it had failed");
+}
+
+TEST_F(ConversationRecovery, FinishesAnInterruptedStartWithItsConfiguration) {
+  leave_row("c1", Phase::starting, "", "conversation", full_configuration());
+  open();
+  wait_for("c1", RuntimeState::running);
+  EXPECT_EQ(requests("POST /api/settings"), 1U);
+  EXPECT_EQ(engine.count("create c1"), 1U);
+}
+
+TEST_F(ConversationRecovery, PutsAnAdoptedOneThatDoesNotAnswerInError) {
+  engine.server = {asio::ip::address_v4::loopback(), 1};
+  leave_row("c1", Phase::running);
+  engine.put(id_of("c1"), Presence::running);
+  open();
+  engine.create_failure = Failure{Fault{FaultKind::upstream}, "create: it is broken"};
+  wait_for("c1", RuntimeState::error);
+  EXPECT_NE(manager().find(id_of("c1"))->reason.find("after a restart of the gateway"), std::string::npos);
+}
+
+TEST_F(ConversationRecovery, ThatIsCutShortByAnEndOfTheGatewayLeavesWhatRunsToTheNextOne) {
+  leave_row("c1", Phase::running);
+  engine.put(id_of("c1"), Presence::running);
+  server.on("GET /alive", Reply{503, ""});
+  open();
+  control.run_until([&] { return requests("GET /alive") > 0; });
+  close();
+  EXPECT_TRUE(engine.has(id_of("c1")));
+  server.forget_replies();
+  open();
+  wait_for("c1", RuntimeState::running);
+  EXPECT_EQ(engine.count("destroy c1"), 0U);
+}
+
+TEST_F(ConversationRecovery, SeesADeathWhileItAdopts) {
+  leave_row("c1", Phase::running);
+  engine.put(id_of("c1"), Presence::running);
+  server.on("GET /alive", Reply{503, ""});
+  open();
+  control.run_until([&] { return requests("GET /alive") > 0; });
+  engine.die(id_of("c1"), "exited with status 3");
+  server.forget_replies();  // whoever listens there by now
+  wait_for("c1", RuntimeState::error);
+  EXPECT_NE(manager().find(id_of("c1"))->reason.find("exited with status 3"), std::string::npos);
+}
+
+TEST_F(ConversationRecovery, CleansUpWarmOnes) {
+  leave_row("nestgate-warm-1", Phase::starting, "", "warm");
+  engine.put(id_of("nestgate-warm-1"), Presence::running);
+  open();
+  control.run_until([&] { return !engine.has(id_of("nestgate-warm-1")) && !row("nestgate-warm-1"); });
+  EXPECT_FALSE(manager().find(id_of("nestgate-warm-1")));
+}
+
+TEST_F(ConversationRecovery, CountsOrphansAndLeavesThem) {
+  engine.put(id_of("orphan"), Presence::running);
+  open();
+  EXPECT_EQ(manager().stats().orphans.read(), 1);
+  EXPECT_TRUE(engine.has(id_of("orphan")));
+}
+
+TEST_F(ConversationRecovery, RemovesOrphansWhereTheSettingsSaySo) {
+  settings.remove_orphans = true;
+  engine.put(id_of("orphan"), Presence::running);
+  leave_row("c1", Phase::running);
+  engine.put(id_of("c1"), Presence::running);
+  open();
+  wait_for("c1", RuntimeState::running);
+  EXPECT_FALSE(engine.has(id_of("orphan")));
+  EXPECT_EQ(engine.count("remove orphan"), 1U);
+  EXPECT_EQ(manager().stats().orphans_removed.read(), 1U);
+}
+
+TEST_F(ConversationRecovery, ComesLaterWhenTheProviderIsAwayAtFirst) {
+  settings.reconcile_pause = 5ms;
+  leave_row("c1", Phase::running);
+  leave_row("c2", Phase::stopped);
+  engine.put(id_of("c1"), Presence::running);
+  engine.list_failure = Failure{Fault{FaultKind::upstream}, "list: the engine is away"};
+  open();
+  engine.list_failure.reset();
+  wait_for("c1", RuntimeState::running);
+  wait_for("c2", RuntimeState::stopped);
+  control.run_until([&] { return row("c1")->holder != dead_gateway_name(); });
+}
+
+TEST_F(ConversationRecovery, OfTokensRefreshesThemForARuntimeThatWentOn) {
+  test::ScriptedServer tokens;
+  tokens.on("GET /token", Reply{200, R"({"token":"ghp_new"})"});
+  credentials.refresh_url = "http://127.0.0.1:" + std::to_string(tokens.port()) + "/token";
+  settings.idle_sweep = 1ms;
+  leave_row("c1", Phase::running, "", "conversation", with_token("ghp_old"));
+  engine.put(id_of("c1"), Presence::running);
+  open();
+  wait_for("c1", RuntimeState::running);
+  control.run_until([&] { return requests("POST /api/add-git-providers") > 0; });
+  EXPECT_NE(server.requests().back().body.find("ghp_new"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace nestgate::conversation

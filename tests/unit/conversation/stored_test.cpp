@@ -1,0 +1,71 @@
+#include "conversation/stored.hpp"
+
+#include <gtest/gtest.h>
+
+namespace nestgate::conversation {
+namespace {
+
+using asio::ip::tcp;
+
+tcp::endpoint at(char const* address, std::uint16_t port) { return {asio::ip::make_address(address), port}; }
+
+TEST(StoredForm, OfEveryStateComesBackAsItWas) {
+  for (auto const state : {RuntimeState::starting, RuntimeState::running, RuntimeState::paused, RuntimeState::stopping,
+                           RuntimeState::stopped, RuntimeState::error})
+    EXPECT_EQ(state_of(phase_of(state)), state);
+  EXPECT_EQ(state_of(store::Phase::removing), RuntimeState::stopping);
+}
+
+TEST(StoredForm, OfEveryReasonToCloseComesBackAsItWas) {
+  for (auto const closed : {Closed::no, Closed::for_room, Closed::when_idle, Closed::by_request})
+    EXPECT_EQ(parse_closed(to_string(closed)), closed);
+  EXPECT_EQ(parse_closed("whatever"), Closed::no);
+}
+
+TEST(StoredForm, OfAnEndpointComesBackAsItWas) {
+  for (auto const& endpoint : {at("127.0.0.1", 80), at("::1", 65535), at("2001:db8::7", 1)})
+    EXPECT_EQ(parse_endpoint(endpoint_text(endpoint)), endpoint);
+  EXPECT_EQ(endpoint_text({}), "") << "none";
+  for (auto const* text : {"", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:8x", "h:80", ":80"})
+    EXPECT_FALSE(parse_endpoint(text)) << text;
+}
+
+TEST(StoredForm, OfPortsComesBackAsItWasAndLeavesOutWhatIsNone) {
+  std::vector<DeclaredPort> const ports{{"vscode \"1\"", 8001, at("127.0.0.1", 4001)}, {"app", 8011, at("::1", 4002)}};
+  auto const back = parse_ports(ports_json(ports));
+  ASSERT_EQ(back.size(), 2U);
+  EXPECT_EQ(back[0].name, ports[0].name);
+  EXPECT_EQ(back[1].number, 8011);
+  EXPECT_EQ(back[1].endpoint, ports[1].endpoint);
+  for (auto const* text : {"", "{}", "[1]", "[{}]", R"([{"name":"a","number":70000,"endpoint":"127.0.0.1:1"}])",
+                           R"([{"name":"a","number":1,"endpoint":"x"}])"})
+    EXPECT_TRUE(parse_ports(text).empty()) << text;
+}
+
+TEST(StoredForm, OfAWishComesBackAsItWas) {
+  runtime::Wish wish;
+  wish.image = "python:3.12";
+  wish.command = {"run", "--it \"now\""};
+  wish.working_dir = "/w";
+  wish.environment.emplace_back("TOKEN", Secret("line\nbreak"));
+  wish.resource_factor = 4;
+  auto const back = parse_wish(wish_json(wish));
+  EXPECT_EQ(back.image, wish.image);
+  EXPECT_EQ(back.command, wish.command);
+  EXPECT_EQ(back.working_dir, "/w");
+  ASSERT_EQ(back.environment.size(), 1U);
+  EXPECT_EQ(back.environment[0].second, wish.environment[0].second);
+  EXPECT_EQ(back.resource_factor, 4U);
+}
+
+TEST(StoredForm, OfAWishThatAsksForNothingIsNone) {
+  EXPECT_TRUE(wish_json({}).empty());
+  for (auto const* text : {"", "[]", "{", "null"}) {
+    auto const wish = parse_wish(Secret(text));
+    EXPECT_TRUE(wish.image.empty());
+    EXPECT_EQ(wish.resource_factor, 1U);
+  }
+}
+
+}  // namespace
+}  // namespace nestgate::conversation
