@@ -522,7 +522,7 @@ Task<Outcome<View>> Lifecycle::stop(ConversationId id) {
   if (c->origin == Origin::fixed) co_return static_runtime_failure();
   if (c->is_elsewhere) {
     NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "stop"));
-    if (c->is_elsewhere || c->is_forgotten) co_return registry_.view_of(*c);
+    if (c->is_elsewhere || c->is_forgotten) co_return registry_.view_of(*c);  // else its gateway died, and it is ours now
   }
   if (c->starts()) c->interrupt_start({Why::stop_asked, {}});
   NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
@@ -551,12 +551,7 @@ void Lifecycle::begin_end(ConversationPtr c, Closed why) {
 Task<> Lifecycle::end_running(ConversationPtr c, Closed why) {
   c->closed = why;
   co_await save_and_publish(c);
-  if (c->dialect == nested::Dialect::older) {
-    // The SIGTERM that follows stops it too; this only lets the server say so to its clients first.
-    nested::Client client(c->endpoint, c->session_key.clone());
-    auto const by = Deadline::in(settings_.stop_call_time_max);
-    [[maybe_unused]] bool const stopped = co_await client.graceful_stop(c->id, c->dialect, settings_.stop_poll_pause, by);
-  }
+  co_await tell_server_to_stop(c);
   auto released = co_await release(c->id, runtime::Leftovers::keep);
   c->left_behind = !released;
   c->closed = why;
@@ -568,6 +563,14 @@ Task<> Lifecycle::end_running(ConversationPtr c, Closed why) {
   }
   co_await save_and_publish(c);
   registry_.done(*c);
+}
+
+// The SIGTERM that follows stops an older server too; this only lets it say so to its clients first.
+Task<> Lifecycle::tell_server_to_stop(ConversationPtr c) {
+  if (c->dialect != nested::Dialect::older) co_return;
+  nested::Client client(c->endpoint, c->session_key.clone());
+  auto const by = Deadline::in(settings_.stop_call_time_max);
+  [[maybe_unused]] bool const stopped = co_await client.graceful_stop(c->id, c->dialect, settings_.stop_poll_pause, by);
 }
 
 Task<Outcome<>> Lifecycle::release(ConversationId id, runtime::Leftovers leftovers) {
@@ -625,38 +628,50 @@ Task<> Lifecycle::freeze(ConversationPtr c, Closed why) {
 }
 
 Task<Outcome<>> Lifecycle::remove(ConversationId id) {
-  // Before the stop, so that the next gateway goes on with it if this one ends on the way.
-  if (auto const c = registry_.find(id); c && c->origin == Origin::managed && !c->is_elsewhere) c->is_to_go = true;
+  if (!registry_.find(id)) co_return unknown_conversation();
   for (;;) {
-    NESTGATE_CO_TRY_VOID(co_await stop(id));
-    auto c = registry_.find(id);
+    auto const c = registry_.find(id);
     if (!c) co_return Outcome<>{};  // somebody else removed it meanwhile
-    if (c->is_elsewhere) {
-      auto taken = co_await registry_.store().take(id, registry_.gateway());
-      if (!taken) co_return taken.error();
-      if (!*taken) co_return fail(FaultKind::conflict, "conversation.remove", "another gateway works on it");
-      c->is_elsewhere = false;
-      c->is_held = true;
-    }
-    if (!c->is_busy) begin_removal(c);
+    if (c->origin == Origin::fixed) co_return static_runtime_failure();
+    if (c->is_elsewhere) NESTGATE_CO_TRY_VOID(co_await take_over(c));
+    if (c->starts()) c->interrupt_start({Why::stop_asked, {}});
+    NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
+    if (!c->is_busy && !c->is_elsewhere && !c->is_forgotten) begin_removal(c);
     NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
     if (c->is_forgotten) co_return Outcome<>{};
     if (c->removal_failure) co_return *c->removal_failure;  // else it was started again before we came
   }
 }
 
-void Lifecycle::begin_removal(ConversationPtr c) {
-  c->is_busy = true;
-  registry_.change(*c, RuntimeState::stopping);
-  tasks_.spawn("conversation.remove", bury(std::move(c)));
+Task<Outcome<>> Lifecycle::take_over(ConversationPtr c) {
+  NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "stop"));
+  if (c->is_forgotten || !c->is_elsewhere) co_return Outcome<>{};
+  NESTGATE_CO_TRY(taken, co_await registry_.store().take(c->id, registry_.gateway()));
+  if (!taken) co_return fail(FaultKind::conflict, "conversation.remove", "another gateway works on it");
+  c->is_elsewhere = false;
+  c->is_held = true;
+  co_return Outcome<>{};
 }
 
-Task<> Lifecycle::bury(ConversationPtr c) {
-  c->endpoint = {};  // others may listen there by now
-  c->ports.clear();
+void Lifecycle::begin_removal(ConversationPtr c) {
+  bool const is_running = c->state == RuntimeState::running;
+  c->is_busy = true;
+  registry_.change(*c, RuntimeState::stopping);
+  tasks_.spawn("conversation.remove", bury(std::move(c), is_running));
+}
+
+// Remembered before anything is ended: a gateway that is killed meanwhile goes on with it when it starts again.
+Task<> Lifecycle::bury(ConversationPtr c, bool is_running) {
   // What cannot be written is another gateway's to remove, or would be forgotten half removed.
   Outcome<> removed;
   if (c->is_remembered) removed = co_await registry_.save(c, store::Phase::removing);
+  if (removed && is_running) {
+    c->closed = Closed::by_request;
+    co_await registry_.publish(c);
+    co_await tell_server_to_stop(c);
+  }
+  c->endpoint = {};  // others may listen there by now
+  c->ports.clear();
   if (removed) removed = co_await release(c->id, runtime::Leftovers::remove);
   if (removed && c->is_remembered) removed = co_await registry_.store().forget(c->id);
   if (!removed) {

@@ -58,6 +58,7 @@ class Lifecycle {
   Task<Outcome<>> until_admitted(ConversationPtr c);
   Task<Outcome<View>> resume_until(ConversationId id, Until until);
   Task<Outcome<>> until_down_elsewhere(ConversationPtr c, std::string wish);
+  Task<Outcome<>> take_over(ConversationPtr c);
 
   Task<> drive(ConversationPtr c, WorkPtr work);
   Task<StartMachine::Event> perform(StartStep step, ConversationPtr c, WorkPtr work);
@@ -79,7 +80,8 @@ class Lifecycle {
 
   Task<> end_running(ConversationPtr c, Closed why);
   Task<> freeze(ConversationPtr c, Closed why);
-  Task<> bury(ConversationPtr c);
+  Task<> bury(ConversationPtr c, bool is_running);
+  Task<> tell_server_to_stop(ConversationPtr c);
   Task<> die(ConversationPtr c, std::string reason);
   Task<> refresh_tokens(ConversationPtr c);
   Task<Outcome<>> tell(ConversationPtr c, nested::Configuration change);

@@ -207,7 +207,7 @@ store::ConversationRow Registry::row_of(Conversation const& c, std::optional<sto
   row.owner = c.owner;
   row.organisation = c.organisation;
   row.purpose = to_string(c.purpose);
-  row.phase = c.is_to_go ? store::Phase::removing : phase.value_or(phase_of(c.state));
+  row.phase = phase.value_or(phase_of(c.state));
   row.reason = c.reason;
   row.closed = to_string(c.closed);
   row.epoch = c.epoch;
@@ -262,7 +262,7 @@ void Registry::load(Conversation& c, store::ConversationRow& row) {
 Task<Outcome<>> Registry::until_idle(ConversationPtr c) { return until_over(std::move(c), &Conversation::is_busy); }
 Task<Outcome<>> Registry::until_told(ConversationPtr c) { return until_over(std::move(c), &Conversation::is_being_told); }
 
-Task<Outcome<>> Registry::until_over(ConversationPtr c, bool Conversation::*goes_on) {
+Task<Outcome<>> Registry::until_over(ConversationPtr c, bool Conversation::* goes_on) {
   while (*c.*goes_on) {
     if (is_closing_) co_return closing_failure();
     auto [ec] = co_await c->idle.async_wait(no_throw);

@@ -72,7 +72,6 @@ struct Conversation {
   bool has_run = false;                          // and it ran: it may hold somebody's work
   bool left_behind = false;                      // something of it may still be there, for the reconciler to release
   bool is_announced = false;                     // somebody was shown its start before it succeeded or failed
-  bool is_to_go = false;         // somebody asked for its removal: remembered from then on
   bool is_forgotten = false;
   Timer idle;     // cancelled when the task is done and what it published is known to every core, or the server is told
   Timer trip;     // cancelled to end a start
@@ -155,7 +154,7 @@ class Registry {
  private:
   template <class Visit>
   void for_each_key(Conversation const& c, Visit&& visit) const;
-  Task<Outcome<>> until_over(ConversationPtr c, bool Conversation::*goes_on);
+  Task<Outcome<>> until_over(ConversationPtr c, bool Conversation::* goes_on);
   void index_keys(Conversation& c);
   void unindex_keys(Conversation const& c);
 

@@ -338,7 +338,7 @@ Task<> Sweeps::take_from_the_dead() {
     auto taken = co_await registry_.store().take(c->id, registry_.gateway());
     if (!taken || !*taken || c->is_busy) continue;
     auto found = co_await provider_.inspect(c->id);
-    if (!found || c->is_forgotten) continue;
+    if (!found || c->is_forgotten || c->is_busy) continue;
     runtime::Found const* const runtime = *found ? &**found : nullptr;
     co_await recover_one(std::move(**taken), runtime);
   }

@@ -56,7 +56,7 @@ class Sweeps {
   ManagerSettings const& settings_;
   bool is_recovered_ = false;  // what an earlier gateway left is known
   std::uint64_t store_version_ = 0;
-  std::set<std::string> late_;  // canonical ids of rows that were not followed, since a task worked on them
+  std::set<std::string> late_;           // canonical ids of rows that were not followed, since a task worked on them
   std::set<std::string> known_orphans_;  // canonical ids: each is told of once
   TaskGroup tasks_;
 };

@@ -226,7 +226,7 @@ upgrades_per_key_per_second_max = 1000
 tunnel_ping = "10m"
 """)
     try:
-        answer = gateway.must_create("talk", initial_user_msg="hello")
+        answer = gateway.must_create("talk", settings={"llm_model": "m"}, initial_user_msg="hello")
         sockets = [open_socket(gateway, "talk", answer["session_api_key"]) for _ in range(SOCKETS)]
         line = Line(gateway)
         put = lambda first, count: json.dumps({"put": [{"id": f"r{i}", "url": url} for i in range(first, first + count)]})

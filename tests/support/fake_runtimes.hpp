@@ -3,6 +3,7 @@
 // Stand-ins for what surrounds the conversation manager.
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -40,6 +41,7 @@ class FakeProvider final : public runtime::RuntimeProvider {
   }
   Task<upstream::Outcome<>> destroy(ConversationId id, runtime::Leftovers leftovers) override {
     calls.push_back((leftovers == runtime::Leftovers::remove ? "remove " : "destroy ") + id.text());
+    if (before_destroy) co_await before_destroy(id);
     alive.erase(id.canonical());
     if (leftovers == runtime::Leftovers::remove && removal_failure) co_return *removal_failure;
     co_return upstream::Outcome<>{};
@@ -71,6 +73,7 @@ class FakeProvider final : public runtime::RuntimeProvider {
 
   std::optional<upstream::Failure> refusal;
   std::optional<upstream::Failure> removal_failure;
+  std::function<Task<>(ConversationId)> before_destroy;
   std::string said;  // by every server
   std::vector<std::string> calls;
   std::vector<std::string> keys;

@@ -290,6 +290,46 @@ TEST_F(ConversationManager, ForgetsWhatIsRemovedAndItsFiles) {
   EXPECT_EQ(known, 0);
 }
 
+TEST_F(ConversationManager, RemembersARemovalBeforeItEndsAnything) {
+  ASSERT_TRUE(start("c1", "alice", full_configuration()));
+  std::optional<store::Phase> phase;
+  provider->before_destroy = [&](ConversationId id) -> Task<> {
+    auto row = co_await backing.store->find(std::move(id));
+    if (row && *row) phase = (*row)->phase;
+  };
+  ASSERT_TRUE(control.run(manager().remove(id_of("c1"))));
+  EXPECT_EQ(phase, store::Phase::removing) << "a gateway that is killed now goes on with it";
+  EXPECT_THAT(provider->calls, ElementsAre("create c1", "remove c1"));
+  EXPECT_THAT(server.lines(), testing::Contains("POST /api/conversations/c1/stop"));
+}
+
+TEST_F(ConversationManager, WhatAnotherGatewayLeftBehindIsNotOursBeforeItIsTaken) {
+  settings.follow_pause = 1ms;
+  settings.reconcile_pause = 200ms;
+  ASSERT_TRUE(control.run(manager().recover()));
+  auto& store = *backing.store;
+  ASSERT_TRUE(control.run(store.renew("other", 1h)));
+  store::ConversationRow wanted{.id = id_of("c1")};
+  wanted.owner = "alice";
+  wanted.purpose = "conversation";
+  auto claim = control.run(store.claim(std::move(wanted), "other", {}));
+  ASSERT_TRUE(claim);
+  claim->row.phase = store::Phase::running;
+  claim->row.endpoint = "127.0.0.1:1";
+  ASSERT_TRUE(control.run(store.save(std::move(claim->row))));
+  auto const is_in = [this](RuntimeState state) {
+    auto const view = manager().find(id_of("c1"));
+    return view && view->state == state;
+  };
+  control.run_until([&] { return is_in(RuntimeState::running); });
+  ASSERT_TRUE(control.run(store.leave("other")));
+  control.run_until([&] { return !is_in(RuntimeState::running); });
+  EXPECT_EQ(manager().find(id_of("c1"))->state, RuntimeState::stopped) << "its provider knows no such runtime";
+  auto const row = control.run(store.find(id_of("c1")));
+  ASSERT_TRUE(row && *row);
+  EXPECT_EQ((*row)->phase, store::Phase::stopped) << "and the store knows it";
+}
+
 TEST_F(ConversationManager, KeepsAConversationInErrorWhoseFilesCannotBeRemoved) {
   ASSERT_TRUE(start("c1"));
   provider->removal_failure = Failure{Fault{FaultKind::internal}, "remove: files: Read-only file system"};
