@@ -12,11 +12,13 @@ FUZZ_SECONDS ?= 600
 BENCH_FLAGS ?=
 # Release of the agent server and SDK: one that tests/interop has constraints for.
 INTEROP_VERSION ?= 1.43.1
+# Of tests/chaos/run.py: names of scenarios, --keep.
+CHAOS_FLAGS ?=
 
 configure = cmake --preset $(1) $(2) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 ninja = cmake --build build/$(1) -j $(JOBS)
 
-.PHONY: help build demo run test test-asan test-leaves-asan test-tsan gcc-check bench bench-smoke fuzz interop lint format install check clean
+.PHONY: help build demo run test test-asan test-leaves-asan test-tsan gcc-check bench bench-smoke fuzz interop chaos lint format install check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -94,6 +96,10 @@ fuzz: ## each fuzzer for FUZZ_SECONDS of CPU time; exit code 0 if none found any
 interop: $(if $(BIN),,build) ## the real agent server and SDK (from PyPI) through nestgate; INTEROP_SMOKE=1: short, INTEROP_OPTIONAL=1: 0 where they cannot be had
 	deploy/install-deps.sh --demo
 	python3 tests/interop/run.py --bin $(or $(BIN),build/release/bin) --version $(INTEROP_VERSION) $(if $(INTEROP_SMOKE),--smoke) $(if $(INTEROP_OPTIONAL),--optional)
+
+chaos: $(if $(BIN),,build) ## gateway killed at each step, Docker engine restarted, containers killed, races; CHAOS_SMOKE=1: short, FIGURES=1: figures are checks, too
+	deploy/install-deps.sh --demo --test
+	python3 tests/chaos/run.py --bin $(or $(BIN),build/release/bin) $(if $(CHAOS_SMOKE),--smoke) $(if $(FIGURES),--figures) $(CHAOS_FLAGS)
 
 lint: ## format, clang-tidy's short list, module layers, house rules
 	deploy/install-deps.sh --build --test --lint
