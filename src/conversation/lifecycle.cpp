@@ -67,6 +67,7 @@ struct Lifecycle::Work {
   RuntimeState before = RuntimeState::stopped;
   std::string reason_before;
   Closed closed_before = Closed::no;
+  bool left_nothing = false;       // its create failed, and the provider took back what there was of it
   std::optional<Secret> boot_key;  // of a dormant server that is still to be told its real key
   std::optional<Failure> failure;  // of the step that failed
 };
@@ -207,6 +208,7 @@ Task<> Lifecycle::drive(ConversationPtr c, WorkPtr work) {
     if (auto* settled = std::get_if<StartMachine::Settle>(&action)) {
       co_await settle(c, work, std::move(*settled));
       registry_.done(*c);
+      warm_.refill();  // not before: who started this waits for it
       co_return;
     }
     if (auto const* again = std::get_if<StartMachine::Release>(&action)) {
@@ -251,7 +253,7 @@ Task<StartMachine::Event> Lifecycle::perform(StartStep step, ConversationPtr c, 
   if (!*done) {
     c->failure_kind = done->error().fault.kind;
     work->failure = done->error();
-    co_return StartMachine::StepFailed{done->error().reason};
+    co_return StartMachine::StepFailed{done->error().reason, work->left_nothing};
   }
   co_return StartMachine::StepDone{};
 }
@@ -375,14 +377,16 @@ Task<Outcome<runtime::Instance>> Lifecycle::make_instance(ConversationPtr c, Wor
   bool const may_be_warm = work->is_new && settings_.warm_runtimes > 0 && wish_json(work->wish).empty();
   if (may_be_warm) {
     auto warm = co_await warm_.take(spec());
-    warm_.refill();
     if (warm) {
       work->boot_key = std::move(warm->boot_key);
       co_return std::move(warm->instance);
     }
     if (c->interrupt) co_return fail(FaultKind::cancelled, "conversation.create", "create: cancelled");
   }
-  co_return co_await provider_.create(spec(), by);
+  auto made = co_await provider_.create(spec(), by);
+  // A conflict says that something is there.
+  work->left_nothing = !made && made.error().fault.kind != FaultKind::conflict;
+  co_return made;
 }
 
 Task<Outcome<>> Lifecycle::wait_ready(ConversationPtr c, WorkPtr work) {

@@ -28,7 +28,12 @@ StartMachine::Action StartMachine::on(Event event) {
   }
   if (phase_ == Phase::releasing) return on_release(event);
   NESTGATE_INVARIANT(phase_ == Phase::stepping, "only a step ends, fails or is interrupted");
-  if (auto* failed = std::get_if<StepFailed>(&event)) return end(Settle{Settle::As::error, std::move(failed->reason)});
+  if (auto* failed = std::get_if<StepFailed>(&event)) {
+    Settle error{Settle::As::error, std::move(failed->reason)};
+    // A release would only wait for a provider that is away.
+    if (failed->left_nothing && step_ == StartStep::create) return settle(std::move(error));
+    return end(std::move(error));
+  }
   if (auto* died = std::get_if<Died>(&event)) return end(Settle{Settle::As::error, std::move(died->reason)});
   if (std::holds_alternative<StopAsked>(event)) return end(Settle{Settle::As::stopped, {}});
   if (std::holds_alternative<HeldElsewhere>(event)) {
@@ -53,7 +58,7 @@ StartMachine::Action StartMachine::on_release(Event const& event) {
   return settle(std::move(outcome_));
 }
 
-// A provider leaves nothing behind when a create fails, but a stop or a death can come when it is already done.
+// A stop or a death can come when a create is already done.
 StartMachine::Action StartMachine::end(Settle outcome) {
   if (step_ < StartStep::create) {
     if (outcome.as == Settle::As::error) outcome.as = Settle::As::refused;

@@ -22,6 +22,7 @@ class StartMachine {
   struct StepDone {};
   struct StepFailed {
     std::string reason;
+    bool left_nothing = false;  // of the step create: the provider took back what there was of it
   };
   struct HeldElsewhere {};  // of the step quota: another gateway works on it
   struct Died {

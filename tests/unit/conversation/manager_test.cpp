@@ -117,6 +117,7 @@ TEST_F(ConversationManager, SaysWhyTheProviderRefused) {
   ASSERT_FALSE(started);
   EXPECT_EQ(started.error().fault.kind, FaultKind::overloaded);
   EXPECT_EQ(started.error().reason, "create: all 2 runtimes are in use");
+  EXPECT_THAT(provider->calls, ElementsAre("create c1")) << "a release would wait for a provider that is away";
 }
 
 TEST_F(ConversationManager, ForgetsANewIdForWhichNothingCouldBeMade) {

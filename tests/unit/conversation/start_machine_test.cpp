@@ -59,6 +59,13 @@ TEST(StartMachine, ReleasesAndThenSettlesAsErrorWhicheverLaterStepFails) {
   }
 }
 
+TEST(StartMachine, ReleasesNothingWhereACreateLeftNothing) {
+  auto const end = settled(machine_at(StartStep::create).on(M::StepFailed{"why", true}));
+  EXPECT_EQ(end.as, As::error);
+  EXPECT_EQ(end.reason, "why");
+  EXPECT_FALSE(end.left_behind);
+}
+
 TEST(StartMachine, ReleasesAndThenSettlesWhenTheRuntimeDiesOrAStopIsAsked) {
   for (auto const step : steps) {
     if (allocates_nothing(step)) continue;
