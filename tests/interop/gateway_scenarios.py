@@ -22,7 +22,7 @@ class Started:
 
     def start(self, report, watch):
         status, answer = self.gateway.client.json("POST", "/api/conversations", self.gateway.bearer,
-                                                  {"conversation_id": self.id}, seconds=180)
+                                                  {"conversation_id": self.id}, seconds=310)
         report.need("nestgate starts an agent server", status in (200, 201) and answer.get("status") == "RUNNING",
                     f"{watch}" if status in (200, 201) else f"{status} {answer}")
         self.key = answer["session_api_key"]
@@ -33,7 +33,7 @@ class Started:
 
 @contextlib.contextmanager
 def started_conversation(at, report):
-    gateway = Gateway(at.bins, at.folder / "process", {"runtime": {"ready_timeout": "3m"}})
+    gateway = Gateway(at.bins, at.folder / "process", {"runtime": {"ready_timeout": "5m"}})
     try:
         c = Started(gateway, report)
         yield c

@@ -23,7 +23,7 @@ import tempfile
 PACKAGES = ["openhands-sdk", "openhands-agent-server", "openhands-workspace", "openhands-tools"]
 HERE = pathlib.Path(__file__).resolve().parent
 INSTALL_S = 600
-SMOKE_S, FULL_S = 600, 1800
+SMOKE_S, FULL_S = 900, 2700
 
 
 class NotToBeHad(Exception):

@@ -24,7 +24,7 @@ class Account:
     """A user with a model and a secret, at a gateway."""
 
     def __init__(self, at, name, domain, sections=None):
-        self.gateway = Gateway(at.bins, at.folder / name, {"runtime": {"ready_timeout": "3m"}, "routing": {"domain": domain},
+        self.gateway = Gateway(at.bins, at.folder / name, {"runtime": {"ready_timeout": "5m"}, "routing": {"domain": domain},
                                                            **(sections or {})})
         self.client, self.bearer = self.gateway.client, self.gateway.bearer
         self.secret = uuid.uuid4().hex
@@ -118,7 +118,7 @@ def tell_local_mode(at, report, user, sandbox, key):
     """An automation's script in the sandbox."""
     env = {"OPENHANDS_API_KEY": user.gateway.api_key, "OPENHANDS_CLOUD_API_URL": user.client.url, "PROMPT": user.prompt()}
     starter = f"exec {shlex.quote(sys.executable)} {SCRIPT.name}\n"
-    content_type, body = multipart({"entrypoint": "bash main.sh", "conversation_id": sandbox, "env": json.dumps(env), "timeout": "240"},
+    content_type, body = multipart({"entrypoint": "bash main.sh", "conversation_id": sandbox, "env": json.dumps(env), "timeout": "480"},
                                    {"tarball": tarball({"main.sh": starter, SCRIPT.name: SCRIPT.read_text()})})
     watch = Stopwatch()
     status, run = user.client.json("POST", "/api/automation/v1/runs", user.bearer | {"Content-Type": content_type}, body)
@@ -128,7 +128,7 @@ def tell_local_mode(at, report, user, sandbox, key):
         answer = user.client.json("GET", f"/api/automation/v1/runs/{run['id']}", user.bearer)[1]
         return answer if answer.get("completed_at") else None
 
-    kept = wait_for(ended, 240, 0.5) or {}
+    kept = wait_for(ended, 480, 0.5) or {}
     report.line("local mode: the SDK in the sandbox reports the run as completed", kept.get("status") == "COMPLETED",
                 f"{watch}" if kept.get("status") == "COMPLETED" else f"{watch} {kept}")
     conversation = kept.get("conversation_id")
@@ -200,7 +200,7 @@ def warm_pool(at, report):
     port = free_port()
     sections = {"listen": {"client": [f"127.0.0.1:{port}"]}, "conversations": {"warm_runtimes": 1, "internal_url": f"http://127.0.0.1:{port}"}}
     with account(at, report, "warm", "", sections) as user:
-        warm = wait_for(lambda: user.gateway.metric("nestgate_warm_runtimes"), 180, 0.5)
+        warm = wait_for(lambda: user.gateway.metric("nestgate_warm_runtimes"), 300, 0.5)
         report.need("a dormant server is ready", bool(warm))
         watch = Stopwatch()
         with user.cloud_workspace() as workspace:

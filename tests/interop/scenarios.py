@@ -18,17 +18,17 @@ from parts import Failed, Report, Stopwatch, Told
 
 # Name, function, seconds, whether the short form has it.
 SCENARIOS = [
-    ("key", gateway_scenarios.key_routing, 300, "smoke only"),
-    ("routes", gateway_scenarios.all_routes, 600, "full"),
-    ("same", conformance_scenarios.same_answers, 300, "full"),
-    ("restarts", gateway_scenarios.restarts, 600, "full"),
-    ("stalled", gateway_scenarios.stalled_reader, 600, "full"),
-    ("drain", gateway_scenarios.drain, 600, "full"),
-    ("cloud", sandbox_scenarios.cloud, 600, "both"),
-    ("cloud-by-host", sandbox_scenarios.cloud_by_host, 600, "full"),
-    ("runtime-api", sandbox_scenarios.runtime_api, 600, "both"),
-    ("runtime-api-by-host", sandbox_scenarios.runtime_api_by_host, 600, "full"),
-    ("warm", sandbox_scenarios.warm_pool, 600, "full"),
+    ("key", gateway_scenarios.key_routing, 900, "smoke only"),
+    ("routes", gateway_scenarios.all_routes, 900, "full"),
+    ("same", conformance_scenarios.same_answers, 900, "full"),
+    ("restarts", gateway_scenarios.restarts, 900, "full"),
+    ("stalled", gateway_scenarios.stalled_reader, 900, "full"),
+    ("drain", gateway_scenarios.drain, 900, "full"),
+    ("cloud", sandbox_scenarios.cloud, 900, "both"),
+    ("cloud-by-host", sandbox_scenarios.cloud_by_host, 900, "full"),
+    ("runtime-api", sandbox_scenarios.runtime_api, 900, "both"),
+    ("runtime-api-by-host", sandbox_scenarios.runtime_api_by_host, 900, "full"),
+    ("warm", sandbox_scenarios.warm_pool, 900, "full"),
 ]
 
 
