@@ -194,7 +194,7 @@ void Lifecycle::begin_restart(ConversationPtr c) { begin(std::move(c), StartRequ
 
 Task<Outcome<>> Lifecycle::until_admitted(ConversationPtr c) {
   while (c->is_busy && !c->is_admitted) {
-    auto changed = co_await registry_.until_changed(c, c->version, Deadline::in(settings_.ready_time_max));
+    auto changed = co_await registry_.until_next(c, Deadline::in(settings_.ready_time_max));
     if (!changed) co_return changed;
   }
   co_return Outcome<>{};

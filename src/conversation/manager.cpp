@@ -98,7 +98,7 @@ Task<bool> Manager::wake(ConversationId id, Deadline by) {
   if (!c) co_return false;
   c->last_act_at = std::chrono::system_clock::now();
   while (c->is_busy && !c->starts() && !by.passed()) {  // an act that comes while it is put to sleep
-    auto changed = co_await parts_->registry.until_changed(c, c->version, by);
+    auto changed = co_await parts_->registry.until_next(c, by);
     if (!changed) co_return false;
   }
   if (c->wakes() && !c->is_busy && !c->is_forgotten) {
@@ -106,7 +106,7 @@ Task<bool> Manager::wake(ConversationId id, Deadline by) {
     parts_->lifecycle.begin_restart(c);
   }
   while (c->is_busy && !by.passed()) {
-    auto changed = co_await parts_->registry.until_changed(c, c->version, by);
+    auto changed = co_await parts_->registry.until_next(c, by);
     if (!changed) break;
   }
   co_return !c->is_busy && c->state == RuntimeState::running;

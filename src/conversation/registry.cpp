@@ -273,15 +273,29 @@ Task<Outcome<>> Registry::until_over(ConversationPtr c, bool Conversation::* goe
 }
 
 Task<Outcome<>> Registry::until_changed(ConversationPtr c, std::uint64_t seen, Deadline by) {
-  auto const wait = [](ConversationPtr waited, std::uint64_t version) -> Task<Result<>> {
-    while (waited->version == version) {
+  auto const is_as_seen = [seen](Conversation const& known) { return known.version == seen; };
+  return until_changed_from(std::move(c), is_as_seen, by);
+}
+
+Task<Outcome<>> Registry::until_next(ConversationPtr c, Deadline by) {
+  auto const is_as_now = [version = c->version, is_busy = c->is_busy](Conversation const& known) {
+    return known.version == version && known.is_busy == is_busy;
+  };
+  return until_changed_from(std::move(c), is_as_now, by);
+}
+
+// `holds`: while it does, nothing has changed.
+template <class Holds>
+Task<Outcome<>> Registry::until_changed_from(ConversationPtr c, Holds holds, Deadline by) {
+  auto const wait = [](ConversationPtr waited, Holds is_same) -> Task<Result<>> {
+    while (is_same(*waited)) {
       auto [ec] = co_await waited->changed.async_wait(no_throw);
       if (co_await was_cancelled()) co_return Fault{FaultKind::cancelled, ec, "conversation.wait"};
     }
     co_return Result<>{};
   };
   if (is_closing_) co_return closing_failure();
-  auto waited = co_await with_deadline(by, wait(c, seen));
+  auto waited = co_await with_deadline(by, wait(c, holds));
   if (is_closing_) co_return closing_failure();
   if (!waited) co_return upstream::failed("wait", waited.error());
   co_return Outcome<>{};

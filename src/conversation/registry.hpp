@@ -131,6 +131,8 @@ class Registry {
   Task<Outcome<>> until_told(ConversationPtr c);
   // Waits for a version other than `seen`. Faults: cancelled, unavailable, timed_out.
   Task<Outcome<>> until_changed(ConversationPtr c, std::uint64_t seen, Deadline by);
+  // Waits for another version than it has now, or for the end of the task that works on it. Faults: the same.
+  Task<Outcome<>> until_next(ConversationPtr c, Deadline by);
   void done(Conversation& c);
 
   View view_of(Conversation const& c) const;
@@ -154,6 +156,8 @@ class Registry {
  private:
   template <class Visit>
   void for_each_key(Conversation const& c, Visit&& visit) const;
+  template <class Holds>
+  Task<Outcome<>> until_changed_from(ConversationPtr c, Holds holds, Deadline by);
   Task<Outcome<>> until_over(ConversationPtr c, bool Conversation::* goes_on);
   void index_keys(Conversation& c);
   void unindex_keys(Conversation const& c);

@@ -90,9 +90,10 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
  public:
   Task<> publish(conversation::RuntimeRecordPtr record) override {
     events.push_back(record->id.text() + " " + std::string(to_string(record->state)));
-    records.insert_or_assign(record->id.canonical(), record);
+    auto& known = records[record->id.canonical()];
+    if (!known || !(record->epoch < known->epoch)) known = record;  // messages may be late
     last = std::move(record);
-    co_return;
+    if (takes_its_time) co_await way_to_the_cores();
   }
   Task<> withdraw(ConversationId id, Epoch) override {
     events.push_back(id.text() + " withdrawn");
@@ -102,10 +103,18 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
   Task<> add_alias(ConversationId, ConversationId) override { co_return; }
   Task<std::vector<conversation::Activity>> activity() override { co_return used; }
 
+  bool takes_its_time = false;  // as the cores do: others run while one is told
   std::vector<conversation::Activity> used;
   std::vector<std::string> events;
   conversation::RuntimeRecordPtr last;
   std::map<std::string, conversation::RuntimeRecordPtr> records;  // by canonical id: what the cores know now
+
+ private:
+  static Task<> way_to_the_cores() {
+    constexpr int hops = 20;
+    auto const executor = co_await asio::this_coro::executor;
+    for (int i = 0; i < hops; ++i) co_await asio::post(executor, no_throw);
+  }
 };
 
 }  // namespace nestgate::test

@@ -130,6 +130,13 @@ TEST_F(IdleConversation, SaysThatItDoesNotRunWhenItsWakeFails) {
   EXPECT_EQ(gateway().state("c1"), RuntimeState::error);
 }
 
+TEST_F(IdleConversation, IsSaidToRunAsSoonAsTheCoresKnowIt) {
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(pause("c1"));
+  auto const woken = in_background(manager().wake(id_of("c1"), Deadline::in(1h)));
+  EXPECT_TRUE(value_of(woken)) << "long before its deadline";
+}
+
 TEST_F(IdleConversation, WhoseWaitIsOverGoesOnWaking) {
   ASSERT_TRUE(start("c1"));
   ASSERT_TRUE(pause("c1"));

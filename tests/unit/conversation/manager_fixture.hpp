@@ -70,7 +70,9 @@ class ManagerOnEngine : public testing::Test {
             ManagerSettings const& settings)
         : backing(control, url, std::move(credentials)),
           manager(control.executor(), std::make_unique<test::EngineProvider>(engine), publisher, ring_of(), *backing.store,
-                  *backing.credentials, settings) {}
+                  *backing.credentials, settings) {
+      publisher.takes_its_time = true;
+    }
 
     RuntimeRecordPtr record(std::string_view id) const {
       auto const found = publisher.records.find(id_of(id).canonical());
@@ -126,9 +128,7 @@ class ManagerOnEngine : public testing::Test {
   Outcome<View> stop(std::string_view id) { return control.run(manager().stop(id_of(id))); }
   Outcome<View> pause(std::string_view id) { return control.run(manager().pause(id_of(id))); }
   Outcome<View> resume(std::string_view id) { return control.run(manager().resume(id_of(id))); }
-  bool wake(std::string_view id) {
-    return control.run(manager().wake(id_of(id), Deadline::in(std::chrono::seconds(20))));
-  }
+  bool wake(std::string_view id) { return control.run(manager().wake(id_of(id), Deadline::in(std::chrono::seconds(20)))); }
   void wait_for(std::string_view id, RuntimeState wanted) {
     control.run_until([&] { return gateway().is(id, wanted); });
   }

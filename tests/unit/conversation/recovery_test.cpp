@@ -75,9 +75,8 @@ TEST_F(ConversationRecovery, SettlesEveryPhaseWithWhateverTheProviderHas) {
     if (c.found) engine.put(id_of(id), *c.found);
     leave_row(id, c.phase);
     auto& opened = open();
-    control.run_until([&] {
-      return c.then ? opened.is(id, *c.then) : !opened.manager.find(id_of(id)) && !opened.record(id);
-    });
+    control.run_until(
+        [&] { return c.then ? opened.is(id, *c.then) : !opened.manager.find(id_of(id)) && !opened.record(id); });
     EXPECT_EQ(engine.has(id_of(id)), c.is_there);
     auto stored = control.run(opened.backing.store->find(id_of(id)));
     ASSERT_TRUE(stored);

@@ -104,6 +104,19 @@ TEST_F(ConversationStart, ReturnsAtOnceWhenItIsOnlyToBegin) {
   wait_for("c1", RuntimeState::running);
 }
 
+TEST_F(ConversationStart, ThatIsOnlyToBeginIsRefusedAtOnceToo) {
+  settings.ready_time_max = 1h;
+  settings.quota.in_all = 1;
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(stop("c1"));
+  ASSERT_TRUE(start("c2"));
+  for (auto const* id : {"c1", "c3"}) {
+    auto const refused = control.run(manager().begin_start(request_of(id)));
+    ASSERT_FALSE(refused) << id;
+    EXPECT_EQ(refused.error().fault.kind, FaultKind::overloaded);
+  }
+}
+
 TEST_F(ConversationStart, KeepsTheErrorOfOneThatSomebodyWasShown) {
   engine.holds_creates = true;
   ASSERT_TRUE(control.run(manager().begin_start(request_of("c1"))));
@@ -132,7 +145,8 @@ TEST_F(ConversationStart, SaysEachChangeToWhoWaitsForIt) {
   auto const removal = in_background(manager().wait_change(id_of("c1"), seen, Deadline::in(20s)));
   ASSERT_TRUE(stop("c1"));
   ASSERT_TRUE(value_of(removal));
-  auto const gone = in_background(manager().wait_change(id_of("c1"), manager().find(id_of("c1"))->version, Deadline::in(20s)));
+  auto const gone =
+      in_background(manager().wait_change(id_of("c1"), manager().find(id_of("c1"))->version, Deadline::in(20s)));
   ASSERT_TRUE(control.run(manager().remove(id_of("c1"))));
   value_of(gone);
   EXPECT_EQ(control.run(manager().wait_change(id_of("c1"), 0, Deadline::in(1ms))).error().fault.kind, FaultKind::not_found);

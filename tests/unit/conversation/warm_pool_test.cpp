@@ -49,7 +49,8 @@ TEST_F(ConversationWarmPool, GivesOneToANewConversationAndMakesAnother) {
   EXPECT_EQ(manager().stats().warm_starts.read(), 1U);
   EXPECT_EQ(started->view.session_key, ring_of()->derive(id_of("c1")));
   auto const requests = server.requests();
-  auto const told = std::find_if(requests.begin(), requests.end(), [](auto const& r) { return r.line() == "POST /api/init"; });
+  auto const told =
+      std::find_if(requests.begin(), requests.end(), [](auto const& r) { return r.line() == "POST /api/init"; });
   ASSERT_NE(told, requests.end());
   EXPECT_NE(told->body.find(ring_of()->derive(id_of("c1")).reveal()), std::string::npos);
   wait_full();
