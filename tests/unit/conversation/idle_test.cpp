@@ -75,10 +75,10 @@ TEST_F(IdleConversation, IsNotOneThatSaysItRuns) {
 
 TEST_F(IdleConversation, IsNotOneThatAUserUses) {
   settings.when_idle = WhenIdle::stop;
-  ASSERT_TRUE(start("c1"));
-  ASSERT_TRUE(start("c2"));
   auto const later = Clock::now() + 1h;
   gateway().publisher.used = {{id_of("c1"), later, later, 1}};
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(start("c2"));
   wait_for("c2", RuntimeState::stopped);
   EXPECT_EQ(gateway().state("c1"), RuntimeState::running);
 }
