@@ -87,7 +87,7 @@ TEST_F(ConversationManager, ReleasesTheRuntimeAndKeepsTheReasonWhicheverStepFail
     std::string request;
     std::string reason;
   };
-  settings.ready_time_max = 50ms;
+  settings.ready_time_max = 500ms;
   Case const cases[] = {{"GET /alive", "ready: the server was not alive in time (last: /alive answers 500)"},
                         {"POST /api/settings", "settings: the server answered 500"},
                         {"POST /api/add-git-providers", "git_provider_tokens: the server answered 500"},
