@@ -381,6 +381,7 @@ Task<> RemoteProvider::follow_list() {
 // The list is only a reason to look: what is told is what the API then says of the one session.
 Task<> RemoteProvider::look_at_all() {
   std::vector<RuntimePtr> others;  // those that were known when the list was asked for
+  others.reserve(runtimes_.size());
   for (auto const& [id, runtime] : runtimes_) others.push_back(runtime);
   auto const listed = co_await service_.list(soon());
   if (!listed) co_return;  // asked again with the next list
