@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "interruptible.hpp"
+#include "nestgate/nested/action_server.hpp"
 #include "nestgate/upstream/random.hpp"
 #include "stored.hpp"
 
@@ -400,8 +401,28 @@ Task<Outcome<>> Lifecycle::wait_ready(ConversationPtr c, WorkPtr work) {
     co_return co_await dormant.initialise(told, by);
   }
   NESTGATE_CO_TRY_VOID(co_await provider_.wait_ready(c->id, by));
+  if (provider_.traits().needs_server_start) NESTGATE_CO_TRY_VOID(co_await start_server(c, std::move(work), by));
   nested::Client client(c->endpoint, c->session_key.clone());
   co_return co_await client.wait_alive(by);
+}
+
+// In an empty sandbox: what the client wishes for, else the action server (nested_server.md 5.1). Its key is in the
+// environment that the sandbox was made with.
+Task<Outcome<>> Lifecycle::start_server(ConversationPtr c, WorkPtr work, Deadline by) {
+  constexpr std::string_view log_file = "/tmp/nested-server.log";
+  auto command = work->wish.command;
+  if (command.empty()) {
+    nested::ActionServerCommand wanted;
+    wanted.prefix = nested::runtime_image_prefix();
+    wanted.port = c->endpoint.port();
+    if (!work->wish.working_dir.empty()) wanted.working_dir = work->wish.working_dir;
+    command = nested::start_command(wanted);
+  }
+  auto in_background = nested::in_background(std::move(command), log_file);
+  NESTGATE_CO_TRY(result, co_await provider_.execute(c->id, std::move(in_background), by));
+  if (result.exit_code == 0) co_return Outcome<>{};
+  co_return fail(FaultKind::upstream, "conversation.server",
+                 "ready: the server's start command exited with status " + std::to_string(result.exit_code));
 }
 
 Task<Outcome<>> Lifecycle::configure(ConversationPtr c, WorkPtr work) {

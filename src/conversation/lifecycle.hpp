@@ -69,6 +69,7 @@ class Lifecycle {
   Task<Outcome<>> create(ConversationPtr c, WorkPtr work);
   Task<Outcome<runtime::Instance>> make_instance(ConversationPtr c, WorkPtr work);
   Task<Outcome<>> wait_ready(ConversationPtr c, WorkPtr work);
+  Task<Outcome<>> start_server(ConversationPtr c, WorkPtr work, Deadline by);
   Task<Outcome<>> configure(ConversationPtr c, WorkPtr work);
   Task<Outcome<>> begin_conversation(ConversationPtr c, WorkPtr work);
   Task<Outcome<>> go_up(ConversationPtr c, WorkPtr work);

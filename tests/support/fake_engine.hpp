@@ -46,8 +46,10 @@ struct Engine {
   std::vector<std::string> calls;
   std::vector<runtime::Spec::Wakefulness> made_as;
   std::optional<upstream::Failure> list_failure, create_failure, pause_failure, assign_failure, removal_failure;
-  unsigned failing_destroys = 0;  // so many fail, then they work again
-  std::string own_key;            // what it gives its servers; "": the key that it is told
+  std::vector<std::string> executed;  // the newest command that was run in a runtime
+  int exit_code = 0;                  // of every command
+  unsigned failing_destroys = 0;      // so many fail, then they work again
+  std::string own_key;                // what it gives its servers; "": the key that it is told
   bool holds_creates = false;
   std::size_t most_at_once = 0;
   Timer door;
@@ -113,6 +115,14 @@ class EngineProvider final : public runtime::RuntimeProvider {
     if (engine_.assign_failure) co_return *engine_.assign_failure;
     if (engine_.there.erase(dormant.canonical()) == 0) co_return gone();
     co_return take_in(spec);
+  }
+  Task<upstream::Outcome<runtime::CommandResult>> execute(ConversationId id, std::vector<std::string> command,
+                                                          Deadline) override {
+    engine_.calls.push_back("execute " + id.text());
+    engine_.executed = std::move(command);
+    runtime::CommandResult result;
+    result.exit_code = engine_.exit_code;
+    co_return result;
   }
   Task<> close() override {
     engine_.calls.push_back("close");

@@ -57,6 +57,32 @@ TEST_F(ConversationStart, LeavesWhatCannotBeReleasedToTheReconciler) {
   EXPECT_NE(manager().find(id_of("c1"))->reason.find("settings"), std::string::npos) << "why it failed is still said";
 }
 
+TEST_F(ConversationStart, StartsTheServerInAnEmptySandboxBeforeItAsksWhetherItIsAlive) {
+  engine.traits.needs_server_start = true;
+  ASSERT_TRUE(start("c1"));
+  ASSERT_EQ(engine.calls.size(), 2U);
+  EXPECT_EQ(engine.calls.back(), "execute c1");
+  std::string line;
+  for (auto const& word : engine.executed) line += word + " ";
+  EXPECT_NE(line.find("openhands.runtime.action_execution_server"), std::string::npos) << line;
+  EXPECT_NE(line.find(std::to_string(server.endpoint().port())), std::string::npos) << line;
+  EXPECT_EQ(line.find(gateway().record("c1")->session_key.reveal()), std::string::npos) << "no key on a command line";
+}
+
+TEST_F(ConversationStart, FailsAndIsReleasedWhenTheServersCommandFails) {
+  engine.traits.needs_server_start = true;
+  engine.exit_code = 127;
+  auto const failed = start("c1");
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().reason, "ready: the server's start command exited with status 127");
+  EXPECT_EQ(engine.calls.back(), "destroy c1");
+}
+
+TEST_F(ConversationStart, RunsNoCommandWhereTheProviderStartsTheServer) {
+  ASSERT_TRUE(start("c1"));
+  EXPECT_EQ(engine.count("execute c1"), 0U);
+}
+
 TEST_F(ConversationStart, ReplacesOneThatRunsWhenItIsAskedTo) {
   auto const first = start("c1");
   ASSERT_TRUE(first);
