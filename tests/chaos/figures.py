@@ -11,12 +11,14 @@ import socket
 import statistics
 import threading
 import time
+import uuid
 
 from engine import IMAGE
 from parts import Failed, Gateway, at_once, wait_for
 
 STARTS, DOCKER_STARTS, LISTED, ROUTES, SINGLES, SOCKETS = 50, 15, 2_000, 50_000, 1_000, 100
 BATCH = 5_000
+TALKS = 4  # a server takes 48 subscribers
 
 
 class Line:
@@ -226,8 +228,10 @@ upgrades_per_key_per_second_max = 1000
 tunnel_ping = "10m"
 """)
     try:
-        answer = gateway.must_create("talk", settings={"llm_model": "m"}, initial_user_msg="hello")
-        sockets = [open_socket(gateway, "talk", answer["session_api_key"]) for _ in range(SOCKETS)]
+        talks = [str(uuid.uuid4()) for _ in range(TALKS)]
+        keys = [gateway.must_create(talk, settings={"llm_model": "m", "llm_api_key": "k"}, initial_user_msg="hello")["session_api_key"]
+                for talk in talks]
+        sockets = [open_socket(gateway, talk, key) for talk, key in zip(talks, keys) for _ in range(SOCKETS // TALKS)]
         line = Line(gateway)
         put = lambda first, count: json.dumps({"put": [{"id": f"r{i}", "url": url} for i in range(first, first + count)]})
         bodies = [put(first, BATCH) for first in range(0, ROUTES, BATCH)]
