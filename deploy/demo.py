@@ -15,7 +15,6 @@ import http.client
 import http.server
 import io
 import json
-import os
 import pathlib
 import secrets
 import signal

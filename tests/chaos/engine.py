@@ -11,9 +11,8 @@ import signal
 import socket
 import subprocess
 import tarfile
-import time
 
-from parts import Failed, children, end_with_parent, is_zombie, reap_orphans, wait_for
+from parts import Failed, end_with_parent, is_zombie, wait_for
 
 START_S, STOP_S = 60, 40
 IMAGE = "nestgate-chaos:1"

@@ -1,4 +1,4 @@
-"""What the issue gives bounds for, measured over HTTP by one client."""
+"""What has a bound, measured over HTTP by one client."""
 
 import base64
 import http.client

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import ctypes
 import http.client
 import json
 import os
@@ -10,44 +9,15 @@ import pathlib
 import secrets
 import signal
 import subprocess
+import sys
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from scenario import Failed, Report, adopt_orphans, children, end_what_is_left, end_with_parent, wait_for  # noqa: E402, F401
+
 CALL_S = 120
-SETTLED_S = 10  # issue's bound: from the new gateway's start to a settled state of everything
+SETTLED_S = 10  # the bound: from the new gateway's start to a settled state of everything
 SETTLED = {"RUNNING", "PAUSED", "STOPPED", "ERROR"}
-
-
-class Failed(Exception):
-    """What a scenario cannot go on after."""
-
-
-class Report:
-    def __init__(self):
-        self.checks = self.failures = 0
-
-    def section(self, title):
-        print(f"\n{title}", flush=True)
-
-    def line(self, what, held, figure=""):
-        self.checks += 1
-        self.failures += not held
-        print(f"  {'ok  ' if held else 'FAIL'} {what:<84} {figure}", flush=True)
-        return held
-
-    def figure(self, what, value):
-        print(f"       {what:<84} {value}", flush=True)
-
-    def need(self, what, held, figure=""):
-        if not self.line(what, held, figure):
-            raise Failed(what)
-
-
-def wait_for(condition, seconds, pause=0.02):
-    """The first true value of `condition()`, or its last one."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(pause)
-    return value
 
 
 def at_once(work, items):
@@ -56,34 +26,12 @@ def at_once(work, items):
         return list(pool.map(work, items))
 
 
-def end_with_parent():
-    """However the scenarios end, what they started ends with them."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-
-
-def adopt_orphans():
-    """What our children leave behind becomes ours to reap."""
-    pr_set_child_subreaper = 36
-    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1)
-
-
 def reap_orphans(known):
     """`known` are the ids of children that somebody else waits for."""
     for pid in children():
         if pid not in known:
             with contextlib.suppress(OSError):
                 os.waitpid(pid, os.WNOHANG)
-
-
-def children():
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                    found.append(int(entry.name))
-    return found
 
 
 def is_zombie(pid):

@@ -3,7 +3,7 @@
     run.py --bin build/release/bin [--smoke] [--figures] [--keep] [NAME...]
 
 NAME: process, docker-points, docker, live-restore, two-gateways, figures. --smoke: a short form, without the figures.
---figures: the issue's bounds are checks, too. Where no Docker engine can be started it says so in one line and goes on.
+--figures: the bounds are checks, too. Where no Docker engine can be started it says so in one line and goes on.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import docker_scenarios
 import figures
 import two_gateways
 from engine import Engine, NoEngine
-from parts import Failed, Report, adopt_orphans, children
+from parts import Failed, Report, adopt_orphans, end_what_is_left
 
 HERE = pathlib.Path(__file__).resolve().parent
 SMOKE_S, FULL_S, CLEAN_UP_S = 300, 1500, 90
@@ -95,18 +95,6 @@ class Chaos:
     def close(self):
         if self.engine:
             self.engine.close()
-
-
-def end_what_is_left():
-    """Killing one leaves its children to us."""
-    deadline = time.monotonic() + 20
-    while (left := children()) and time.monotonic() < deadline:
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.waitpid(pid, 0)
 
 
 def bound_time(seconds):

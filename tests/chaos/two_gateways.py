@@ -1,6 +1,6 @@
 """Two gateways on one store."""
 
-from parts import SETTLED_S, Gateway, Client, at_once, servers_below, wait_for
+from parts import SETTLED_S, Gateway, at_once, servers_below, wait_for
 
 TAKEN_OVER_S = 15
 

@@ -2,7 +2,6 @@
 
 import base64
 import contextlib
-import ctypes
 import http.client
 import json
 import os
@@ -16,6 +15,9 @@ import subprocess
 import sys
 import threading
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+from scenario import Failed, Report, Told, adopt_orphans, end_what_is_left, end_with_parent, wait_for  # noqa: E402, F401
 
 DOMAIN = "sandboxes.interop.test"
 # A server needs 10 to 18 s on two idle cores, most of it imports.
@@ -33,32 +35,6 @@ SERVER_ENVIRONMENT = {
 }
 
 
-class Failed(Exception):
-    """What a scenario cannot go on after."""
-
-
-class Told(Failed):
-    """It stands in the report already."""
-
-
-class Report:
-    def __init__(self):
-        self.checks = self.failures = 0
-
-    def section(self, title):
-        print(f"\n{title}", flush=True)
-
-    def line(self, what, held, figure=""):
-        self.checks += 1
-        self.failures += not held
-        print(f"  {'ok  ' if held else 'FAIL'} {what:<88} {figure}", flush=True)
-        return held
-
-    def need(self, what, held, figure=""):
-        if not self.line(what, held, figure):
-            raise Told(what)
-
-
 class Stopwatch:
     def __init__(self):
         self.began = time.monotonic()
@@ -68,20 +44,6 @@ class Stopwatch:
 
     def seconds(self):
         return time.monotonic() - self.began
-
-
-def wait_for(condition, seconds, pause=0.05):
-    """The first true value of `condition()`, or its last one."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(pause)
-    return value
-
-
-def end_with_parent():
-    """However the scenarios end, what they started ends with them."""
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 @contextlib.contextmanager

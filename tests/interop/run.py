@@ -9,7 +9,6 @@ line and ends with 1, with --optional with 0. Otherwise the exit code is 0 only 
 
 import argparse
 import contextlib
-import ctypes
 import fcntl
 import hashlib
 import os
@@ -19,6 +18,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+
+from parts import adopt_orphans, end_what_is_left
 
 PACKAGES = ["openhands-sdk", "openhands-agent-server", "openhands-workspace", "openhands-tools"]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -81,28 +82,6 @@ def install(folder, constraints, version, log_path):
             raise NotToBeHad(f"the packages do not install ({said[-1][:200]}), see {log_path}")
 
 
-def children():
-    """Of this process; those that lost their parent are among them."""
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == os.getpid():
-                    found.append(int(entry.name))
-    return found
-
-
-def end_what_is_left():
-    """Agent servers leave tmux servers behind when they are killed. Killing one leaves its children to us."""
-    while left := children():
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        for pid in left:
-            with contextlib.suppress(OSError):
-                os.waitpid(pid, 0)
-
-
 def run_scenarios(python, options, folder):
     command = [python, "-B", HERE / "scenarios.py", "--bin", options.bin, "--folder", folder, *(["--smoke"] if options.smoke else []), *options.names]
     limit = SMOKE_S if options.smoke else FULL_S
@@ -130,8 +109,7 @@ def main():
     except NotToBeHad as e:
         print(f"interop: {'skipped' if options.optional else 'cannot run'}: {e}")
         return 0 if options.optional else 1
-    pr_set_child_subreaper = 36
-    ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1)
+    adopt_orphans()
     # Short and outside of the tree: tmux's sockets live below it, and a socket's path has 108 characters at most.
     folder = pathlib.Path(tempfile.mkdtemp(prefix="interop-"))
     code = 1
