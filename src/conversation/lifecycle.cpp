@@ -39,6 +39,9 @@ std::chrono::milliseconds release_pause(std::uint32_t try_number) {
   return std::min(release_pause_min * (1 << std::min(try_number, 6U)), release_pause_max);
 }
 
+// What was asked to stop stops, and what died has nothing to freeze.
+bool may_freeze_again(Conversation const& c) { return !c.interrupt || c.interrupt->why == Why::closing; }
+
 template <class Entry, class Name>
 void merge_by_name(std::vector<Entry>& into, std::vector<Entry> from, Name name) {
   for (auto& entry : from) {
@@ -68,6 +71,7 @@ struct Lifecycle::Work {
   RuntimeState before = RuntimeState::stopped;
   std::string reason_before;
   Closed closed_before = Closed::no;
+  bool is_frozen = false;          // there is a paused runtime, which a start that fails leaves as it was
   bool left_nothing = false;       // its create failed, and the provider took back what there was of it
   std::optional<Secret> boot_key;  // of a dormant server that is still to be told its real key
   std::optional<Failure> failure;  // of the step that failed
@@ -90,12 +94,14 @@ Task<Outcome<Started>> Lifecycle::begin_start(StartRequest request) {
 
 Task<Outcome<Started>> Lifecycle::start_until(StartRequest request, Until until) {
   std::optional<Started::What> what;
+  bool was_roused = false;
   bool is_replaced = request.again != StartRequest::Again::replace;
   for (;;) {
     if (registry_.is_closing()) co_return closing_failure();
     NESTGATE_CO_TRY(admitted, admit(request));
     auto const c = admitted.conversation;
     if (!what) what = admitted.what;
+    if (c->is_unknown) co_return unknown_runtime_failure();
     if (c->is_busy && !c->starts()) {  // it ends first, and may be forgotten then
       NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
       continue;
@@ -124,8 +130,14 @@ Task<Outcome<Started>> Lifecycle::start_until(StartRequest request, Until until)
       NESTGATE_CO_TRY_VOID(co_await registry_.until_changed(c, c->version, Deadline::in(settings_.ready_time_max)));
       continue;
     }
+    if (c->is_elsewhere && c->state == RuntimeState::paused && !std::exchange(was_roused, true)) {
+      NESTGATE_CO_TRY_VOID(co_await until_roused_elsewhere(c, Deadline::in(settings_.ready_time_max)));
+      if (c->state == RuntimeState::starting || c->state == RuntimeState::running) continue;
+    }
     if (c->state == RuntimeState::running) co_return Started{*what, registry_.view_of(*c)};
     if (c->state == RuntimeState::error) co_return fail(c->failure_kind, "conversation.start", c->reason);
+    if (c->state == RuntimeState::paused)
+      co_return fail(FaultKind::conflict, "conversation.start", "the gateway that holds it did not resume it");
     co_return fail(FaultKind::conflict, "conversation.start", "it was stopped while it started");
   }
 }
@@ -168,7 +180,7 @@ bool Lifecycle::make_room() {
 
 Task<> Lifecycle::abandon(ConversationPtr c) {
   if (c->is_remembered) [[maybe_unused]]
-    auto forgotten = co_await registry_.store().forget(c->id);
+    auto forgotten = co_await registry_.store().forget(c->id, registry_.gateway(), c->epoch);
   co_await registry_.withdraw(c);
 }
 
@@ -178,6 +190,7 @@ void Lifecycle::begin(ConversationPtr c, StartRequest request) {
   work->wish = std::move(request.wish);
   work->is_new = c->epoch.get() == 0;
   work->before = c->state;
+  work->is_frozen = c->state == RuntimeState::paused;
   work->reason_before = c->reason;
   work->closed_before = c->closed;
   c->interrupt.reset();
@@ -215,6 +228,12 @@ Task<> Lifecycle::drive(ConversationPtr c, WorkPtr work) {
     if (auto const* again = std::get_if<StartMachine::Release>(&action)) {
       if (again->try_number > 1) [[maybe_unused]]
         auto waited = co_await pause_for(release_pause(again->try_number));
+      if (work->is_frozen && may_freeze_again(*c)) {
+        co_await freeze_again(c, work);
+        event = StartMachine::Released{};
+        continue;
+      }
+      work->is_frozen = false;
       auto released = co_await provider_.destroy(c->id, runtime::Leftovers::keep);
       if (released) {
         event = StartMachine::Released{};
@@ -373,6 +392,7 @@ Task<Outcome<runtime::Instance>> Lifecycle::make_instance(ConversationPtr c, Wor
     bool const is_gone = !resumed && (resumed.error().fault.kind == FaultKind::not_found ||
                                       resumed.error().fault.kind == FaultKind::conflict);
     if (!is_gone) co_return resumed;
+    work->is_frozen = false;
     registry_.take_key(*c, std::nullopt);
   }
   bool const may_be_warm = work->is_new && settings_.warm_runtimes > 0 && wish_json(work->wish).empty();
@@ -469,6 +489,8 @@ Task<> Lifecycle::settle(ConversationPtr c, WorkPtr work, StartMachine::Settle o
   if (outcome.as == As::error || outcome.as == As::refused) registry_.stats.start_failures.add();
   if (outcome.as == As::refused || (outcome.as == As::stopped && !c->was_made && work->is_new))
     co_return co_await settle_refused(std::move(c), std::move(work), std::move(outcome.reason));
+  if (work->is_frozen && outcome.as == As::error)
+    co_return co_await settle_refused(std::move(c), std::move(work), std::move(outcome.reason));
   c->left_behind = outcome.left_behind;
   // Stopped before it got as far as its runtime, which is frozen still.
   if (outcome.as == As::stopped && work->before == RuntimeState::paused)
@@ -483,6 +505,12 @@ Task<> Lifecycle::settle(ConversationPtr c, WorkPtr work, StartMachine::Settle o
     co_return co_await abandon(std::move(c));
   }
   co_await save_and_publish(std::move(c));
+}
+
+// As well as it can be done now: whether it is frozen or runs is what the reconciler looks at.
+Task<> Lifecycle::freeze_again(ConversationPtr c, WorkPtr work) {
+  auto frozen = co_await provider_.pause(c->id);
+  work->is_frozen = frozen || frozen.error().fault.kind != FaultKind::not_found;
 }
 
 // Nothing came of it and nothing was made: it is what it was before.
@@ -545,6 +573,7 @@ Task<Outcome<View>> Lifecycle::stop(ConversationId id) {
   auto const c = registry_.find(id);
   if (!c) co_return unknown_conversation();
   if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  if (c->is_unknown) co_return unknown_runtime_failure();
   if (c->is_elsewhere) {
     NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "stop"));
     if (c->is_elsewhere || c->is_forgotten) co_return registry_.view_of(*c);  // else its gateway died, and it is ours now
@@ -557,13 +586,24 @@ Task<Outcome<View>> Lifecycle::stop(ConversationId id) {
   co_return registry_.view_of(*c);
 }
 
+Task<Outcome<>> Lifecycle::until_roused_elsewhere(ConversationPtr c, Deadline by) {
+  auto const epoch = c->epoch;  // another one: it was tried
+  NESTGATE_CO_TRY_VOID(co_await registry_.store().ask_holder(c->id, "resume"));
+  while (c->is_elsewhere && !c->is_forgotten && c->state == RuntimeState::paused && c->epoch == epoch)
+    NESTGATE_CO_TRY_VOID(co_await registry_.until_changed(c, c->version, by));
+  co_return Outcome<>{};
+}
+
 Task<Outcome<>> Lifecycle::until_down_elsewhere(ConversationPtr c, std::string wish) {
+  bool const must_stop = wish == "stop";
   NESTGATE_CO_TRY_VOID(co_await registry_.store().ask_holder(c->id, std::move(wish)));
   auto const by = Deadline::in(settings_.ready_time_max);
-  while (c->is_elsewhere && !c->is_forgotten &&
-         (c->state == RuntimeState::running || c->state == RuntimeState::starting || c->state == RuntimeState::stopping)) {
+  auto const is_up = [&] {
+    return c->state == RuntimeState::running || c->state == RuntimeState::starting || c->state == RuntimeState::stopping ||
+           (must_stop && c->state == RuntimeState::paused);
+  };
+  while (c->is_elsewhere && !c->is_forgotten && is_up())
     NESTGATE_CO_TRY_VOID(co_await registry_.until_changed(c, c->version, by));
-  }
   co_return Outcome<>{};
 }
 
@@ -613,6 +653,7 @@ Task<Outcome<View>> Lifecycle::pause(ConversationId id) {
   auto const c = registry_.find(id);
   if (!c) co_return unknown_conversation();
   if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  if (c->is_unknown) co_return unknown_runtime_failure();
   if (c->is_elsewhere) {
     NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "pause"));
     if (c->is_elsewhere || c->is_forgotten) co_return registry_.view_of(*c);
@@ -658,6 +699,7 @@ Task<Outcome<>> Lifecycle::remove(ConversationId id) {
     auto const c = registry_.find(id);
     if (!c) co_return Outcome<>{};  // somebody else removed it meanwhile
     if (c->origin == Origin::fixed) co_return static_runtime_failure();
+    if (c->is_unknown) co_return unknown_runtime_failure();
     if (c->is_elsewhere) NESTGATE_CO_TRY_VOID(co_await take_over(c));
     if (c->starts()) c->interrupt_start({Why::stop_asked, {}});
     NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
@@ -698,7 +740,7 @@ Task<> Lifecycle::bury(ConversationPtr c, bool is_running) {
   c->endpoint = {};  // others may listen there by now
   c->ports.clear();
   if (removed) removed = co_await release(c->id, runtime::Leftovers::remove);
-  if (removed && c->is_remembered) removed = co_await registry_.store().forget(c->id);
+  if (removed && c->is_remembered) removed = co_await registry_.store().forget(c->id, registry_.gateway(), c->epoch);
   if (!removed) {
     c->failure_kind = removed.error().fault.kind;
     c->removal_failure = removed.error();

@@ -36,6 +36,9 @@ class Lifecycle {
   void refresh_soon(Conversation& c, Secret const& configuration_json);
   // The runtime of a conversation ended by itself.
   void runtime_ended(ConversationPtr c, std::string reason);
+  // Asks the gateway that holds a paused one to resume it; returns once it begins to, or does something else with it.
+  // Faults: cancelled, timed_out, unavailable.
+  Task<Outcome<>> until_roused_elsewhere(ConversationPtr c, Deadline by);
   // Destroys as often as it takes, or as `releases_max` allows.
   Task<Outcome<>> release(ConversationId id, runtime::Leftovers leftovers);
 
@@ -74,6 +77,7 @@ class Lifecycle {
   Task<Outcome<>> begin_conversation(ConversationPtr c, WorkPtr work);
   Task<Outcome<>> go_up(ConversationPtr c, WorkPtr work);
   Task<> settle(ConversationPtr c, WorkPtr work, StartMachine::Settle outcome);
+  Task<> freeze_again(ConversationPtr c, WorkPtr work);
   Task<> settle_refused(ConversationPtr c, WorkPtr work, std::string reason);
   Task<> settle_elsewhere(ConversationPtr c, WorkPtr work);
   void take_back(Conversation& c, Work& work);

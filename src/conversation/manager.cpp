@@ -16,7 +16,7 @@ struct Manager::Parts {
         warm(control, registry, *provider, settings),
         lifecycle(control, registry, *provider, credentials, warm, settings),
         statics(control, registry, settings),
-        sweeps(control, registry, lifecycle, *provider, warm, settings) {}
+        sweeps(control, registry, lifecycle, statics, *provider, warm, settings) {}
 
   ManagerSettings settings;
   std::unique_ptr<runtime::RuntimeProvider> provider;
@@ -49,7 +49,7 @@ void Manager::on_change(OnChange listener) { parts_->registry.on_change = std::m
 
 Task<Outcome<>> Manager::recover() {
   auto& p = *parts_;
-  NESTGATE_CO_TRY_VOID(co_await p.statics.load());
+  NESTGATE_CO_TRY_VOID(co_await p.statics.follow());
   NESTGATE_CO_TRY_VOID(co_await p.sweeps.recover());
   p.sweeps.begin();
   co_return Outcome<>{};
@@ -103,9 +103,15 @@ Task<bool> Manager::wake(ConversationId id, Deadline by) {
   }
   if (c->wakes() && !c->is_busy && !c->is_forgotten) {
     parts_->registry.stats.wakes.add();
-    parts_->lifecycle.begin_restart(c);
+    if (c->is_elsewhere) {
+      auto roused = co_await parts_->lifecycle.until_roused_elsewhere(c, by);
+      if (!roused) co_return false;
+    } else {
+      parts_->lifecycle.begin_restart(c);
+    }
   }
-  while (c->is_busy && !by.passed()) {
+  auto const is_coming = [&c] { return c->is_busy || (c->is_elsewhere && c->state == RuntimeState::starting); };
+  while (is_coming() && !by.passed()) {
     auto changed = co_await parts_->registry.until_next(c, by);
     if (!changed) break;
   }

@@ -21,7 +21,8 @@ Recovery recovery_of(Phase phase, std::optional<Presence> found, runtime::Traits
     case Phase::stopped:
     case Phase::error: break;
   }
-  return is_up || is_paused ? Recovery::end : Recovery::mark_stopped;
+  bool const is_as_it_was_left = is_paused && traits.stops_as_paused;
+  return is_up || (is_paused && !is_as_it_was_left) ? Recovery::end : Recovery::mark_stopped;
 }
 
 }  // namespace nestgate::conversation

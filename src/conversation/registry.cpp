@@ -56,6 +56,11 @@ Failure unknown_conversation() { return fail(FaultKind::not_found, "conversation
 
 Failure closing_failure() { return fail(FaultKind::unavailable, "conversation.start", "the gateway is shutting down"); }
 
+Failure unknown_runtime_failure() {
+  return fail(FaultKind::unavailable, "conversation.recover",
+              "what runs of it is not known yet: since the gateway started, what keeps the runtimes has not answered");
+}
+
 Failure static_runtime_failure() {
   return fail(FaultKind::conflict, "conversation.stop", "this runtime is a static one; whoever runs it ends it");
 }
@@ -72,8 +77,10 @@ void Conversation::interrupt_start(Interrupt why) {
 }
 
 bool Conversation::wakes() const noexcept {
-  if (origin != Origin::managed || is_elsewhere) return false;
-  if (state == RuntimeState::paused) return true;
+  if (origin != Origin::managed) return false;
+  if (state == RuntimeState::paused) return true;  // also elsewhere: its gateway resumes it
+  if (is_elsewhere) return false;
+  if (state == RuntimeState::stopping) return is_busy && closed == Closed::when_idle;  // once it has stopped
   return state == RuntimeState::stopped && closed != Closed::for_room && closed != Closed::by_request;
 }
 
@@ -123,6 +130,7 @@ void Registry::change(Conversation& c, RuntimeState state, std::string reason) {
   c.reason = std::move(reason);
   c.progress.clear();
   if (state == RuntimeState::starting || state == RuntimeState::running) c.closed = Closed::no;
+  if (state == RuntimeState::running) c.refusal.reset();
   if (state != RuntimeState::running) {
     c.nested_status = {};
     c.status_at = {};
@@ -240,6 +248,8 @@ Task<Outcome<>> Registry::save(ConversationPtr c, std::optional<store::Phase> ph
 }
 
 void Registry::load(Conversation& c, store::ConversationRow& row) {
+  c.refusal.reset();  // of another time
+  c.is_unknown = false;
   c.owner = row.owner;
   c.organisation = row.organisation;
   c.purpose = parse_purpose(row.purpose);

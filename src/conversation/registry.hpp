@@ -61,6 +61,7 @@ struct Conversation {
   std::optional<Failure> refusal;                // of the last start, when it left no trace
   std::optional<Failure> removal_failure;        // of the last removal, until the next start
   unsigned puts = 0;                             // of a static runtime: only the latest counts
+  std::string url = {};                          // of a static runtime, as it was put
   bool is_routed = false;                        // a static runtime that was put through the API, not by the settings
   bool is_busy = false;                          // a task works on it; the only one
   bool is_being_told = false;                    // its running server gets a new configuration
@@ -68,6 +69,7 @@ struct Conversation {
   bool is_remembered = false;                    // the store has a row of it
   bool is_held = false;                          // this gateway holds that row
   bool is_elsewhere = false;                     // another gateway on the store works on it or serves it
+  bool is_unknown = false;                       // what runs of it cannot be looked at yet, so nothing is done with it
   bool was_made = false;                         // the provider made a runtime for it at least once
   bool has_run = false;                          // and it ran: it may hold somebody's work
   bool left_behind = false;                      // something of it may still be there, for the reconciler to release
@@ -83,6 +85,7 @@ using ConversationPtr = std::shared_ptr<Conversation>;
 Failure static_runtime_failure();
 Failure unknown_conversation();
 Failure closing_failure();
+Failure unknown_runtime_failure();
 
 // The table of conversations, and the one place that tells others of a change: the cores, the store, the log, who waits.
 // On the control core.

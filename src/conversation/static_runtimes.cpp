@@ -1,6 +1,7 @@
 #include "static_runtimes.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "nestgate/upstream/resolve.hpp"
 #include "stored.hpp"
@@ -100,11 +101,11 @@ Task<Outcome<std::vector<Outcome<>>>> StaticRuntimes::change(std::vector<StaticR
   for (auto const& id : removed) {
     auto const c = registry_.find(id);
     if (!c || !c->is_routed) continue;
-    withdrawn.emplace_back(c->id, c->epoch);
     forgotten.push_back(c->id.text());
-    registry_.forget(*c);
+    withdrawn.push_back(forget(*c));
   }
   auto remembered = co_await registry_.store().put_statics(std::move(placed.rows), std::move(forgotten));
+  if (remembered && *remembered == store_version_ + 1) store_version_ = *remembered;  // nobody else's lies between
   for (auto const& fixed : put)
     if (auto const c = registry_.find(fixed.id)) c->is_remembered = remembered.has_value();
   co_await registry_.publisher().apply(std::move(placed.records), std::move(withdrawn));
@@ -125,6 +126,7 @@ Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {
   if (c && !c->is_routed) return fail(FaultKind::conflict, "runtime.static", "id: comes from the settings");
   if (!c) c = add_or_find(fixed.id);
   c->is_routed = true;
+  c->url = fixed.url;
   error_code not_literal;
   auto const address = asio::ip::make_address(url.host, not_literal);
   tcp::endpoint const at(address, url.port);
@@ -146,17 +148,43 @@ Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {
   return Outcome<>{};
 }
 
-Task<Outcome<>> StaticRuntimes::load() {
-  NESTGATE_CO_TRY(rows, co_await registry_.store().statics());
-  std::vector<StaticRuntime> known;
-  known.reserve(rows.size());
-  for (auto& row : rows)
-    if (auto fixed = parse_row(row)) known.push_back(std::move(*fixed));
-  auto placed = place_all(known);
-  for (auto const& fixed : known)
-    if (auto const c = registry_.find(fixed.id)) c->is_remembered = true;
-  co_await registry_.publisher().apply(std::move(placed.records), {});
+Task<Outcome<>> StaticRuntimes::follow() {
+  NESTGATE_CO_TRY(changes, co_await registry_.store().statics_since(store_version_));
+  store_version_ = changes.version;
+  std::set<std::string> kept;
+  std::vector<StaticRuntime> changed;
+  changed.reserve(changes.rows.size());
+  for (auto& row : changes.rows) {
+    auto fixed = parse_row(row);
+    if (!fixed) continue;
+    kept.insert(fixed->id.canonical());
+    auto const c = registry_.find(fixed->id);
+    bool const is_known = c && c->is_routed && is_same_route(*c, *fixed);
+    if (is_known) c->is_remembered = true;
+    if (!is_known) changed.push_back(std::move(*fixed));
+  }
+  auto placed = place_all(changed);
+  for (auto const& fixed : changed)
+    if (auto const c = registry_.find(fixed.id); c && c->is_routed) c->is_remembered = true;
+  std::vector<ConversationPtr> gone;
+  for (auto const& id : changes.removed)
+    if (auto const parsed = ConversationId::parse(id)) gone.push_back(registry_.find(*parsed));
+  if (changes.is_all) {
+    registry_.for_each([&](ConversationPtr const& c) {
+      if (c->is_remembered && !kept.contains(c->id.canonical())) gone.push_back(c);
+    });
+  }
+  std::vector<std::pair<ConversationId, Epoch>> withdrawn;
+  for (auto const& c : gone)
+    if (c && c->is_routed) withdrawn.push_back(forget(*c));
+  co_await registry_.publisher().apply(std::move(placed.records), std::move(withdrawn));
   co_return Outcome<>{};
+}
+
+std::pair<ConversationId, Epoch> StaticRuntimes::forget(Conversation& c) {
+  std::pair<ConversationId, Epoch> out{c.id, c.epoch};
+  registry_.forget(c);
+  return out;
 }
 
 Task<Result<upstream::Endpoints>> StaticRuntimes::look_up(upstream::Url const& url) {
@@ -189,10 +217,18 @@ void StaticRuntimes::place(Conversation& c, StaticRuntime const& fixed, tcp::end
   registry_.change(c, RuntimeState::running);
 }
 
+bool StaticRuntimes::has_same_key(Conversation const& c, StaticRuntime const& fixed) {
+  return fixed.session_key ? c.has_own_key && c.session_key == *fixed.session_key : !c.has_own_key;
+}
+
 bool StaticRuntimes::is_as_before(Conversation const& c, StaticRuntime const& fixed, tcp::endpoint const& at) const {
-  bool const same_key = fixed.session_key ? c.has_own_key && c.session_key == *fixed.session_key : !c.has_own_key;
-  return c.is_remembered && c.state == RuntimeState::running && c.endpoint == at && same_key &&
+  return c.is_remembered && c.state == RuntimeState::running && c.endpoint == at && has_same_key(c, fixed) &&
          same_ports(c.ports, ports_of(fixed, at));
+}
+
+// Wherever its name leads by now.
+bool StaticRuntimes::is_same_route(Conversation const& c, StaticRuntime const& fixed) const {
+  return c.url == fixed.url && has_same_key(c, fixed) && same_ports(c.ports, ports_of(fixed, c.endpoint));
 }
 
 void StaticRuntimes::take_key(Conversation& c, StaticRuntime const& fixed) {

@@ -14,8 +14,8 @@ class StaticRuntimes {
   Task<> remove(ConversationId id);
   // What Manager says of change_statics.
   Task<Outcome<std::vector<Outcome<>>>> change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed);
-  // Those that were put through the API before.
-  Task<Outcome<>> load();
+  // Those that were put through the API, by any gateway on the store, since the last look.
+  Task<Outcome<>> follow();
 
   // Names are not tried any more.
   void stop_looking() { look_ups_.stop(); }
@@ -32,6 +32,9 @@ class StaticRuntimes {
   Placed place_all(std::vector<StaticRuntime>& put);
   Outcome<> place_routed(StaticRuntime& fixed, Placed& placed);
   void place(Conversation& c, StaticRuntime const& fixed, asio::ip::tcp::endpoint at);
+  std::pair<ConversationId, Epoch> forget(Conversation& c);
+  static bool has_same_key(Conversation const& c, StaticRuntime const& fixed);
+  bool is_same_route(Conversation const& c, StaticRuntime const& fixed) const;
   bool is_as_before(Conversation const& c, StaticRuntime const& fixed, asio::ip::tcp::endpoint const& at) const;
   ConversationPtr add_or_find(ConversationId const& id);
   void take_key(Conversation& c, StaticRuntime const& fixed);
@@ -42,6 +45,7 @@ class StaticRuntimes {
 
   Registry& registry_;
   ManagerSettings const& settings_;
+  std::uint64_t store_version_ = 0;
   TaskGroup look_ups_;  // of those whose names are not found yet
 };
 

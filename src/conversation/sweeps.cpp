@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "gateway_name.hpp"
+#include "idle_verdict.hpp"
 #include "interruptible.hpp"
 #include "recovery.hpp"
 #include "stored.hpp"
@@ -11,6 +12,7 @@ namespace nestgate::conversation {
 namespace {
 
 using runtime::Presence;
+using upstream::fail;
 using SystemClock = std::chrono::system_clock;
 
 constexpr std::size_t statuses_at_once_max = 64;
@@ -24,16 +26,41 @@ bool is_there(runtime::Found const& found) { return is_up(found) || found.presen
 
 }  // namespace
 
-Sweeps::Sweeps(Executor control, Registry& registry, Lifecycle& lifecycle, runtime::RuntimeProvider& provider,
-               WarmPool& warm, ManagerSettings const& settings)
-    : registry_(registry), lifecycle_(lifecycle), provider_(provider), warm_(warm), settings_(settings), tasks_(control) {}
+Sweeps::Sweeps(Executor control, Registry& registry, Lifecycle& lifecycle, StaticRuntimes& statics,
+               runtime::RuntimeProvider& provider, WarmPool& warm, ManagerSettings const& settings)
+    : registry_(registry),
+      lifecycle_(lifecycle),
+      statics_(statics),
+      provider_(provider),
+      warm_(warm),
+      settings_(settings),
+      tasks_(control) {}
 
 Task<Outcome<>> Sweeps::recover() {
   NESTGATE_CO_TRY_VOID(co_await registry_.store().renew(registry_.gateway(), settings_.lease_time));
   auto found = co_await look();
   // A provider's server that is away for now is asked again by the reconciler.
-  if (!found) co_return Outcome<>{};
+  if (!found) co_return co_await show_rows();
   co_return co_await recover_all(*found);
+}
+
+// What really runs is not known yet: nothing is served or begun, but whoever asks hears that it is known.
+Task<Outcome<>> Sweeps::show_rows() {
+  NESTGATE_CO_TRY(rows, co_await registry_.store().conversations());
+  std::vector<RuntimeRecordPtr> shown;
+  for (auto& row : rows) {
+    if (row.purpose == "warm") continue;
+    bool const is_over = store::is_over(row.phase);
+    auto c = registry_.add(row.id, Origin::managed);
+    registry_.load(*c, row);
+    c->has_run = true;
+    c->is_elsewhere = c->is_unknown = !is_over;
+    registry_.change(*c, is_over ? state_of(row.phase) : RuntimeState::starting, row.reason);
+    if (is_over) c->closed = parse_closed(row.closed);
+    shown.push_back(registry_.record_of(*c));
+  }
+  co_await registry_.publisher().apply(std::move(shown), {});
+  co_return Outcome<>{};
 }
 
 void Sweeps::begin() {
@@ -68,12 +95,12 @@ Task<Outcome<>> Sweeps::recover_all(Found const& found) {
     if (is_known_dead(row.holder)) NESTGATE_CO_TRY_VOID(co_await registry_.store().leave(row.holder));
   std::vector<RuntimeRecordPtr> shown;
   for (auto& row : changes.rows) {
-    if (registry_.find(row.id)) continue;  // started since, while the provider was away
+    auto c = registry_.find(row.id);
+    if (c && (c->is_busy || c->is_held)) continue;  // started since, while the provider was away
     auto const at = found.find(row.id.canonical());
-    auto const* const runtime = at == found.end() ? nullptr : &at->second;
-    bool const is_at_rest = store::is_over(row.phase) && (!runtime || !is_there(*runtime));
-    if (is_at_rest) {
-      auto c = registry_.add(row.id, Origin::managed);
+    auto const* runtime = at == found.end() ? nullptr : &at->second;
+    if (is_at_rest(row, runtime)) {
+      if (!c) c = registry_.add(row.id, Origin::managed);
       registry_.load(*c, row);
       registry_.change(*c, state_of(row.phase), row.reason);
       c->closed = parse_closed(row.closed);
@@ -82,6 +109,12 @@ Task<Outcome<>> Sweeps::recover_all(Found const& found) {
       continue;
     }
     NESTGATE_CO_TRY(taken, co_await registry_.store().take(row.id, registry_.gateway()));
+    std::optional<runtime::Found> unlisted;
+    if (taken && !runtime) {  // taken on from somebody else, it is in no list
+      NESTGATE_CO_TRY(inspected, co_await provider_.inspect(row.id));
+      unlisted = std::move(inspected);
+      runtime = unlisted ? &*unlisted : nullptr;
+    }
     if (taken) {
       co_await recover_one(std::move(*taken), runtime);
     } else {
@@ -94,10 +127,15 @@ Task<Outcome<>> Sweeps::recover_all(Found const& found) {
   co_return Outcome<>{};
 }
 
+bool Sweeps::is_at_rest(store::ConversationRow const& row, runtime::Found const* found) const {
+  if (!store::is_over(row.phase)) return false;
+  return !found || !is_there(*found) || (provider_.traits().stops_as_paused && found->presence == Presence::paused);
+}
+
 Task<> Sweeps::recover_one(store::ConversationRow row, runtime::Found const* found) {
   registry_.stats.recovered.add();
   if (row.purpose == "warm") {
-    tasks_.spawn("recover.warm", clean_up_warm(row.id));
+    tasks_.spawn("recover.warm", clean_up_warm(std::move(row)));
     co_return;
   }
   auto c = registry_.find(row.id);
@@ -114,7 +152,7 @@ Task<> Sweeps::recover_one(store::ConversationRow row, runtime::Found const* fou
       c->is_busy = true;
       c->interrupt.reset();
       registry_.change(*c, RuntimeState::starting);
-      tasks_.spawn("recover.adopt", adopt(c));
+      tasks_.spawn("recover.adopt", adopt(c, TakenOn::anew, parse_wish(row.wish_json)));
       co_return;
     case Recovery::start: lifecycle_.begin_restart(c); co_return;
     case Recovery::end:
@@ -134,11 +172,22 @@ Task<> Sweeps::recover_one(store::ConversationRow row, runtime::Found const* fou
   co_await registry_.publish(c);
 }
 
-// The provider takes it on by the same call that would make it.
-Task<Outcome<>> Sweeps::adopt_instance(ConversationPtr c) {
+// The provider takes on what it does not know by the same call that would make it.
+Task<Outcome<runtime::Instance>> Sweeps::take_on(ConversationPtr c, TakenOn how, runtime::Wish wish, Deadline by) {
   runtime::Spec spec{c->id, c->epoch, c->session_key.clone(), c->owner};
-  auto const by = Deadline::in(adopted_alive_max);
+  spec.wish = std::move(wish);
+  if (how == TakenOn::from_pause) co_return co_await provider_.resume(std::move(spec), by);
+  auto const gone = fail(FaultKind::not_found, "conversation.adopt", "the runtime is gone");
+  NESTGATE_CO_TRY(found, co_await provider_.inspect(c->id));
+  if (!found) co_return gone;
   NESTGATE_CO_TRY(instance, co_await provider_.create(std::move(spec), by));
+  if (!instance.existed) co_return gone;  // between the two: what was made instead is not configured
+  co_return std::move(instance);
+}
+
+Task<Outcome<>> Sweeps::adopt_instance(ConversationPtr c, TakenOn how, runtime::Wish wish) {
+  auto const by = Deadline::in(adopted_alive_max);
+  NESTGATE_CO_TRY(instance, co_await take_on(c, how, std::move(wish), by));
   c->was_made = true;
   c->endpoint = instance.endpoint;
   c->handle = std::move(instance.handle);
@@ -149,11 +198,11 @@ Task<Outcome<>> Sweeps::adopt_instance(ConversationPtr c) {
   co_return co_await client.wait_alive(by);
 }
 
-Task<> Sweeps::adopt(ConversationPtr c) {
+Task<> Sweeps::adopt(ConversationPtr c, TakenOn how, runtime::Wish wish) {
   using Why = Conversation::Interrupt::Why;
   co_await registry_.publish(c);
   std::optional<Outcome<>> alive = Outcome<>{};
-  if (!c->interrupt) alive = co_await unless_tripped(c->trip, adopt_instance(c));
+  if (!c->interrupt) alive = co_await unless_tripped(c->trip, adopt_instance(c, how, std::move(wish)));
   // The gateway closes: what runs is the next one's to adopt, by the row as it is.
   if (registry_.is_closing() && !(alive && *alive)) co_return registry_.done(*c);
   bool const has_died = c->interrupt && c->interrupt->why == Why::died;
@@ -166,6 +215,9 @@ Task<> Sweeps::adopt(ConversationPtr c) {
     registry_.change(*c, RuntimeState::running);
     auto row = co_await registry_.store().find(c->id);
     if (row && *row) lifecycle_.refresh_soon(*c, (*row)->configuration_json);
+  } else if (alive->error().fault.kind == FaultKind::not_found) {
+    c->left_behind = !co_await lifecycle_.release(c->id, runtime::Leftovers::keep);
+    registry_.change(*c, RuntimeState::stopped, alive->error().reason);
   } else {
     c->failure_kind = alive->error().fault.kind;
     c->left_behind = !has_died;
@@ -192,10 +244,10 @@ Task<> Sweeps::clean_up(ConversationPtr c, runtime::Leftovers leftovers) {
   registry_.done(*c);
 }
 
-Task<> Sweeps::clean_up_warm(ConversationId id) {
-  auto released = co_await lifecycle_.release(id, runtime::Leftovers::remove);
+Task<> Sweeps::clean_up_warm(store::ConversationRow row) {
+  auto released = co_await lifecycle_.release(row.id, runtime::Leftovers::remove);
   if (released) [[maybe_unused]]
-    auto forgotten = co_await registry_.store().forget(std::move(id));
+    auto forgotten = co_await registry_.store().forget(std::move(row.id), registry_.gateway(), row.epoch);
 }
 
 Task<> Sweeps::renew_forever() {
@@ -211,6 +263,7 @@ Task<> Sweeps::follow_forever() {
     auto waited = co_await pause_for(settings_.follow_pause);
     if (!waited) co_return;
     co_await follow();
+    [[maybe_unused]] auto followed = co_await statics_.follow();  // what the store does not tell now it tells next time
   }
 }
 
@@ -255,6 +308,7 @@ void Sweeps::heed(ConversationPtr const& c, std::string const& asked) {
   if (asked == "stop" && (c->state == RuntimeState::running || c->state == RuntimeState::paused))
     lifecycle_.begin_end(c, Closed::by_request);
   if (asked == "pause" && c->state == RuntimeState::running) lifecycle_.begin_pause(c, Closed::by_request);
+  if (asked == "resume" && c->state == RuntimeState::paused) lifecycle_.begin_restart(c);
   tasks_.spawn("sweep.heeded", take_back_wish(c->id));
 }
 
@@ -272,6 +326,9 @@ void Sweeps::see(store::ConversationRow row) {
   if (is_over && !c->is_elsewhere && c->epoch == row.epoch && c->state == state_of(row.phase) &&
       c->key_generation == row.key_generation)
     return;  // our own
+  // Lost while this gateway was held up: what it runs of it is nobody's any more.
+  bool const is_left_over = c->is_held && c->epoch != row.epoch && !provider_.traits().outlives_gateway;
+  if (is_left_over) tasks_.spawn("sweep.lost", release_lost(c->id));
   registry_.load(*c, row);
   c->is_elsewhere = !is_over;  // also of one that nobody holds: it is to be taken over
   c->is_held = false;
@@ -279,6 +336,10 @@ void Sweeps::see(store::ConversationRow row) {
   registry_.change(*c, state_of(row.phase), row.reason);
   c->closed = parse_closed(row.closed);
   tasks_.spawn("sweep.publish", registry_.publish(c));
+}
+
+Task<> Sweeps::release_lost(ConversationId id) {
+  [[maybe_unused]] auto released = co_await lifecycle_.release(std::move(id), runtime::Leftovers::keep);
 }
 
 Task<> Sweeps::reconcile_forever() {
@@ -302,29 +363,42 @@ Task<> Sweeps::reconcile() {
   for (auto const& c : registry_.all()) {
     bool const is_ours = c->origin == Origin::managed && !c->is_elsewhere && !c->is_busy && !c->is_forgotten;
     if (!is_ours || c->changed_at >= began) continue;
-    auto const at = found->find(c->id.canonical());
-    auto const* const runtime = at == found->end() ? nullptr : &at->second;
-    bool const there = runtime && is_there(*runtime);
-    bool const was_paused = runtime && runtime->presence == Presence::paused;
-    if (c->state == RuntimeState::running && was_paused) {
-      registry_.change(*c, RuntimeState::paused, "it was paused from outside");
-      [[maybe_unused]] auto saved = co_await registry_.save(c);
-      co_await registry_.publish(c);
-    } else if ((c->state == RuntimeState::running || c->state == RuntimeState::paused) && !there) {
-      lifecycle_.runtime_ended(c, runtime && !runtime->reason.empty() ? runtime->reason : "is gone");
-    } else if (c->state == RuntimeState::paused && !was_paused) {
-      c->is_busy = true;
-      registry_.change(*c, RuntimeState::starting);
-      c->interrupt.reset();
-      tasks_.spawn("reconcile.adopt", adopt(c));
-    } else if ((c->state == RuntimeState::stopped || c->state == RuntimeState::error) && there) {
-      c->is_busy = true;
-      tasks_.spawn("reconcile.end", clean_up(c, runtime::Leftovers::keep));
-    } else if (c->left_behind && !there) {
-      c->left_behind = false;
-    }
+    co_await reconcile_one(c, *found);
   }
   co_await settle_orphans(*found);
+}
+
+Task<> Sweeps::reconcile_one(ConversationPtr c, Found& found) {
+  auto at = found.find(c->id.canonical());
+  bool const should_be_there = c->state == RuntimeState::running || c->state == RuntimeState::paused;
+  if (at == found.end() && should_be_there) {  // taken on from somebody else, it is in no list
+    auto const version = c->version;
+    auto unlisted = co_await provider_.inspect(c->id);
+    if (!unlisted || c->version != version || c->is_busy) co_return;
+    if (*unlisted) at = found.emplace(c->id.canonical(), std::move(**unlisted)).first;
+  }
+  auto const* const runtime = at == found.end() ? nullptr : &at->second;
+  bool const there = runtime && is_there(*runtime);
+  bool const is_frozen = runtime && runtime->presence == Presence::paused;
+  bool const is_over = c->state == RuntimeState::stopped || c->state == RuntimeState::error;
+  bool const is_as_it_was_left = is_frozen && provider_.traits().stops_as_paused && !c->left_behind;
+  if (c->state == RuntimeState::running && is_frozen) {
+    registry_.change(*c, RuntimeState::paused, "it was paused from outside");
+    [[maybe_unused]] auto saved = co_await registry_.save(c);
+    co_await registry_.publish(c);
+  } else if (should_be_there && !there) {
+    lifecycle_.runtime_ended(c, runtime && !runtime->reason.empty() ? runtime->reason : "is gone");
+  } else if (c->state == RuntimeState::paused && !is_frozen) {
+    c->is_busy = true;
+    registry_.change(*c, RuntimeState::starting);
+    c->interrupt.reset();
+    tasks_.spawn("reconcile.adopt", adopt(c, TakenOn::from_pause, {}));
+  } else if (is_over && there && !is_as_it_was_left) {
+    c->is_busy = true;
+    tasks_.spawn("reconcile.end", clean_up(c, runtime::Leftovers::keep));
+  } else if (c->left_behind && !there) {
+    c->left_behind = false;
+  }
 }
 
 Task<> Sweeps::take_from_the_dead() {
@@ -367,11 +441,11 @@ Task<> Sweeps::settle_orphans(Found const& found) {
   known_orphans_ = std::move(orphans);
 }
 
-// Of a gateway that died; nobody else has such a row in the table.
+// Of a gateway that died, or one that could not be ended before; nobody else has such a row in the table.
 Task<> Sweeps::clean_up_left_warm(store::ConversationRow row) {
-  if (!WarmPool::is_warm_id(row.id) || row.holder == registry_.gateway()) co_return;
+  if (!WarmPool::is_warm_id(row.id) || warm_.is_busy_with(row.id)) co_return;
   auto taken = co_await registry_.store().take(row.id, registry_.gateway());
-  if (taken && *taken) tasks_.spawn("recover.warm", clean_up_warm(row.id));
+  if (taken && *taken) tasks_.spawn("recover.warm", clean_up_warm(std::move(**taken)));
 }
 
 Task<> Sweeps::idle_forever() {
@@ -401,18 +475,17 @@ void Sweeps::close_idle(ConversationPtr const& c) {
   tasks_.spawn("idle.ask", ask_before_closing(c));
 }
 
-// An agent that works is not idle, though nobody talks to it.
 Task<> Sweeps::ask_before_closing(ConversationPtr c) {
   auto const epoch = c->epoch;
   auto const act = c->last_act_at;
-  co_await ask_status(c);
-  auto const& status = c->nested_status;
-  bool const works = status.conversation == "running" || (status.idle_for && *status.idle_for < settings_.idle_time_max);
+  bool const answers = co_await ask_status(c);
+  co_await note_activity();  // what was forwarded meanwhile counts
   if (c->epoch != epoch || c->last_act_at != act || !c->is_idle_in(RuntimeState::running)) co_return;
-  if (works) {
-    c->last_act_at = SystemClock::now();
-    co_return;
-  }
+  auto const unused_for = SystemClock::now() - std::max(c->last_act_at, c->changed_at);
+  auto const verdict = idle_verdict(std::chrono::duration_cast<std::chrono::milliseconds>(unused_for),
+                                    settings_.idle_time_max, answers ? &c->nested_status : nullptr);
+  if (verdict == IdleVerdict::works) c->last_act_at = SystemClock::now();
+  if (verdict != IdleVerdict::close) co_return;
   registry_.stats.closed_when_idle.add();
   if (settings_.when_idle == WhenIdle::pause) {
     lifecycle_.begin_pause(c, Closed::when_idle);
@@ -440,18 +513,21 @@ Task<> Sweeps::statuses_forever() {
         auto slot = co_await pause_for(std::chrono::milliseconds(1));
         if (!slot) co_return;
       }
-      tasks_.spawn("status.ask", ask_status(c));
+      tasks_.spawn("status.ask", note_status(c));
     }
   }
 }
 
-Task<> Sweeps::ask_status(ConversationPtr c) {
+Task<> Sweeps::note_status(ConversationPtr c) { [[maybe_unused]] bool const answered = co_await ask_status(std::move(c)); }
+
+Task<bool> Sweeps::ask_status(ConversationPtr c) {
   auto const epoch = c->epoch;
   nested::Client client(c->endpoint, c->session_key.clone());
   auto status = co_await client.status(c->id, c->dialect, Deadline::in(settings_.status_time_max));
-  if (!status || c->epoch != epoch || c->state != RuntimeState::running) co_return;
+  if (!status || c->epoch != epoch || c->state != RuntimeState::running) co_return false;
   c->nested_status = std::move(*status);
   c->status_at = Clock::now();
+  co_return true;
 }
 
 }  // namespace nestgate::conversation

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "lifecycle.hpp"
+#include "static_runtimes.hpp"
 
 namespace nestgate::conversation {
 
@@ -10,8 +11,8 @@ namespace nestgate::conversation {
 // On the control core.
 class Sweeps {
  public:
-  Sweeps(Executor control, Registry& registry, Lifecycle& lifecycle, runtime::RuntimeProvider& provider, WarmPool& warm,
-         ManagerSettings const& settings);
+  Sweeps(Executor control, Registry& registry, Lifecycle& lifecycle, StaticRuntimes& statics,
+         runtime::RuntimeProvider& provider, WarmPool& warm, ManagerSettings const& settings);
 
   // What an earlier gateway left behind; once, before the sweeps begin.
   Task<Outcome<>> recover();
@@ -22,12 +23,17 @@ class Sweeps {
   using Found = std::map<std::string, runtime::Found>;  // by canonical id
 
   Task<Outcome<Found>> look();
+  Task<Outcome<>> show_rows();
   Task<Outcome<>> recover_all(Found const& found);
+  bool is_at_rest(store::ConversationRow const& row, runtime::Found const* found) const;
   Task<> recover_one(store::ConversationRow row, runtime::Found const* found);
-  Task<> adopt(ConversationPtr c);
-  Task<Outcome<>> adopt_instance(ConversationPtr c);
+  // How the provider takes a runtime on: one that it does not know yet, or one that it has paused itself.
+  enum class TakenOn : std::uint8_t { anew, from_pause };
+  Task<> adopt(ConversationPtr c, TakenOn how, runtime::Wish wish);
+  Task<Outcome<>> adopt_instance(ConversationPtr c, TakenOn how, runtime::Wish wish);
+  Task<Outcome<runtime::Instance>> take_on(ConversationPtr c, TakenOn how, runtime::Wish wish, Deadline by);
   Task<> clean_up(ConversationPtr c, runtime::Leftovers leftovers);
-  Task<> clean_up_warm(ConversationId id);
+  Task<> clean_up_warm(store::ConversationRow row);
   Task<> clean_up_left_warm(store::ConversationRow row);
 
   Task<> renew_forever();
@@ -37,8 +43,10 @@ class Sweeps {
   void heed(ConversationPtr const& c, std::string const& asked);
   Task<> take_back_wish(ConversationId id);
   void see(store::ConversationRow row);
+  Task<> release_lost(ConversationId id);
   Task<> reconcile_forever();
   Task<> reconcile();
+  Task<> reconcile_one(ConversationPtr c, Found& found);
   Task<> take_from_the_dead();
   Task<> settle_orphans(Found const& found);
   Task<> idle_forever();
@@ -47,10 +55,13 @@ class Sweeps {
   Task<> ask_before_closing(ConversationPtr c);
   void refresh_due_tokens();
   Task<> statuses_forever();
-  Task<> ask_status(ConversationPtr c);
+  Task<> note_status(ConversationPtr c);
+  // Whether its server answered.
+  Task<bool> ask_status(ConversationPtr c);
 
   Registry& registry_;
   Lifecycle& lifecycle_;
+  StaticRuntimes& statics_;
   runtime::RuntimeProvider& provider_;
   WarmPool& warm_;
   ManagerSettings const& settings_;

@@ -34,6 +34,7 @@ void WarmPool::refill() {
 Task<> WarmPool::make() {
   auto const id = make_warm_id();
   auto boot_key = upstream::random_token(boot_key_bytes);
+  epochs_.emplace(id.canonical(), Epoch{0});
   auto const started = co_await start(id, boot_key);
   --in_making_;
   if (!started || is_closing_) {
@@ -49,6 +50,7 @@ Task<Outcome<>> WarmPool::start(ConversationId const& id, Secret const& boot_key
   store::ConversationRow row{id};
   row.purpose = warm_purpose;
   NESTGATE_CO_TRY(claim, co_await registry_.store().claim(std::move(row), registry_.gateway(), {}));
+  epochs_.insert_or_assign(id.canonical(), claim.row.epoch);
   runtime::Spec spec{id, claim.row.epoch, boot_key.clone(), {}};
   spec.wakefulness = runtime::Spec::Wakefulness::dormant;
   auto const by = Deadline::in(settings_.ready_time_max);
@@ -72,7 +74,7 @@ Task<std::optional<WarmPool::Warm>> WarmPool::take(runtime::Spec spec) {
     co_return std::nullopt;
   }
   registry_.stats.warm_starts.add();
-  [[maybe_unused]] auto forgotten = co_await registry_.store().forget(warm.id);
+  co_await forget(warm.id);
   co_return Warm{std::move(*instance), std::move(warm.boot_key)};
 }
 
@@ -84,10 +86,19 @@ bool WarmPool::ended(ConversationId const& id) {
   return true;
 }
 
+// What cannot be ended now is left to the reconciler.
 Task<> WarmPool::discard(ConversationId id) {
   auto destroyed = co_await provider_.destroy(id, runtime::Leftovers::remove);
-  if (destroyed) [[maybe_unused]]
-    auto forgotten = co_await registry_.store().forget(std::move(id));
+  if (destroyed) co_return co_await forget(std::move(id));
+  epochs_.erase(id.canonical());
+}
+
+Task<> WarmPool::forget(ConversationId id) {
+  auto const found = epochs_.find(id.canonical());
+  if (found == epochs_.end()) co_return;
+  auto const epoch = found->second;
+  epochs_.erase(found);
+  [[maybe_unused]] auto forgotten = co_await registry_.store().forget(std::move(id), registry_.gateway(), epoch);
 }
 
 Task<> WarmPool::close() {

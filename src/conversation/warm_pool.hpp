@@ -1,6 +1,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <optional>
 
 #include "registry.hpp"
@@ -28,6 +29,8 @@ class WarmPool {
   Task<std::optional<Warm>> take(runtime::Spec spec);
   // A dormant runtime ended by itself. False: it is none of the pool's.
   bool ended(ConversationId const& id);
+  // Whether this pool still works on that id: makes it, offers it or ends it.
+  bool is_busy_with(ConversationId const& id) const { return epochs_.contains(id.canonical()); }
   // Ends the ones that wait and joins.
   Task<> close();
 
@@ -39,12 +42,14 @@ class WarmPool {
   Task<> make();
   Task<Outcome<>> start(ConversationId const& id, Secret const& boot_key);
   Task<> discard(ConversationId id);
+  Task<> forget(ConversationId id);
   void note_size();
 
   Registry& registry_;
   runtime::RuntimeProvider& provider_;
   ManagerSettings const& settings_;
   std::deque<Ready> ready_;
+  std::map<std::string, Epoch> epochs_;  // of all that it works on, by canonical id
   std::uint32_t in_making_ = 0;
   bool is_closing_ = false;
   TaskGroup tasks_;

@@ -8,7 +8,6 @@ namespace {
 using Kind = Transaction::Kind;
 using upstream::fail;
 
-constexpr std::int64_t tombstones_max = 10'000;
 constexpr std::string_view table = "conversation";
 constexpr std::string_view warm = "warm";  // a purpose: nobody's yet, so in nobody's quota
 
@@ -75,7 +74,8 @@ void ConversationRows::renew(std::string const& gateway, std::chrono::millisecon
 
 void ConversationRows::leave(std::string const& gateway) {
   Transaction transaction(database_, Kind::write);
-  database_.run("UPDATE conversation SET holder = '', version = ?2 WHERE holder = ?1", gateway, count_up("version"));
+  database_.run("UPDATE conversation SET holder = '', version = ?2 WHERE holder = ?1", gateway,
+                count_up(database_, "version"));
   database_.run("DELETE FROM gateway WHERE name = ?1", gateway);
   transaction.commit();
 }
@@ -99,7 +99,7 @@ Outcome<Claim> ConversationRows::claim(ConversationRow wanted, std::string const
     wanted.created_at = now;
   }
   wanted.phase = Phase::starting;
-  wanted.epoch = Epoch(count_up("epoch"));
+  wanted.epoch = Epoch(count_up(database_, "epoch"));
   wanted.changed_at = now;
   wanted.asked.clear();
   wanted.holder = gateway;
@@ -150,7 +150,7 @@ std::optional<ConversationRow> ConversationRows::take(ConversationId const& id, 
   if (row->holder == gateway) return row;
   row->holder = gateway;
   database_.run("UPDATE conversation SET holder = ?2, version = ?3 WHERE id = ?1", id.canonical(), gateway,
-                count_up("version"));
+                count_up(database_, "version"));
   transaction.commit();
   return row;
 }
@@ -171,18 +171,23 @@ Outcome<> ConversationRows::save(ConversationRow const& row) {
   return Outcome<>{};
 }
 
-void ConversationRows::forget(ConversationId const& id) {
+Outcome<> ConversationRows::forget(ConversationId const& id, std::string const& gateway, Epoch epoch) {
   Transaction transaction(database_, Kind::write);
-  if (database_.run("DELETE FROM conversation WHERE id = ?1", id.canonical()) == 0) return;
-  auto const version = count_up("version");
-  database_.run("INSERT OR REPLACE INTO forgotten (id, version) VALUES (?1, ?2)", id.canonical(), version);
-  constexpr std::string_view oldest_kept =
-      "UPDATE counter SET value = version FROM (SELECT version FROM forgotten ORDER BY version DESC LIMIT 1 OFFSET ?1) "
-      "WHERE "
-      "name = 'forgotten'";
-  if (database_.run(oldest_kept, tombstones_max) != 0)
-    database_.run("DELETE FROM forgotten WHERE version <= ?1", counter("forgotten"));
+  {
+    auto query = database_.query("SELECT holder, epoch, phase FROM conversation WHERE id = ?1", id.canonical());
+    if (!query.step()) return Outcome<>{};
+    auto const holder = query.text();
+    bool const is_that_life = query.count() == epoch.get();
+    auto const phase = parse_phase(query.text());
+    bool const is_nobodys = holder.empty() || holder == gateway || (phase && is_over(*phase));
+    if (!is_that_life || !is_nobodys)
+      return fail(FaultKind::conflict, "store.forget", "another gateway has this conversation");
+  }
+  database_.run("DELETE FROM conversation WHERE id = ?1", id.canonical());
+  forgotten_.put(id.canonical(), count_up(database_, "version"));
+  forgotten_.drop_oldest();
   transaction.commit();
+  return Outcome<>{};
 }
 
 std::optional<ConversationRow> ConversationRows::find(ConversationId const& id) {
@@ -199,37 +204,25 @@ std::vector<ConversationRow> ConversationRows::all() {
 Store::Changes ConversationRows::changes_since(std::uint64_t version) {
   Transaction const transaction(database_, Kind::read);
   Store::Changes changes;
-  changes.version = counter("version");
+  changes.version = counter(database_, "version");
   // A version that is not reached yet is another file's.
-  changes.is_all = version == 0 || version > changes.version || version < counter("forgotten");
+  changes.is_all = version == 0 || version > changes.version || !forgotten_.know_since(version);
   if (version == changes.version && !changes.is_all) return changes;
   auto const since = changes.is_all ? 0 : version;
   auto query = database_.query(select_changed, since);
   changes.rows = read_all(query);
   if (changes.is_all) return changes;
-  auto gone = database_.query("SELECT id FROM forgotten WHERE version > ?1 ORDER BY version", since);
-  while (gone.step()) changes.forgotten.push_back(gone.text());
+  changes.forgotten = forgotten_.since(since);
   return changes;
 }
 
 Outcome<> ConversationRows::ask_holder(ConversationId const& id, std::string const& wish) {
   Transaction transaction(database_, Kind::write);
   auto const asked = database_.run("UPDATE conversation SET asked = ?2, version = ?3 WHERE id = ?1", id.canonical(), wish,
-                                   count_up("version"));
+                                   count_up(database_, "version"));
   if (asked == 0) return fail(FaultKind::not_found, "store.ask_holder", "no such conversation");
   transaction.commit();
   return Outcome<>{};
-}
-
-std::uint64_t ConversationRows::counter(std::string_view name) {
-  auto query = database_.query("SELECT value FROM counter WHERE name = ?1", name);
-  query.step();
-  return query.count();
-}
-
-std::uint64_t ConversationRows::count_up(std::string_view name) {
-  database_.run("UPDATE counter SET value = value + 1 WHERE name = ?1", name);
-  return counter(name);
 }
 
 void ConversationRows::put(ConversationRow const& row) {
@@ -237,8 +230,8 @@ void ConversationRows::put(ConversationRow const& row) {
                 row.closed, row.epoch.get(), row.key_generation, row.units, row.provider, row.handle, row.endpoint,
                 row.ports_json, row.spec_id, row.dialect, sealed(row, "session_key", row.session_key),
                 sealed(row, "wish", row.wish_json), sealed(row, "configuration", row.configuration_json), row.created_at,
-                row.changed_at, row.last_act_at, row.asked, row.holder, row.id.canonical(), count_up("version"));
-  database_.run("DELETE FROM forgotten WHERE id = ?1", row.id.canonical());
+                row.changed_at, row.last_act_at, row.asked, row.holder, row.id.canonical(), count_up(database_, "version"));
+  forgotten_.take_back(row.id.canonical());
 }
 
 ConversationRow ConversationRows::read(Query& query) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "counters.hpp"
 #include "nestgate/store/store.hpp"
 #include "seal.hpp"
 #include "sqlite.hpp"
@@ -10,14 +11,15 @@ namespace nestgate::store {
 class ConversationRows {
  public:
   // Both outlive this.
-  ConversationRows(Database& database, Sealer const& sealer) : database_(database), sealer_(sealer) {}
+  ConversationRows(Database& database, Sealer const& sealer)
+      : database_(database), sealer_(sealer), forgotten_(database, "forgotten") {}
 
   void renew(std::string const& gateway, std::chrono::milliseconds for_time);
   void leave(std::string const& gateway);
   Outcome<Claim> claim(ConversationRow wanted, std::string const& gateway, Quota const& quota);
   std::optional<ConversationRow> take(ConversationId const& id, std::string const& gateway);
   Outcome<> save(ConversationRow const& row);
-  void forget(ConversationId const& id);
+  Outcome<> forget(ConversationId const& id, std::string const& gateway, Epoch epoch);
   std::optional<ConversationRow> find(ConversationId const& id);
   std::vector<ConversationRow> all();
   Store::Changes changes_since(std::uint64_t version);
@@ -29,8 +31,6 @@ class ConversationRows {
     std::uint32_t limit, current;
     bool by_units;
   };
-  std::uint64_t counter(std::string_view name);
-  std::uint64_t count_up(std::string_view name);
   bool is_held_elsewhere(ConversationRow const& row, std::string const& gateway);
   std::optional<Full> full_quota(ConversationRow const& wanted, Quota const& quota);
   void put(ConversationRow const& row);
@@ -41,6 +41,7 @@ class ConversationRows {
 
   Database& database_;
   Sealer const& sealer_;
+  Tombstones forgotten_;
 };
 
 }  // namespace nestgate::store

@@ -1,5 +1,6 @@
 #include "identity_rows.hpp"
 
+#include "counters.hpp"
 #include "sealed_column.hpp"
 
 namespace nestgate::store {
@@ -145,12 +146,8 @@ std::vector<ApiKeyRow> IdentityRows::api_keys() {
   return rows;
 }
 
-std::uint64_t IdentityRows::version() {
-  auto query = database_.query("SELECT value FROM counter WHERE name = 'identity'");
-  query.step();
-  return query.count();
-}
+std::uint64_t IdentityRows::version() { return counter(database_, "identity"); }
 
-void IdentityRows::note_change() { database_.run("UPDATE counter SET value = value + 1 WHERE name = 'identity'"); }
+void IdentityRows::note_change() { count_up(database_, "identity"); }
 
 }  // namespace nestgate::store

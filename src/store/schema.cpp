@@ -102,7 +102,18 @@ constexpr char const* version_2 = R"sql(
 ALTER TABLE conversation ADD COLUMN units INTEGER NOT NULL DEFAULT 1;
 )sql";
 
-constexpr std::array steps{version_1, version_2};
+constexpr char const* version_3 = R"sql(
+ALTER TABLE static_runtime ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX static_runtime_version ON static_runtime (version);
+CREATE TABLE removed_static_runtime (
+  id TEXT PRIMARY KEY,
+  version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX removed_static_runtime_version ON removed_static_runtime (version);
+INSERT INTO counter VALUES ('static_runtime', 0), ('removed_static_runtime', 0);
+)sql";
+
+constexpr std::array steps{version_1, version_2, version_3};
 
 std::int64_t ask(Database& database, std::string_view pragma) {
   auto query = database.query(pragma);

@@ -71,8 +71,10 @@ Task<Outcome<>> SqliteStore::save(ConversationRow row) {
   return on_thread([row = std::move(row)](Open& o) { return o.conversations.save(row); });
 }
 
-Task<Outcome<>> SqliteStore::forget(ConversationId id) {
-  return on_thread([id = std::move(id)](Open& o) { o.conversations.forget(id); });
+Task<Outcome<>> SqliteStore::forget(ConversationId id, std::string gateway, Epoch epoch) {
+  return on_thread([id = std::move(id), gateway = std::move(gateway), epoch](Open& o) {
+    return o.conversations.forget(id, gateway, epoch);
+  });
 }
 
 Task<Outcome<std::optional<ConversationRow>>> SqliteStore::find(ConversationId id) {
@@ -91,12 +93,12 @@ Task<Outcome<>> SqliteStore::ask_holder(ConversationId id, std::string wish) {
   return on_thread([id = std::move(id), wish = std::move(wish)](Open& o) { return o.conversations.ask_holder(id, wish); });
 }
 
-Task<Outcome<>> SqliteStore::put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) {
-  return on_thread([put = std::move(put), removed = std::move(removed)](Open& o) { o.statics.change(put, removed); });
+Task<Outcome<std::uint64_t>> SqliteStore::put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) {
+  return on_thread([put = std::move(put), removed = std::move(removed)](Open& o) { return o.statics.change(put, removed); });
 }
 
-Task<Outcome<std::vector<StaticRow>>> SqliteStore::statics() {
-  return on_thread([](Open& o) { return o.statics.all(); });
+Task<Outcome<Store::StaticChanges>> SqliteStore::statics_since(std::uint64_t version) {
+  return on_thread([version](Open& o) { return o.statics.since(version); });
 }
 
 Task<Outcome<>> SqliteStore::put_user(UserRow user) {

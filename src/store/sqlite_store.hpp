@@ -21,14 +21,14 @@ class SqliteStore final : public Store {
   Task<Outcome<Claim>> claim(ConversationRow wanted, std::string gateway, Quota quota) override;
   Task<Outcome<std::optional<ConversationRow>>> take(ConversationId id, std::string gateway) override;
   Task<Outcome<>> save(ConversationRow row) override;
-  Task<Outcome<>> forget(ConversationId id) override;
+  Task<Outcome<>> forget(ConversationId id, std::string gateway, Epoch epoch) override;
   Task<Outcome<std::optional<ConversationRow>>> find(ConversationId id) override;
   Task<Outcome<std::vector<ConversationRow>>> conversations() override;
   Task<Outcome<Changes>> changes_since(std::uint64_t version) override;
   Task<Outcome<>> ask_holder(ConversationId id, std::string wish) override;
 
-  Task<Outcome<>> put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) override;
-  Task<Outcome<std::vector<StaticRow>>> statics() override;
+  Task<Outcome<std::uint64_t>> put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) override;
+  Task<Outcome<StaticChanges>> statics_since(std::uint64_t version) override;
 
   Task<Outcome<>> put_user(UserRow user) override;
   Task<Outcome<std::vector<UserRow>>> users() override;

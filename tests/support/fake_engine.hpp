@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,7 +46,11 @@ struct Engine {
   std::map<std::string, std::string> keys;  // what each was told to demand at its create or resume
   std::vector<std::string> calls;
   std::vector<runtime::Spec::Wakefulness> made_as;
-  std::optional<upstream::Failure> list_failure, create_failure, pause_failure, assign_failure, removal_failure;
+  std::optional<upstream::Failure> list_failure, create_failure, resume_failure, pause_failure, assign_failure,
+      removal_failure;
+  std::set<std::string> unlisted;  // canonical ids: there, but in no list
+  std::size_t lists = 0;
+  bool ends_after_list = false;       // everything, before anybody can do anything about what was listed
   std::vector<std::string> executed;  // the newest command that was run in a runtime
   int exit_code = 0;                  // of every command
   unsigned failing_destroys = 0;      // so many fail, then they work again
@@ -93,8 +98,11 @@ class EngineProvider final : public runtime::RuntimeProvider {
   }
   Task<upstream::Outcome<std::vector<runtime::Found>>> list() override {
     if (engine_.list_failure) co_return *engine_.list_failure;
+    ++engine_.lists;
     std::vector<runtime::Found> out;
-    for (auto const& [id, found] : engine_.there) out.push_back(copy(found));
+    for (auto const& [id, found] : engine_.there)
+      if (!engine_.unlisted.contains(id)) out.push_back(copy(found));
+    if (engine_.ends_after_list) engine_.there.clear();
     co_return out;
   }
   Task<upstream::Outcome<>> pause(ConversationId id) override {
@@ -107,6 +115,7 @@ class EngineProvider final : public runtime::RuntimeProvider {
   }
   Task<upstream::Outcome<runtime::Instance>> resume(runtime::Spec spec, Deadline) override {
     engine_.calls.push_back("resume " + spec.id.text());
+    if (engine_.resume_failure) co_return *engine_.resume_failure;
     if (!engine_.has(spec.id)) co_return gone();
     co_return take_in(spec);
   }

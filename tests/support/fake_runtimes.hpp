@@ -101,10 +101,14 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
     co_return;
   }
   Task<> add_alias(ConversationId, ConversationId) override { co_return; }
-  Task<std::vector<conversation::Activity>> activity() override { co_return used; }
+  Task<std::vector<conversation::Activity>> activity() override {
+    if (before_activity) before_activity();
+    co_return used;
+  }
 
   bool takes_its_time = false;  // as the cores do: others run while one is told
   std::vector<conversation::Activity> used;
+  std::function<void()> before_activity;  // called whenever it is asked for
   std::vector<std::string> events;
   conversation::RuntimeRecordPtr last;
   std::map<std::string, conversation::RuntimeRecordPtr> records;  // by canonical id: what the cores know now

@@ -80,6 +80,7 @@ struct Traits {
   bool outlives_gateway = false;  // its runtimes go on when the gateway ends; `list` finds them again
   bool pauses = false;            // `pause` and `resume`
   bool assigns = false;           // `assign`, and dormant servers
+  bool stops_as_paused = false;   // a destroy that keeps files leaves it paused: it has no other way to keep them
   // An empty sandbox: the server is started in it by `execute` (nested_server.md 5.1).
   bool needs_server_start = false;
 };

@@ -62,7 +62,7 @@ struct ConversationRow {
   Time created_at{};
   Time changed_at{};
   Time last_act_at{};
-  std::string asked{};   // by another gateway through ask_holder: "stop", "pause", "remove"
+  std::string asked{};   // by another gateway through ask_holder: "stop", "pause", "resume"
   std::string holder{};  // the gateway that works on it or serves it; "" when nobody does
 };
 
@@ -149,8 +149,8 @@ class Store {
   // they are. Fault conflict: it does not, or the row is of
   // another epoch (fencing).
   virtual Task<Outcome<>> save(ConversationRow row) = 0;
-  // Whoever holds it; again is well.
-  virtual Task<Outcome<>> forget(ConversationId id) = 0;
+  // A row of that epoch that this gateway holds, or nobody; again is well. Fault conflict: it is another's by now (fencing).
+  virtual Task<Outcome<>> forget(ConversationId id, std::string gateway, Epoch epoch) = 0;
   virtual Task<Outcome<std::optional<ConversationRow>>> find(ConversationId id) = 0;
   virtual Task<Outcome<std::vector<ConversationRow>>> conversations() = 0;
   // Rows changed since the version, by any gateway; `version` 0: all. Returns the version to ask from next.
@@ -161,13 +161,20 @@ class Store {
     bool is_all = false;  // what is not among the rows is gone, too: `version` was 0, or longer ago than is remembered
   };
   virtual Task<Outcome<Changes>> changes_since(std::uint64_t version) = 0;
-  // Asks whoever holds it to stop, pause or remove it; seen in changes_since. "" takes the wish back. Fault
+  // Asks whoever holds it to stop, pause or resume it; seen in changes_since. "" takes the wish back. Fault
   // not_found.
   virtual Task<Outcome<>> ask_holder(ConversationId id, std::string wish) = 0;
 
-  // One transaction; what is removed goes first.
-  virtual Task<Outcome<>> put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) = 0;
-  virtual Task<Outcome<std::vector<StaticRow>>> statics() = 0;
+  // One transaction; what is removed goes first. The version that statics_since tells of it.
+  virtual Task<Outcome<std::uint64_t>> put_statics(std::vector<StaticRow> put, std::vector<std::string> removed) = 0;
+  // As changes_since, of static runtimes.
+  struct StaticChanges {
+    std::uint64_t version = 0;
+    std::vector<StaticRow> rows;
+    std::vector<std::string> removed;  // ids
+    bool is_all = false;
+  };
+  virtual Task<Outcome<StaticChanges>> statics_since(std::uint64_t version) = 0;
 
   // A known one keeps its created_at; the keys of one that is disabled are revoked.
   virtual Task<Outcome<>> put_user(UserRow user) = 0;

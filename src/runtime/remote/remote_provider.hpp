@@ -25,7 +25,7 @@ class RemoteProvider final : public RuntimeProvider {
   RemoteProvider(RemoteSettings settings, Executor control, Pause pause);
 
   std::string_view name() const noexcept override { return "remote"; }
-  Traits traits() const noexcept override { return {.outlives_gateway = true, .pauses = true}; }
+  Traits traits() const noexcept override { return {.outlives_gateway = true, .pauses = true, .stops_as_paused = true}; }
   Task<Outcome<Instance>> create(Spec spec, Deadline by) override;
   // Faults besides those of the interface: unavailable, timed_out, upstream (the API was away, or refused).
   Task<Outcome<>> destroy(ConversationId id, Leftovers leftovers) override;

@@ -1,3 +1,4 @@
+#include "conversation/idle_verdict.hpp"
 #include "unit/conversation/manager_fixture.hpp"
 
 namespace nestgate::conversation {
@@ -83,6 +84,33 @@ TEST_F(IdleConversation, IsNotOneThatAUserUses) {
   EXPECT_EQ(gateway().state("c1"), RuntimeState::running);
 }
 
+TEST_F(IdleConversation, IsNotOneThatIsUsedWhileItsServerIsAsked) {
+  settings.when_idle = WhenIdle::stop;
+  ASSERT_TRUE(start("c1"));
+  std::size_t looks = 0;
+  gateway().publisher.before_activity = [&] {
+    ++looks;
+    bool const was_asked = requests("GET /server_info") > 0;
+    if (was_asked) gateway().publisher.used = {{id_of("c1"), Clock::now() + 1h, Clock::now() + 1h, 1}};
+  };
+  control.run_until([&] { return requests("GET /server_info") > 0; });
+  auto const asked_at = looks;
+  control.run_until([&] { return looks > asked_at + 3; });
+  EXPECT_EQ(gateway().state("c1"), RuntimeState::running);
+}
+
+TEST(IdleVerdict, WaitsForAServerThatDoesNotAnswerUntilTwiceTheTimeIsOver) {
+  nested::Status idle, running, working;
+  running.conversation = "running";
+  working.idle_for = 5s;
+  idle.idle_for = 1h;
+  EXPECT_EQ(idle_verdict(61s, 60s, &idle), IdleVerdict::close);
+  EXPECT_EQ(idle_verdict(61s, 60s, &running), IdleVerdict::works);
+  EXPECT_EQ(idle_verdict(61s, 60s, &working), IdleVerdict::works);
+  EXPECT_EQ(idle_verdict(61s, 60s, nullptr), IdleVerdict::unsure);
+  EXPECT_EQ(idle_verdict(120s, 60s, nullptr), IdleVerdict::close);
+}
+
 TEST_F(IdleConversation, IsResumedOnceForAllWhoWait) {
   ASSERT_TRUE(start("c1"));
   ASSERT_TRUE(pause("c1"));
@@ -97,7 +125,8 @@ TEST_F(IdleConversation, WakesThoughTheActComesWhileItIsBeingStopped) {
   settings.when_idle = WhenIdle::stop;
   server.on("GET /api/conversations/c1", Reply{200, R"({"status":"idle"})"});
   ASSERT_TRUE(start("c1", "alice", full_configuration()));  // so that its end begins with a call
-  control.run_until([&] { return gateway().state("c1") == RuntimeState::stopping; });
+  control.run_until([&] { return gateway().is("c1", RuntimeState::stopping); });
+  EXPECT_TRUE(gateway().record("c1")->wakes) << "so that the proxy holds who comes now";
   EXPECT_TRUE(wake("c1"));
   EXPECT_EQ(manager().stats().wakes.read(), 1U);
 }

@@ -81,7 +81,9 @@ TEST_F(SessionKeys, CannotBeWithdrawnFromWhatIsNotThere) {
 
 TEST_F(SessionKeys, ThatCannotBeRememberedAsWithdrawnOpenNothingAllTheSame) {
   ASSERT_TRUE(start("c1"));
-  ASSERT_TRUE(control.run(gateway().backing.store->forget(id_of("c1"))));  // so that its row cannot be written
+  auto const held = row("c1");
+  auto forgotten = gateway().backing.store->forget(id_of("c1"), held->holder, held->epoch);
+  ASSERT_TRUE(control.run(std::move(forgotten)));  // so that its row cannot be written
   EXPECT_FALSE(control.run(manager().withdraw_key(id_of("c1"))));
   EXPECT_EQ(gateway().record("c1")->accepted(first.reveal()), nullptr);
 }

@@ -64,6 +64,32 @@ TEST_F(PausedConversation, IsMadeAnewWhenItsRuntimeIsGone) {
   EXPECT_EQ(engine.count("create c1"), 2U);
 }
 
+TEST_F(PausedConversation, StaysPausedWhenItCannotBeResumedNow) {
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(pause("c1"));
+  engine.resume_failure = Failure{Fault{FaultKind::unavailable}, "resume: the engine is away"};
+  engine.pause_failure = Failure{Fault{FaultKind::unavailable}, "pause: the engine is away"};
+  auto const resumed = resume("c1");
+  ASSERT_FALSE(resumed);
+  EXPECT_EQ(resumed.error().reason, "resume: the engine is away");
+  EXPECT_EQ(gateway().state("c1"), RuntimeState::paused);
+  EXPECT_EQ(row("c1")->phase, store::Phase::paused);
+  EXPECT_TRUE(gateway().record("c1")->wakes);
+  EXPECT_EQ(engine.count("destroy c1"), 0U);
+  engine.resume_failure.reset();
+  EXPECT_TRUE(wake("c1"));
+}
+
+TEST_F(PausedConversation, IsFrozenAgainWhenItsServerWillNotBeConfigured) {
+  ASSERT_TRUE(start("c1", "alice", full_configuration()));
+  ASSERT_TRUE(pause("c1"));
+  server.on("POST /api/settings", Reply{400, R"({"error":"no"})"});
+  EXPECT_FALSE(resume("c1"));
+  EXPECT_EQ(engine.count("pause c1"), 2U);
+  EXPECT_EQ(engine.count("destroy c1"), 0U);
+  EXPECT_EQ(gateway().state("c1"), RuntimeState::paused);
+}
+
 TEST_F(PausedConversation, IsEndedByAStop) {
   ASSERT_TRUE(start("c1"));
   ASSERT_TRUE(pause("c1"));

@@ -26,6 +26,32 @@ TEST_F(Reconciler, SeesThatOneWasPausedFromOutsideAndThenWentOn) {
   EXPECT_EQ(row("c1")->phase, store::Phase::paused);
   engine.put(id_of("c1"), runtime::Presence::running);
   wait_for("c1", RuntimeState::running);
+  EXPECT_EQ(engine.count("resume c1"), 1U) << "the provider knows it as its own";
+  EXPECT_EQ(engine.count("create c1"), 1U);
+}
+
+TEST_F(Reconciler, LeavesWhatRunsButIsInNoList) {
+  engine.unlisted.insert("c1");
+  ASSERT_TRUE(start("c1"));
+  auto const lists = engine.lists;
+  control.run_until([&] { return engine.lists > lists + 2; });
+  EXPECT_EQ(gateway().state("c1"), RuntimeState::running);
+  engine.there.clear();
+  wait_for("c1", RuntimeState::error);
+}
+
+TEST_F(Reconciler, LeavesWhatAStopLeftPausedWhereAStopIsAPause) {
+  engine.traits.stops_as_paused = true;
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(stop("c1"));
+  engine.put(id_of("c1"), runtime::Presence::paused);
+  auto const changed_at = manager().find(id_of("c1"))->changed_at;
+  auto const lists = engine.lists;
+  control.run_until([&] { return engine.lists > lists + 2; });
+  EXPECT_EQ(engine.count("destroy c1"), 1U);
+  EXPECT_EQ(manager().find(id_of("c1"))->changed_at, changed_at);
+  engine.put(id_of("c1"), runtime::Presence::running);
+  control.run_until([&] { return engine.count("destroy c1") == 2; });
 }
 
 TEST_F(Reconciler, EndsWhatRunsThoughItsConversationIsStopped) {

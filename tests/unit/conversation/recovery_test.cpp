@@ -238,6 +238,46 @@ TEST_F(ConversationRecovery, ComesLaterWhenTheProviderIsAwayAtFirst) {
   control.run_until([&] { return row("c1")->holder != dead_gateway_name(); });
 }
 
+TEST_F(ConversationRecovery, TellsWhatIsKnownWhileTheProviderIsAway) {
+  settings.reconcile_pause = 5ms;
+  leave_row("c1", Phase::running);
+  leave_row("c2", Phase::stopped);
+  engine.put(id_of("c1"), Presence::running);
+  engine.list_failure = Failure{Fault{FaultKind::upstream}, "list: the engine is away"};
+  open();
+  ASSERT_TRUE(gateway().record("c1")) << "its clients are not told that their key opens nothing";
+  EXPECT_EQ(gateway().record("c1")->state, RuntimeState::starting);
+  EXPECT_TRUE(gateway().record("c1")->accepted(ring_of()->derive(id_of("c1")).reveal()));
+  EXPECT_EQ(gateway().state("c2"), RuntimeState::stopped);
+  for (auto const& outcome : {start("c1").error(), stop("c1").error(), pause("c1").error()})
+    EXPECT_EQ(outcome.fault.kind, FaultKind::unavailable) << outcome.reason;
+  EXPECT_EQ(control.run(manager().remove(id_of("c1"))).error().fault.kind, FaultKind::unavailable);
+  EXPECT_TRUE(start("c2"));
+  engine.list_failure.reset();
+  wait_for("c1", RuntimeState::running);
+  EXPECT_EQ(engine.count("destroy c1"), 0U);
+  EXPECT_EQ(gateway().state("c2"), RuntimeState::running) << "what was started meanwhile goes on";
+  EXPECT_TRUE(stop("c1"));
+}
+
+TEST_F(ConversationRecovery, AdoptsWhatRunsButIsInNoList) {
+  leave_row("c1", Phase::running);
+  engine.put(id_of("c1"), Presence::running);
+  engine.unlisted.insert("c1");
+  open();
+  wait_for("c1", RuntimeState::running);
+}
+
+TEST_F(ConversationRecovery, LeavesOneStoppedWhoseRuntimeEndsBeforeItIsAdopted) {
+  leave_row("c1", Phase::running, "", "conversation", full_configuration());
+  engine.put(id_of("c1"), Presence::running);
+  engine.ends_after_list = true;
+  open();
+  wait_for("c1", RuntimeState::stopped);
+  EXPECT_EQ(engine.count("create c1"), 0U) << "a new one would not be configured";
+  EXPECT_TRUE(gateway().record("c1")->wakes);
+}
+
 TEST_F(ConversationRecovery, OfTokensRefreshesThemForARuntimeThatWentOn) {
   test::ScriptedServer tokens;
   tokens.on("GET /token", Reply{200, R"({"token":"ghp_new"})"});

@@ -80,6 +80,102 @@ TEST_F(SharedConversations, AreStoppedAlsoWhenTheirGatewayIsBusyWithThemAtFirst)
   wait_on(*a, "c1", RuntimeState::stopped);
 }
 
+TEST_F(SharedConversations, ThatAreFrozenAtOneAreResumedByWhoeverIsAsked) {
+  open_both();
+  ASSERT_TRUE(control.run(a->manager.start(request_of("c1"))));
+  auto const freeze = [&] {
+    EXPECT_TRUE(control.run(a->manager.pause(id_of("c1"))));
+    wait_on(*b, "c1", RuntimeState::paused);
+    EXPECT_TRUE(b->record("c1")->wakes);
+  };
+  auto const wait_for_both = [&] {
+    wait_on(*a, "c1", RuntimeState::running);
+    wait_on(*b, "c1", RuntimeState::running);
+  };
+  freeze();
+  EXPECT_TRUE(control.run(b->manager.resume(id_of("c1"))));
+  wait_for_both();
+  freeze();
+  EXPECT_TRUE(control.run(b->manager.wake(id_of("c1"), Deadline::in(20s))));
+  wait_for_both();
+  EXPECT_EQ(engine.count("resume c1"), 2U);
+  EXPECT_EQ(engine.count("create c1"), 1U);
+}
+
+TEST_F(SharedConversations, ThatCannotBeResumedWhereTheyAreFrozenAreSaidToBe) {
+  open_both();
+  ASSERT_TRUE(control.run(a->manager.start(request_of("c1"))));
+  ASSERT_TRUE(control.run(a->manager.pause(id_of("c1"))));
+  wait_on(*b, "c1", RuntimeState::paused);
+  engine.resume_failure = Failure{Fault{FaultKind::unavailable}, "resume: the engine is away"};
+  EXPECT_EQ(control.run(b->manager.resume(id_of("c1"))).error().fault.kind, FaultKind::conflict);
+  EXPECT_FALSE(control.run(b->manager.wake(id_of("c1"), Deadline::in(20s))));
+  EXPECT_EQ(a->state("c1"), RuntimeState::paused);
+}
+
+TEST_F(SharedConversations, ThatAreFrozenAtOneAreStoppedAndRemovedByTheOther) {
+  open_both();
+  ASSERT_TRUE(control.run(a->manager.start(request_of("c1"))));
+  ASSERT_TRUE(control.run(a->manager.pause(id_of("c1"))));
+  wait_on(*b, "c1", RuntimeState::paused);
+  auto const stopped = control.run(b->manager.stop(id_of("c1")));
+  ASSERT_TRUE(stopped);
+  EXPECT_EQ(stopped->state, RuntimeState::stopped);
+  EXPECT_FALSE(engine.has(id_of("c1")));
+  ASSERT_TRUE(control.run(a->manager.start(request_of("c2"))));
+  ASSERT_TRUE(control.run(a->manager.pause(id_of("c2"))));
+  wait_on(*b, "c2", RuntimeState::paused);
+  ASSERT_TRUE(control.run(b->manager.remove(id_of("c2"))));
+  EXPECT_FALSE(engine.has(id_of("c2")));
+}
+
+TEST_F(SharedConversations, ThatWereRefusedAtOneAreJoinedThereOnceTheyRunAtTheOther) {
+  settings.quota.in_all = 1;
+  open_both();
+  ASSERT_TRUE(control.run(a->manager.start(request_of("c1"))));
+  ASSERT_TRUE(control.run(a->manager.stop(id_of("c1"))));
+  ASSERT_TRUE(control.run(a->manager.start(request_of("c2"))));
+  ASSERT_EQ(control.run(a->manager.start(request_of("c1"))).error().fault.kind, FaultKind::overloaded);
+  ASSERT_TRUE(control.run(a->manager.stop(id_of("c2"))));
+  ASSERT_TRUE(control.run(b->manager.start(request_of("c1"))));
+  wait_on(*a, "c1", RuntimeState::running);
+  EXPECT_TRUE(control.run(a->manager.start(request_of("c1"))));
+}
+
+TEST_F(SharedConversations, ThatWereLostToAnotherGatewayAreEndedHereWhereNobodyElseCanReachThem) {
+  engine.traits.outlives_gateway = false;
+  ASSERT_TRUE(start("c1"));
+  auto& store = *gateway().backing.store;
+  ASSERT_TRUE(control.run(store.renew("z", 1h)));
+  ASSERT_TRUE(control.run(store.renew(row("c1")->holder, 0ms)));  // as if this one was suspended
+  store::ConversationRow wanted{id_of("c1")};
+  wanted.owner = "alice";
+  auto const taken = control.run(store.claim(std::move(wanted), "z", {}));
+  ASSERT_TRUE(taken);
+  ASSERT_EQ(taken->what, store::Claim::What::taken);
+  control.run_until([&] { return engine.count("destroy c1") == 1; });
+  wait_for("c1", RuntimeState::starting);
+}
+
+TEST_F(SharedConversations, ShareTheRoutesThatAreAddedAndRemovedAtOne) {
+  open_both();
+  std::vector<StaticRuntime> routes;
+  for (auto const id : {"s1", "s2"}) routes.push_back({id_of(id), "http://127.0.0.1:9001", Secret("own"), {}});
+  ASSERT_TRUE(control.run(a->manager.change_statics(std::move(routes), {})));
+  for (auto const id : {"s1", "s2"}) wait_on(*b, id, RuntimeState::running);
+  EXPECT_TRUE(b->record("s2")->session_key.equals("own"));
+  auto const epochs = std::pair(a->record("s1")->epoch, b->record("s1")->epoch);
+  std::vector<StaticRuntime> moved;
+  moved.push_back({id_of("s2"), "http://127.0.0.1:9002", std::nullopt, {}});
+  ASSERT_TRUE(control.run(b->manager.change_statics(std::move(moved), {})));
+  control.run_until([&] { return a->record("s2")->endpoint.port() == 9002; });
+  EXPECT_EQ(std::pair(a->record("s1")->epoch, b->record("s1")->epoch), epochs) << "the streams of the other stay";
+  std::vector<ConversationId> removed{id_of("s1")};
+  ASSERT_TRUE(control.run(b->manager.change_statics({}, std::move(removed))));
+  control.run_until([&] { return !a->manager.find(id_of("s1")) && !a->record("s1"); });
+  EXPECT_TRUE(a->manager.find(id_of("s2")));
+}
+
 TEST_F(SharedConversations, ThatAreStoppedBelongToNobody) {
   settings.reconcile_pause = 2ms;
   open_both();

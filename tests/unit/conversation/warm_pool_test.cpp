@@ -78,6 +78,21 @@ TEST_F(ConversationWarmPool, DropsOnesThatEnd) {
   EXPECT_EQ(gateway().state("c1"), RuntimeState::running);
 }
 
+TEST_F(ConversationWarmPool, IsRidOfOneThatCouldNotBeEndedAtFirst) {
+  settings.reconcile_pause = 5ms;
+  gateway();
+  wait_full();
+  auto const before = warm_ones();
+  engine.assign_failure = Failure{Fault{FaultKind::unavailable}, "assign: the engine is away"};
+  engine.failing_destroys = 1;
+  ASSERT_TRUE(start("c1"));
+  engine.assign_failure.reset();
+  wait_full();
+  control.run_until([&] { return warm_ones().size() == settings.warm_runtimes; });
+  auto const was_ended = [&](ConversationId const& id) { return !engine.has(id) && !row(id.text()); };
+  control.run_until([&] { return std::any_of(before.begin(), before.end(), was_ended); });
+}
+
 TEST_F(ConversationWarmPool, IsEndedWithTheGateway) {
   gateway();
   wait_full();

@@ -96,7 +96,7 @@ TEST_F(Conversations, AreTakenWithAnEpochThatGrows) {
   EXPECT_EQ(first.row.changed_at, first.row.created_at);
   EXPECT_GT(first.row.epoch, Epoch(0));
   EXPECT_GT(second.row.epoch, first.row.epoch);
-  gateway_.get(store_.forget(id_of("c2")));
+  gateway_.get(store_.forget(id_of("c2"), "a", second.row.epoch));
   EXPECT_GT(gateway_.claim(row_of("c2")).row.epoch, second.row.epoch) << "also of an id that was forgotten";
 }
 
@@ -378,12 +378,26 @@ TEST_F(Conversations, TellWhatChangedSinceAVersion) {
   EXPECT_THAT(ids_of(changes(saved.version).rows), ElementsAre("c1"));
 }
 
+TEST_F(Conversations, AreForgottenByWhoHasThatLifeOfThemOnly) {
+  auto const mine = gateway_.claim(row_of("c1")).row;
+  auto const forgotten_by = [&](std::string gateway, Epoch epoch) {
+    return gateway_.ask(store_.forget(id_of("c1"), std::move(gateway), epoch));
+  };
+  EXPECT_EQ(forgotten_by("b", mine.epoch).error().fault.kind, FaultKind::conflict) << "another gateway holds it";
+  EXPECT_EQ(forgotten_by("a", Epoch(mine.epoch.get() - 1)).error().fault.kind, FaultKind::conflict) << "an earlier life";
+  EXPECT_TRUE(gateway_.get(store_.find(id_of("c1"))));
+  auto stopped = gateway_.bring_up(row_of("c2"), Phase::stopped);
+  EXPECT_TRUE(gateway_.ask(store_.forget(id_of("c2"), "b", stopped.epoch))) << "what is stopped is nobody's";
+  EXPECT_TRUE(forgotten_by("a", mine.epoch));
+  EXPECT_FALSE(gateway_.get(store_.find(id_of("c1"))));
+}
+
 TEST_F(Conversations, TellWhatWasForgottenSinceAVersion) {
-  gateway_.claim(row_of("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062"));
+  auto const epoch = gateway_.claim(row_of("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062")).row.epoch;
   gateway_.claim(row_of("c2"));
   auto const before = changes(0).version;
-  gateway_.get(store_.forget(id_of("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062")));
-  gateway_.get(store_.forget(id_of("c3")));  // never was
+  gateway_.get(store_.forget(id_of("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062"), "a", epoch));
+  gateway_.get(store_.forget(id_of("c3"), "a", epoch));  // never was
   auto const after = changes(before);
   EXPECT_THAT(after.rows, IsEmpty());
   EXPECT_THAT(after.forgotten, ElementsAre("9eba03e68cc24c3daa8a225f0e79e062"));

@@ -157,7 +157,7 @@ TEST_F(StoreFile, OfVersion1IsReadAsItWasWritten) {
   EXPECT_EQ(row->phase, Phase::paused);
   EXPECT_EQ(row->epoch, Epoch(5));
   EXPECT_TRUE(row->configuration_json.equals(R"({"token":"the plain text of a token"})"));
-  EXPECT_EQ(gateway.get(store.statics()).at(0).url, "http://127.0.0.1:9001");
+  EXPECT_EQ(gateway.get(store.statics_since(0)).rows.at(0).url, "http://127.0.0.1:9001");
   EXPECT_EQ(gateway.get(store.users()).at(0).organisation, "acme");
   EXPECT_TRUE(gateway.get(store.user_settings("alice")).equals("{}"));
   EXPECT_TRUE(gateway.get(store.user_secrets("alice")).at(0).value.equals("value"));
@@ -280,8 +280,8 @@ TEST_F(StoreFile, RemembersSoManyRemovalsAndTellsAllToWhoAsksFromFurtherBack) {
       "= 'version'");
   EXPECT_EQ(changes(first).forgotten.size(), 10'000u);
   for (auto const id : {"c1", "c2"}) {
-    gateway.claim(row_of(id));
-    gateway.get(store.forget(id_of(id)));
+    auto const epoch = gateway.claim(row_of(id)).row.epoch;
+    gateway.get(store.forget(id_of(id), "a", epoch));
   }
   EXPECT_EQ(rows_of(file(), "SELECT count(*) FROM forgotten").at(0), "10000");
   auto const from_afar = changes(first);
@@ -301,7 +301,7 @@ TEST_F(StoreFile, LetsGatewaysSeeWhatTheOtherDid) {
   EXPECT_EQ(b.get(b.store().changes_since(before)).rows.size(), 1u);
   b.get(b.store().ask_holder(row.id, "stop"));
   EXPECT_EQ(a.get(a.store().find(row.id))->asked, "stop");
-  a.get(a.store().forget(row.id));
+  a.get(a.store().forget(row.id, "a", row.epoch));
   EXPECT_EQ(b.get(b.store().changes_since(before)).forgotten.size(), 1u);
 }
 
@@ -472,7 +472,7 @@ TEST_F(StoreFile, TakesTwentyThousandStaticsAtOnce) {
   auto const begin = Clock::now();
   gateway.get(gateway.store().put_statics(std::move(rows), {}));
   auto const written = Clock::now();
-  EXPECT_EQ(gateway.get(gateway.store().statics()).size(), 20'000u);
+  EXPECT_EQ(gateway.get(gateway.store().statics_since(0)).rows.size(), 20'000u);
   auto const ms = [](Clock::duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); };
   RecordProperty("put_ms", std::to_string(ms(written - begin)));
   RecordProperty("read_ms", std::to_string(ms(Clock::now() - written)));

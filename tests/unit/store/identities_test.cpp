@@ -205,7 +205,7 @@ TEST_F(Statics, AreAsTheyWerePut) {
   rows.push_back(row_of("a", "http://a"));
   rows.push_back(row_of("c", "http://c", ""));
   put(std::move(rows));
-  auto const all = gateway_.get(store_.statics());
+  auto const all = gateway_.get(store_.statics_since(0)).rows;
   ASSERT_EQ(all.size(), 3u);
   EXPECT_EQ(all[0].id + " " + all[0].url, "a http://a");
   EXPECT_EQ(all[0].ports_json, R"([{"name":"vscode","port":1}])");
@@ -223,8 +223,49 @@ TEST_F(Statics, AreReplacedAndRemoved) {
   changed.push_back(row_of("d", "http://new"));
   put(std::move(changed), {"a", "d", "never was"});
   std::vector<std::string> lines;
-  for (auto const& row : gateway_.get(store_.statics())) lines.push_back(row.id + " " + row.url);
+  for (auto const& row : gateway_.get(store_.statics_since(0)).rows) lines.push_back(row.id + " " + row.url);
   EXPECT_THAT(lines, ElementsAre("b http://new", "c http://old", "d http://new")) << "removed first, then put";
+}
+
+TEST_F(Statics, TellWhatChangedSinceAVersion) {
+  std::vector<StaticRow> rows;
+  for (auto const id : {"a", "b", "c"}) rows.push_back(row_of(id, "http://old"));
+  put(std::move(rows));
+  auto const before = gateway_.get(store_.statics_since(0));
+  EXPECT_TRUE(before.is_all);
+  std::vector<StaticRow> changed;
+  changed.push_back(row_of("b", "http://new"));
+  put(std::move(changed), {"a", "never was"});
+  auto const since = gateway_.get(store_.statics_since(before.version));
+  EXPECT_EQ(since.version, before.version + 1);
+  EXPECT_FALSE(since.is_all);
+  ASSERT_EQ(since.rows.size(), 1u);
+  EXPECT_EQ(since.rows[0].id, "b");
+  EXPECT_THAT(since.removed, ElementsAre("a"));
+  auto const nothing = gateway_.get(store_.statics_since(since.version));
+  EXPECT_TRUE(nothing.rows.empty() && nothing.removed.empty());
+  std::vector<StaticRow> back;
+  back.push_back(row_of("a", "http://again"));
+  put(std::move(back));
+  EXPECT_THAT(gateway_.get(store_.statics_since(before.version)).removed, testing::IsEmpty()) << "it is back";
+}
+
+TEST_F(Statics, AreToldInFullOnceTooMuchIsGone) {
+  std::vector<StaticRow> rows;
+  std::vector<std::string> removed;
+  for (int i = 0; i < 10'001; ++i) {
+    auto const id = "r" + std::to_string(i);
+    rows.push_back(row_of(id, "http://a"));
+    removed.push_back(id);
+  }
+  rows.push_back(row_of("stays", "http://a"));
+  put(std::move(rows));
+  auto const before = gateway_.get(store_.statics_since(0)).version;
+  put({}, std::move(removed));
+  auto const since = gateway_.get(store_.statics_since(before));
+  EXPECT_TRUE(since.is_all);
+  ASSERT_EQ(since.rows.size(), 1u);
+  EXPECT_EQ(since.rows[0].id, "stays");
 }
 
 }  // namespace
