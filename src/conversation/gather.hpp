@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "conversation/interruptible.hpp"
+#include "nestgate/net/interruptible.hpp"
 
 namespace nestgate::conversation {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "interruptible.hpp"
 #include "nestgate/nested/action_server.hpp"
+#include "nestgate/net/interruptible.hpp"
 #include "nestgate/upstream/random.hpp"
 #include "stored.hpp"
 

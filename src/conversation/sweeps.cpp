@@ -4,7 +4,7 @@
 
 #include "gateway_name.hpp"
 #include "idle_verdict.hpp"
-#include "interruptible.hpp"
+#include "nestgate/net/interruptible.hpp"
 #include "recovery.hpp"
 #include "stored.hpp"
 

@@ -66,11 +66,12 @@ class Client {
   // reason it gives), upstream, timed_out.
   Task<Outcome<>> begin_conversation(ConversationId const& id, Configuration const& configuration, Dialect dialect,
                                      Deadline by);
-  // A conversation that the server does not know has an empty status. Faults: upstream, timed_out.
   // Whether the server has a conversation of that id. Faults: upstream, timed_out.
   Task<Outcome<bool>> knows_conversation(ConversationId id, Deadline by);
   // Whether its conversations are the older server's: made by whoever manages it. An agent server's clients make their own.
+  // Faults: upstream, timed_out.
   Task<Outcome<bool>> has_managed_conversations(Deadline by);
+  // A conversation that the server does not know has an empty status. Faults: upstream, timed_out.
   Task<Outcome<Status>> status(ConversationId const& id, Dialect dialect, Deadline by);
   // Sends an event (its JSON) to the conversation; the server's answer, whatever its status.
   Task<Outcome<upstream::Answer>> send_event(ConversationId const& id, std::string_view json, Deadline by);

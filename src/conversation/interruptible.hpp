@@ -1,3 +1,0 @@
-#pragma once
-
-#include "nestgate/net/interruptible.hpp"
