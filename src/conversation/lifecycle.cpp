@@ -608,15 +608,17 @@ Task<Outcome<>> Lifecycle::until_down_elsewhere(ConversationPtr c, std::string w
 }
 
 void Lifecycle::begin_end(ConversationPtr c, Closed why) {
+  bool const is_running = c->state == RuntimeState::running;
   c->is_busy = true;
   registry_.change(*c, RuntimeState::stopping);
-  tasks_.spawn("conversation.stop", end_running(std::move(c), why));
+  tasks_.spawn("conversation.stop", end(std::move(c), why, is_running));
 }
 
-Task<> Lifecycle::end_running(ConversationPtr c, Closed why) {
+// A frozen server answers nobody: only one that runs is told.
+Task<> Lifecycle::end(ConversationPtr c, Closed why, bool is_running) {
   c->closed = why;
   co_await save_and_publish(c);
-  co_await tell_server_to_stop(c);
+  if (is_running) co_await tell_server_to_stop(c);
   auto released = co_await release(c->id, runtime::Leftovers::keep);
   c->left_behind = !released;
   c->closed = why;

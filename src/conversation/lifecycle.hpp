@@ -83,7 +83,7 @@ class Lifecycle {
   void take_back(Conversation& c, Work& work);
   Task<> abandon(ConversationPtr c);
 
-  Task<> end_running(ConversationPtr c, Closed why);
+  Task<> end(ConversationPtr c, Closed why, bool is_running);
   Task<> freeze(ConversationPtr c, Closed why);
   Task<> bury(ConversationPtr c, bool is_running);
   Task<> tell_server_to_stop(ConversationPtr c);

@@ -99,6 +99,16 @@ TEST_F(PausedConversation, IsEndedByAStop) {
   EXPECT_FALSE(engine.has(id_of("c1")));
 }
 
+TEST_F(PausedConversation, IsEndedWithoutAWordToItsServerWhichCouldNotAnswer) {
+  ASSERT_TRUE(start("c1", "alice", full_configuration()));
+  ASSERT_TRUE(pause("c1"));
+  ASSERT_TRUE(stop("c1"));
+  EXPECT_EQ(requests("POST /api/conversations/c1/stop"), 0U);
+  ASSERT_TRUE(resume("c1"));
+  ASSERT_TRUE(stop("c1"));
+  EXPECT_EQ(requests("POST /api/conversations/c1/stop"), 1U) << "one that runs is told";
+}
+
 TEST_F(PausedConversation, IsEndedByAStopThatComesBeforeItsResumeIsAdmitted) {
   ASSERT_TRUE(start("c1"));
   ASSERT_TRUE(pause("c1"));
