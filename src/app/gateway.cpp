@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "app/operator_api.hpp"
+#include "app/static_changes.hpp"
 #include "nestgate/api/control_api.hpp"
 #include "nestgate/app/log.hpp"
 #include "nestgate/app/metrics.hpp"
@@ -95,10 +96,6 @@ conversation::StaticRuntime static_runtime(StaticRuntimeSettings const& fixed) {
   std::optional<Secret> key;
   if (fixed.session_api_key) key = fixed.session_api_key->clone();
   return {ConversationId::parse(fixed.id).value(), fixed.url, std::move(key), fixed.ports};
-}
-
-bool same(StaticRuntimeSettings const& a, StaticRuntimeSettings const& b) {
-  return a.id == b.id && a.url == b.url && a.ports == b.ports && a.session_api_key == b.session_api_key;
 }
 
 }  // namespace
@@ -244,19 +241,11 @@ AdminSources Gateway::Parts::admin_sources() {
 // Only what changed is touched: the others' connections stay. A name that is not found yet is the manager's to try again;
 // what failed otherwise is not remembered, so that the next reload tries it.
 Task<> Gateway::Parts::replace_static_runtimes(std::vector<StaticRuntimeSettings> next) {
-  auto const in = [](std::vector<StaticRuntimeSettings> const& all, auto matches) {
-    return std::any_of(all.begin(), all.end(), matches);
-  };
-  for (auto const& old : settings.static_runtimes) {
-    bool const stays = in(next, [&](auto const& fixed) { return fixed.id == old.id; });
-    if (!stays) co_await manager->remove_static(ConversationId::parse(old.id).value());
-  }
+  auto const changes = static_changes(settings.static_runtimes, next);
+  for (auto const* const old : changes.removed) co_await manager->remove_static(ConversationId::parse(old->id).value());
   std::set<std::string> refused;
   TaskGroup puts(control.loop.get_executor());
-  for (auto const& fixed : next) {
-    bool const unchanged = in(settings.static_runtimes, [&](auto const& old) { return same(old, fixed); });
-    if (!unchanged) puts.spawn("static", put_static(fixed, refused));
-  }
+  for (auto const* const fixed : changes.put) puts.spawn("static", put_static(*fixed, refused));
   auto all = co_await puts.join();
   NESTGATE_INVARIANT(all, "nobody cancels a start or a reload");
   std::erase_if(next, [&](auto const& fixed) { return refused.contains(fixed.id); });
