@@ -11,7 +11,8 @@ using conversation::RuntimeState;
 using conversation::View;
 
 void write_restarts(JsonWriter& w, View const& view) {
-  w.member("restart_count", 0).key("restart_reasons").begin_array();
+  w.member("restart_count", view.restarts.count).key("restart_reasons").begin_array();
+  for (auto const& reason : view.restarts.reasons) w.value(reason);
   if (view.state == RuntimeState::error && !view.reason.empty()) w.value(view.reason);
   w.end_array();
 }

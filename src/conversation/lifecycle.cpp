@@ -344,6 +344,7 @@ void Lifecycle::take_claim(Conversation& c, Work& work, store::ConversationRow& 
   c.image = work.wish.image;
   c.dialect = nested::Dialect::unknown;
   c.left_behind = false;
+  c.note_restart();
 }
 
 // By real use, as the proxy measured it.
@@ -686,7 +687,8 @@ Task<> Lifecycle::freeze(ConversationPtr c, Closed why) {
     c->closed = why;
     registry_.change(*c, RuntimeState::paused);
   } else if (frozen.error().fault.kind == FaultKind::not_found) {
-    registry_.change(*c, RuntimeState::error, "pause: the runtime is gone");
+    c->death = "the runtime is gone";
+    registry_.change(*c, RuntimeState::error, "pause: " + *c->death);
   } else {
     registry_.change(*c, RuntimeState::running);
     registry_.note_progress(*c, frozen.error().reason);
@@ -761,12 +763,14 @@ Task<> Lifecycle::bury(ConversationPtr c, bool is_running) {
 
 void Lifecycle::runtime_ended(ConversationPtr c, std::string reason) {
   if (c->starts()) {
+    if (!c->interrupt) c->death = "the runtime " + reason;
     c->interrupt_start({Why::died, std::move(reason)});
   } else if (c->is_idle_in(RuntimeState::running) || c->is_idle_in(RuntimeState::paused)) {
     registry_.stats.deaths.add();
     c->is_busy = true;
     c->failure_kind = FaultKind::upstream;
-    registry_.change(*c, RuntimeState::error, "the runtime " + reason);
+    c->death = "the runtime " + reason;
+    registry_.change(*c, RuntimeState::error, *c->death);
     tasks_.spawn("conversation.died", die(std::move(c), {}));
   }
 }

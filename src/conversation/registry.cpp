@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "nestgate/identity/digest.hpp"
 #include "stored.hpp"
@@ -74,6 +75,13 @@ Conversation::Conversation(Executor executor, ConversationId i)
 void Conversation::interrupt_start(Interrupt why) {
   if (!interrupt) interrupt.emplace(std::move(why));
   trip.cancel();
+}
+
+void Conversation::note_restart() {
+  if (!death) return;
+  ++restarts.count;
+  if (restarts.reasons.size() == Restarts::reasons_max) restarts.reasons.erase(restarts.reasons.begin());
+  restarts.reasons.push_back(*std::exchange(death, std::nullopt));
 }
 
 bool Conversation::wakes() const noexcept {
@@ -336,6 +344,7 @@ View Registry::view_of(Conversation const& c) const {
   view.dialect = c.dialect;
   view.last_act_at = c.last_act_at;
   view.version = c.version;
+  view.restarts = c.restarts;
   if (c.state != RuntimeState::running) return view;
   view.endpoint = c.endpoint;
   view.ports = c.ports;

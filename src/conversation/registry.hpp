@@ -24,6 +24,8 @@ struct Conversation {
   void interrupt_start(Interrupt why);
   // A task starts it, or has just done so.
   bool starts() const noexcept { return is_busy && (state == RuntimeState::starting || state == RuntimeState::running); }
+  // What was noted as a death is a restart from now on.
+  void note_restart();
   // A user's act may start or resume it.
   bool wakes() const noexcept;
   bool is_idle_in(RuntimeState wanted) const noexcept { return !is_busy && state == wanted; }
@@ -51,6 +53,9 @@ struct Conversation {
   std::string image;
   std::uint32_t units = 1;  // of resources
   std::string handle;
+  // Why its runtime ended by itself; until it is started again.
+  std::optional<std::string> death;
+  Restarts restarts;
   nested::Dialect dialect = nested::Dialect::unknown;
   nested::Status nested_status;
   Clock::time_point status_at{};                                    // of the last look; the epoch: never

@@ -78,6 +78,13 @@ struct StaticRuntime {
 
 enum class Origin : std::uint8_t { managed, fixed };
 
+// Ends of a conversation's runtime that nobody asked for, and behind which it was started again; as far as this gateway saw.
+struct Restarts {
+  static constexpr std::size_t reasons_max = 8;
+  std::uint32_t count = 0;
+  std::vector<std::string> reasons;  // of the newest, the last one last; one sentence each, without secrets
+};
+
 // What is known of a conversation at one moment.
 struct View {
   ConversationId id;
@@ -103,6 +110,7 @@ struct View {
   nested::Status nested_status = {};  // while running, as of the last look
   std::chrono::system_clock::time_point last_act_at = {};
   std::uint64_t version = 0;  // counts the changes of this conversation
+  Restarts restarts = {};
 };
 
 struct Filter {

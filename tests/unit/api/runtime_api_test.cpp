@@ -148,6 +148,32 @@ TEST_F(RuntimeApi, SaysWhyAStartFailed) {
   EXPECT_NE(shown.at("/restart_reasons/0").find("no such image"), std::string::npos) << shown.body;
 }
 
+TEST_F(RuntimeApi, CountsWhatEndedByItselfAndWasStartedAgain) {
+  running("s1");
+  EXPECT_EQ(session("s1").at("/restart_count"), "0");
+  for (int life = 1; life <= 10; ++life) {
+    provider->die(*ConversationId::parse("s1"), "exited with status " + std::to_string(life));
+    wait_for("s1", RuntimeState::error);
+    EXPECT_EQ(session("s1").at("/restart_count"), std::to_string(life - 1)) << "it was not started again yet";
+    running("s1");
+  }
+  auto const shown = session("s1");
+  EXPECT_EQ(shown.at("/restart_count"), "10");
+  EXPECT_EQ(shown.at("/restart_reasons/0"), "the runtime exited with status 3") << "the newest eight";
+  EXPECT_EQ(shown.at("/restart_reasons/7"), "the runtime exited with status 10");
+  EXPECT_EQ(shown.at("/restart_reasons/8"), "(none)");
+  EXPECT_EQ(ask(Method::get, "/runtime/s1").at("/restart_count"), "10");
+}
+
+TEST_F(RuntimeApi, CountsNoPauseOrResumeAsARestart) {
+  provider->pauses = true;
+  running("s1");
+  EXPECT_EQ(tell("/pause", "s1").status, 200U);
+  EXPECT_EQ(tell("/resume", "s1").status, 200U);
+  wait_for("s1", RuntimeState::running);
+  EXPECT_EQ(session("s1").at("/restart_count"), "0");
+}
+
 TEST_F(RuntimeApi, RefusesBodiesThatDoNotFit) {
   auto const refused = ask(Method::post, "/start", test::alice, R"({"image":"i"})");
   EXPECT_EQ(refused.status, 422U);
