@@ -222,7 +222,10 @@ Task<ApiResponse> RuntimeApi::show_registry_prefix(ApiRequest, Taken) {
 Task<ApiResponse> RuntimeApi::show_image(ApiRequest request, Taken) {
   auto const image = text_in(request.query, "image");
   if (image.empty()) co_return invalid_query("image", "missing", "Field required");
-  co_return answer(200, image_json(may_name(image)));
+  if (!may_name(image)) co_return answer(200, image_json(false));
+  auto const found = co_await manager_.has_image(image);
+  if (!found) co_return refusal(request, found.error());
+  co_return answer(200, image_json(found->value_or(true)));
 }
 
 }  // namespace

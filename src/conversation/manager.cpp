@@ -74,6 +74,11 @@ Task<Outcome<std::string>> Manager::log(ConversationId id, std::size_t bytes_max
   co_return co_await parts_->provider->log(std::move(id), bytes_max);
 }
 
+Task<Outcome<std::optional<bool>>> Manager::has_image(std::string image) {
+  constexpr std::chrono::seconds time_max{20};  // a registry may be asked
+  co_return co_await parts_->provider->has_image(std::move(image), Deadline::in(time_max));
+}
+
 Task<Outcome<View>> Manager::wait_change(ConversationId id, std::uint64_t seen, Deadline by) {
   auto const c = parts_->registry.find(id);
   if (!c) co_return unknown_conversation();

@@ -487,6 +487,35 @@ TEST_F(DockerRuntimes, HaveTheirImagePulledWithTheRegistrysPassword) {
   EXPECT_TRUE(progress.empty()) << "it is there now";
 }
 
+TEST_F(DockerRuntimes, FindTheImagesOfTheEngineAndWhereTheyWouldPullThoseOfTheRegistry) {
+  auto const has = [this](std::string name) {
+    auto const found = control.run(provider().has_image(std::move(name), Deadline::in(plenty)));
+    if (!found) return found.error().reason;
+    return std::string(found->value() ? "yes" : "no");
+  };
+  EXPECT_EQ(has(image), "yes");
+  EXPECT_EQ(has("nestgate-none:1"), "no") << "nothing is pulled: the engine's own are all";
+  EXPECT_EQ(has("../x"), "no");
+
+  test::TempFolder folder;
+  folder.write("layer", "of it");
+  test::ImageRegistry const registry({folder.path()}, "dTpw");  // u:p
+  settings.registry_auth_file = folder.write("auth", R"({"username":"u","password":"p"})");
+  settings.pull = DockerSettings::Pull::missing;
+  restart();
+  EXPECT_EQ(has(registry.image()), "yes");
+  auto const other = registry.image().substr(0, registry.image().rfind('/')) + "/none:1";
+  EXPECT_EQ(has(other), "no");
+  EXPECT_EQ(engine().ask("GET", "/images/" + registry.image() + "/json").status, 404U) << "asking pulls nothing";
+  EXPECT_EQ(has(image), "yes") << "it is there: no registry is asked";
+  folder.write("auth", R"({"username":"u","password":"wrong"})");
+  EXPECT_EQ(has(registry.image()), "no") << "a start would not get it";
+
+  settings.host = "unix:///nowhere/docker.sock";
+  restart();
+  EXPECT_EQ(has(image), "docker: the Docker engine at /nowhere/docker.sock: No such file or directory");
+}
+
 TEST_F(DockerRuntimes, LeaveNothingWhenTheirStartIsCancelled) {
   provider();
   for (auto const after : {0ms, 5ms, 20ms, 60ms, 150ms}) {

@@ -65,6 +65,12 @@ class FakeProvider final : public runtime::RuntimeProvider {
   Task<upstream::Outcome<std::string>> log(ConversationId, std::size_t bytes_max) override {
     co_return said.substr(said.size() - std::min(bytes_max, said.size()));
   }
+  Task<upstream::Outcome<std::optional<bool>>> has_image(std::string image, Deadline) override {
+    calls.push_back("image " + image);
+    if (refusal) co_return *refusal;
+    if (!images) co_return std::optional<bool>();
+    co_return std::optional(std::find(images->begin(), images->end(), image) != images->end());
+  }
   void die(ConversationId const& id, std::string reason) {
     auto const epoch = alive.at(id.canonical());
     alive.erase(id.canonical());
@@ -74,7 +80,8 @@ class FakeProvider final : public runtime::RuntimeProvider {
   std::optional<upstream::Failure> refusal;
   std::optional<upstream::Failure> removal_failure;
   std::function<Task<>(ConversationId)> before_destroy;
-  std::string said;  // by every server
+  std::string said;                                // by every server
+  std::optional<std::vector<std::string>> images;  // nothing: it cannot tell
   std::vector<std::string> calls;
   std::vector<std::string> keys;
   std::vector<runtime::Wish> wishes;

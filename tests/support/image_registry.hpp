@@ -92,6 +92,7 @@ class ImageRegistry {
         body = blob->second;
       } else if (target != "/v2/") {
         status = "404 Not Found";
+        body = R"({"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]})";
       }
       connection.send("HTTP/1.1 " + status + "\r\n" + fields + "Content-Length: " + std::to_string(body.size()) +
                       "\r\n\r\n");

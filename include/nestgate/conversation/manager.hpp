@@ -187,6 +187,8 @@ class Manager final : public Waker {
   Task<Outcome<View>> withdraw_key(ConversationId id);
   // The newest of what its server has said. Faults: not_found, conflict.
   Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max);
+  // Whether a start that names that image would find it; nothing: the provider cannot tell. Faults: those of the provider.
+  Task<Outcome<std::optional<bool>>> has_image(std::string image);
   // Returns when the conversation has another version than `seen`, or by then. Fault: not_found (also: removed meanwhile).
   Task<Outcome<View>> wait_change(ConversationId id, std::uint64_t seen, Deadline by);
   // What a nested server pushed of itself (its conversation's status; any act of it).

@@ -131,6 +131,9 @@ class RuntimeProvider {
   virtual Task<Outcome<CommandResult>> execute(ConversationId id, std::vector<std::string> command, Deadline by);
   // The newest `bytes_max` of what its server has said. Faults: not_found.
   virtual Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max);
+  // Whether a start that names `image` would find it; nothing: the provider cannot tell. Faults: unavailable, upstream,
+  // timed_out (who would know does not answer).
+  virtual Task<Outcome<std::optional<bool>>> has_image(std::string image, Deadline by);
   // Destroys what cannot outlive the gateway, leaves the rest as it is, and joins the provider's tasks. Nothing may be
   // called afterwards.
   virtual Task<> close() = 0;

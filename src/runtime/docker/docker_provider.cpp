@@ -498,6 +498,19 @@ Task<Outcome<std::string>> DockerProvider::log(ConversationId id, std::size_t by
   co_return co_await engine_.log(container.id, container.has_terminal, bytes_max);
 }
 
+Task<Outcome<std::optional<bool>>> DockerProvider::has_image(std::string image, Deadline by) {
+  using Pull = DockerSettings::Pull;
+  auto reference = parse_image(image);
+  if (!reference) co_return std::optional(false);
+  if (settings_.pull != Pull::always) {
+    NESTGATE_CO_TRY(is_there, co_await engine_.has_image(*reference, by));
+    if (is_there || settings_.pull == Pull::never) co_return std::optional(is_there);
+  }
+  NESTGATE_CO_TRY(auth, registry_auth(settings_.registry_auth_file));
+  NESTGATE_CO_TRY(is_offered, co_await engine_.can_pull(std::move(*reference), std::move(auth), by));
+  co_return std::optional(is_offered);
+}
+
 Task<> DockerProvider::close() {
   tasks_.stop();
   auto joined = co_await tasks_.join();

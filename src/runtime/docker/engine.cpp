@@ -47,6 +47,10 @@ std::string container_path(std::string const& container, std::string_view below)
   return "/containers/" + container + std::string(below);
 }
 
+std::string text_of(ImageReference const& image) {
+  return image.name + (image.tag.starts_with("sha256:") ? "@" : ":") + image.tag;
+}
+
 // "1700000000.000000001"
 std::string nanoseconds_text(std::chrono::nanoseconds time) {
   auto const seconds = std::chrono::floor<std::chrono::seconds>(time);
@@ -243,6 +247,25 @@ Task<Outcome<CommandResult>> Engine::execute(std::string container, std::vector<
     if (!waited) co_return upstream::failed("execute", waited.error());
     if (by.passed()) co_return upstream::failed("execute", Fault{FaultKind::timed_out, {}, "docker.execute"});
   }
+}
+
+Task<Outcome<bool>> Engine::has_image(ImageReference image, Deadline by) {
+  auto answer = co_await ask("image", "GET", "/images/" + text_of(image) + "/json", {}, {}, by);
+  if (!answer && answer.error().fault.kind == FaultKind::not_found) co_return false;
+  if (!answer) co_return answer.error();
+  co_return true;
+}
+
+Task<Outcome<bool>> Engine::can_pull(ImageReference image, Secret registry_auth, Deadline by) {
+  NESTGATE_CO_TRY_VOID(co_await agree_on_version(by));
+  Call call = call_of("GET", "/distribution/" + text_of(image) + "/json", {});
+  if (!registry_auth.empty()) call.secret_headers.emplace_back("X-Registry-Auth", std::move(registry_auth));
+  auto answer = co_await upstream::call(std::move(call), by.capped(call_time_max_));
+  if (!answer) co_return unreachable("image", answer.error());
+  // Registries tell strangers of what they hide what they tell of what they do not have.
+  bool const is_hidden = answer->status == 401 || answer->status == 403 || answer->status == 404;
+  if (!answer->ok() && !is_hidden) co_return refused("image", *answer);
+  co_return !is_hidden;
 }
 
 Task<Outcome<>> Engine::pull(ImageReference image, Secret registry_auth, OnNews on_news, Deadline by) {

@@ -54,6 +54,11 @@ class Engine {
   Task<Outcome<std::string>> log(std::string container, bool has_terminal, std::size_t bytes_max);
   Task<Outcome<CommandResult>> execute(std::string container, std::vector<std::string> command, Deadline by);
 
+  // Whether it is on the engine's machine.
+  Task<Outcome<bool>> has_image(ImageReference image, Deadline by);
+  // Whether its registry offers it to whoever `registry_auth` names; asked by the engine, nothing is pulled.
+  Task<Outcome<bool>> can_pull(ImageReference image, Secret registry_auth, Deadline by);
+
   using OnNews = std::function<void(std::string_view)>;
   // `registry_auth` is the header's value; empty: none.
   Task<Outcome<>> pull(ImageReference image, Secret registry_auth, OnNews on_news, Deadline by);

@@ -168,16 +168,29 @@ Task<Outcome<std::string>> RemoteProvider::image_for(Spec const& spec, Deadline 
   std::string image = spec.wish.image.empty() ? settings_.image : spec.wish.image;
   if (image.empty() || names_registry(image)) co_return image;
   tell_progress(spec.id, "looking for the image");
+  NESTGATE_CO_TRY(full, co_await with_prefix(std::move(image), by));
+  NESTGATE_CO_TRY(exists, co_await service_.image_exists(full, by));
+  if (!exists)
+    co_return fail(FaultKind::bad_input, "remote.image", "create: the runtime API has no image '" + excerpt(full) + "'");
+  co_return std::move(full);
+}
+
+Task<Outcome<std::string>> RemoteProvider::with_prefix(std::string image, Deadline by) {
   if (!registry_prefix_) {
     NESTGATE_CO_TRY(prefix, co_await service_.registry_prefix(by));
     while (prefix.ends_with('/')) prefix.pop_back();
     registry_prefix_ = std::move(prefix);
   }
-  if (!registry_prefix_->empty()) image = *registry_prefix_ + "/" + image;
-  NESTGATE_CO_TRY(exists, co_await service_.image_exists(image, by));
-  if (!exists)
-    co_return fail(FaultKind::bad_input, "remote.image", "create: the runtime API has no image '" + excerpt(image) + "'");
-  co_return image;
+  co_return registry_prefix_->empty() ? std::move(image) : *registry_prefix_ + "/" + image;
+}
+
+Task<Outcome<std::optional<bool>>> RemoteProvider::has_image(std::string image, Deadline by) {
+  if (!names_registry(image)) {
+    NESTGATE_CO_TRY(full, co_await with_prefix(std::move(image), by));
+    image = std::move(full);
+  }
+  NESTGATE_CO_TRY(exists, co_await service_.image_exists(std::move(image), by));
+  co_return std::optional(exists);
 }
 
 Task<Outcome<Instance>> RemoteProvider::instance_of(Session const& session, Wish const& wish) {

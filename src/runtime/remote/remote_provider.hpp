@@ -36,6 +36,7 @@ class RemoteProvider final : public RuntimeProvider {
   Task<Outcome<>> pause(ConversationId id) override;
   Task<Outcome<Instance>> resume(Spec spec, Deadline by) override;
   Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max) override;
+  Task<Outcome<std::optional<bool>>> has_image(std::string image, Deadline by) override;
   Task<> close() override;
 
  private:
@@ -52,6 +53,7 @@ class RemoteProvider final : public RuntimeProvider {
   Task<Outcome<Instance>> start(Spec const& spec, Undo& undo, bool existed, Deadline by);
   Task<Outcome<Instance>> wake(Spec const& spec, Session paused, Undo& undo, Deadline by);
   Task<Outcome<std::string>> image_for(Spec const& spec, Deadline by);
+  Task<Outcome<std::string>> with_prefix(std::string image, Deadline by);
   Task<Outcome<Instance>> instance_of(Session const& session, Wish const& wish);
   Task<Outcome<Instance>> settled(Spec const& spec, Outcome<Instance> made, Undo undo);
   Task<Outcome<>> take_back(ConversationId id, Undo undo);

@@ -205,6 +205,24 @@ class LimitedRuntimeApi : public RuntimeApi {
   }
 };
 
+TEST_F(RuntimeApi, AsksTheProviderForAnImageWhereItCanTell) {
+  EXPECT_EQ(ask(Method::get, "/image_exists?image=i").at("/exists"), "true") << "it cannot tell, and any may be named";
+  provider->images = {"i"};
+  EXPECT_EQ(ask(Method::get, "/image_exists?image=i").at("/exists"), "true");
+  EXPECT_EQ(ask(Method::get, "/image_exists?image=j").body, R"({"exists":false})");
+  provider->refusal = upstream::Failure{Fault{FaultKind::unavailable}, "image: the engine is away"};
+  auto const unknown = ask(Method::get, "/image_exists?image=i");
+  EXPECT_EQ(unknown.status, 503U) << unknown.body;
+}
+
+TEST_F(LimitedRuntimeApi, AsksNobodyForAnImageThatMayNotBeNamed) {
+  provider->images = {"i", "k"};
+  EXPECT_EQ(ask(Method::get, "/image_exists?image=k").body, R"({"exists":false})");
+  EXPECT_EQ(ask(Method::get, "/image_exists?image=j").body, R"({"exists":false})") << "named, and not there";
+  EXPECT_EQ(ask(Method::get, "/image_exists?image=i").at("/exists"), "true");
+  EXPECT_EQ(std::count(provider->calls.begin(), provider->calls.end(), "image k"), 0);
+}
+
 TEST_F(LimitedRuntimeApi, SaysWhichLimitWasMet) {
   running("s1");
   auto const refused = start("s2");

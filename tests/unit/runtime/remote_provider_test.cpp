@@ -326,6 +326,16 @@ TEST_F(RemoteProviderTest, AnImageThatIsNotThereIsNotStarted) {
   EXPECT_EQ(count_of("POST /start"), 0U);
 }
 
+TEST_F(RemoteProviderTest, AsksTheApiForAnImageByItsFullName) {
+  api.on("GET /registry_prefix", {200, R"({"registry_prefix":"reg.example/team"})"});
+  api.on("GET /image_exists", {200, R"({"exists":true,"image":{}})"});
+  EXPECT_EQ(control.run(provider().has_image("agent:1", Deadline::in(10s))).value(), std::optional(true));
+  api.on("GET /image_exists", {200, R"({"exists":false})"});
+  EXPECT_EQ(control.run(provider().has_image("other.example/a:1", Deadline::in(10s))).value(), std::optional(false));
+  EXPECT_THAT(api.lines(), ElementsAre("GET /registry_prefix", "GET /image_exists?image=reg.example%2Fteam%2Fagent%3A1",
+                                       "GET /image_exists?image=other.example%2Fa%3A1"));
+}
+
 TEST_F(RemoteProviderTest, ACallThatIsAnswered429IsMadeThreeTimesWithGrowingPauses) {
   api.on("POST /start", {429});
   auto const made = create();
