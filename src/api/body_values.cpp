@@ -5,15 +5,12 @@
 #include "nestgate/base/result.hpp"
 
 namespace nestgate::api {
-namespace {
 
 namespace dom = simdjson::dom;
 
 bool has_control_bytes(std::string_view text) {
   return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
 }
-
-}  // namespace
 
 Invalid over(std::string type, std::string const& field, std::size_t bytes_max) {
   return {std::move(type), field, "must not exceed " + std::to_string(bytes_max) + " bytes"};

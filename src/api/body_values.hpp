@@ -13,6 +13,7 @@ namespace nestgate::api {
 
 inline constexpr std::size_t value_bytes_max = 64 * 1024;
 
+bool has_control_bytes(std::string_view text);
 Invalid over(std::string type, std::string const& field, std::size_t bytes_max);
 // The body as an object; what it gives lives as long as the parser.
 Checked<simdjson::dom::object> members_of(simdjson::dom::parser& parser, std::string_view body);

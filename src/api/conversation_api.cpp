@@ -150,6 +150,7 @@ Task<ApiResponse> ConversationApi::start(ApiRequest request) {
   wanted.by = *request.principal;
   wanted.configuration = std::move(body->configuration);
   wanted.wish = std::move(body->wish);
+  wanted.about = std::move(body->about);
   wanted.again = body->again;
   if (wants_no_waiting(request)) {
     auto begun = co_await manager_.begin_start(std::move(wanted));

@@ -59,9 +59,14 @@ void write_event_store(codec::JsonWriter& w, conversation::View const& view, std
   w.end_object();
 }
 
-// What of ConversationInfo (nested_server.md 3.3) only the nested server knows; there for clients that read each member.
-void write_unknown_of_info(codec::JsonWriter& w) {
-  for (auto const name : {"title", "selected_repository", "selected_branch", "git_provider", "trigger"}) w.key(name).null();
+// What of ConversationInfo (nested_server.md 3.3) was said by others; what only the nested server knows is there for clients
+// that read each member.
+void write_rest_of_info(codec::JsonWriter& w, conversation::About const& about) {
+  text_or_null(w, "title", about.title);
+  text_or_null(w, "selected_repository", about.repository);
+  text_or_null(w, "selected_branch", about.branch);
+  text_or_null(w, "git_provider", about.git_provider);
+  w.key("trigger").null();
   for (auto const name : {"pr_number", "sub_conversation_ids"}) w.key(name).begin_array().end_array();
 }
 
@@ -96,7 +101,7 @@ void write_conversation(codec::JsonWriter& w, conversation::View const& view, Co
   w.member("conversation_version", view.dialect == nested::Dialect::agent_server ? "V1" : "V0");
   w.member("version", view.version);
   write_connections(w, view, shape);
-  write_unknown_of_info(w);
+  write_rest_of_info(w, view.about);
   w.end_object();
 }
 

@@ -172,6 +172,14 @@ Checked<std::string> conversation_value(ConversationMember const& member, dom::e
   return json;
 }
 
+void take_about(conversation::About& into, std::string_view name, dom::element value) {
+  std::string_view text;
+  if (value.get_string().get(text)) return;
+  if (name == "repository") into.repository = text;
+  if (name == "selected_branch") into.branch = text;
+  if (name == "git_provider") into.git_provider = text;
+}
+
 Secret object_with(std::map<std::string_view, std::string> const& members) {
   std::string out;
   codec::JsonWriter w(out);
@@ -225,6 +233,10 @@ Checked<StartBody> parse_start_body(std::string_view body) {
     if (auto const* const member = conversation_member(key)) {
       NESTGATE_TRY(json, conversation_value(*member, value));
       of_conversation.insert_or_assign(member->name, std::move(json));
+      take_about(out.about, key, value);
+    } else if (key == "title") {  // the gateway's own: an older server would refuse it
+      NESTGATE_TRY(title, line_of(value, "title", conversation::About::title_bytes_max));
+      out.about.title = std::move(title);
     } else if (key == "conversation_id") {
       NESTGATE_TRY(id, id_of(value));
       out.id = std::move(id);

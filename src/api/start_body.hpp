@@ -15,6 +15,7 @@ struct StartBody {
   std::optional<ConversationId> id;
   nested::Configuration configuration;
   runtime::Wish wish;
+  conversation::About about;
   conversation::StartRequest::Again again = conversation::StartRequest::Again::join;
 };
 

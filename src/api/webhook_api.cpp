@@ -25,7 +25,7 @@ class News : public std::enable_shared_from_this<News> {
 
   // Beyond the limit it is left out: the next push says it again.
   void take(ConversationId const& id, Pushed pushed, Executor const& executor) {
-    if (pushed.execution_status.empty() && !pushed.is_act) return;
+    if (pushed.execution_status.empty() && pushed.title.empty() && !pushed.is_act) return;
     auto known = pending_.find(id);
     if (known == pending_.end()) {
       if (pending_.size() >= pending_max_) return;
@@ -33,6 +33,7 @@ class News : public std::enable_shared_from_this<News> {
     }
     known->second.is_act |= pushed.is_act;
     if (!pushed.execution_status.empty()) known->second.execution_status = std::move(pushed.execution_status);
+    if (!pushed.title.empty()) known->second.title = std::move(pushed.title);
     if (pending_.size() > 1 || is_posted_) return;
     is_posted_ = true;
     asio::post(executor, [weak = weak_from_this()] {
@@ -48,6 +49,7 @@ class News : public std::enable_shared_from_this<News> {
       status.conversation = std::move(pushed.execution_status);
       if (pushed.is_act) status.idle_for = std::chrono::seconds(0);
       manager_.note_pushed_status(id, std::move(status));
+      if (!pushed.title.empty()) manager_.note_pushed_title(id, std::move(pushed.title));
     }
   }
 

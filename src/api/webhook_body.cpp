@@ -2,8 +2,11 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
+
 #include "body_values.hpp"
 #include "nestgate/base/result.hpp"
+#include "nestgate/conversation/manager.hpp"
 
 namespace nestgate::api {
 namespace {
@@ -25,6 +28,14 @@ void take_status(Pushed& into, std::string_view status) {
   if (is_word) into.execution_status = status;
 }
 
+// A longer one is cut, between two characters.
+void take_title(Pushed& into, std::string_view title) {
+  if (has_control_bytes(title)) return;
+  auto size = std::min(title.size(), conversation::About::title_bytes_max);
+  while (size < title.size() && size > 0 && (static_cast<unsigned char>(title[size]) & 0xC0U) == 0x80U) --size;
+  into.title = title.substr(0, size);
+}
+
 void take_event(Pushed& into, dom::element event) {
   if (!event.is_object()) return;
   if (text_member(event, "kind") != "ConversationStateUpdateEvent") {
@@ -44,6 +55,7 @@ Checked<Pushed> parse_pushed_conversation(std::string_view body) {
   NESTGATE_TRY(members, members_of(parser, body));
   Pushed out;
   take_status(out, text_member(members, "execution_status"));
+  take_title(out, text_member(members, "title"));
   return out;
 }
 

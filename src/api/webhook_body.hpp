@@ -11,6 +11,7 @@ namespace nestgate::api {
 
 struct Pushed {
   std::string execution_status;  // "idle", "running", "finished", …; "" when nothing was said of it
+  std::string title;             // "" when nothing was said of it
   bool is_act = false;           // the agent or a user did something: more than a change of state
 };
 

@@ -35,6 +35,13 @@ Failure quota_failure(store::Claim const& claim) {
   return failure;
 }
 
+// The members that `change` has go before those that are known.
+About merged(About known, About const& change) {
+  for (auto const member : {&About::title, &About::repository, &About::branch, &About::git_provider})
+    if (!(change.*member).empty()) known.*member = change.*member;
+  return known;
+}
+
 std::chrono::milliseconds release_pause(std::uint32_t try_number) {
   return std::min(release_pause_min * (1 << std::min(try_number, 6U)), release_pause_max);
 }
@@ -66,6 +73,7 @@ void merge(nested::Configuration& configuration, nested::Configuration change) {
 struct Lifecycle::Work {
   nested::Configuration configuration;
   runtime::Wish wish;
+  About about;
   bool is_new = false;  // nobody knew the id before
   // What it was, for when nothing comes of the start.
   RuntimeState before = RuntimeState::stopped;
@@ -188,6 +196,7 @@ void Lifecycle::begin(ConversationPtr c, StartRequest request) {
   auto work = std::make_shared<Work>();
   work->configuration = std::move(request.configuration);
   work->wish = std::move(request.wish);
+  work->about = std::move(request.about);
   work->is_new = c->epoch.get() == 0;
   work->before = c->state;
   work->is_frozen = c->state == RuntimeState::paused;
@@ -301,6 +310,7 @@ Task<StartMachine::Event> Lifecycle::claim(ConversationPtr c, WorkPtr work) {
     auto row = registry_.row_of(*c, store::Phase::starting);
     if (!work->configuration.empty()) row.configuration_json = nested::configuration_json(work->configuration);
     row.wish_json = wish_json(work->wish);
+    row.about_json = about_json(merged(c->about, work->about));
     if (!row.wish_json.empty()) row.units = work->wish.resource_factor;
     auto claimed = co_await registry_.store().claim(std::move(row), registry_.gateway(), settings_.quota);
     if (!claimed) {
@@ -342,6 +352,7 @@ void Lifecycle::take_claim(Conversation& c, Work& work, store::ConversationRow& 
   }
   work.wish = parse_wish(row.wish_json);
   c.image = work.wish.image;
+  c.about = parse_about(row.about_json);
   c.dialect = nested::Dialect::unknown;
   c.left_behind = false;
   c.note_restart();
@@ -855,6 +866,17 @@ Task<> Lifecycle::refresh_tokens(ConversationPtr c) {
   c->refresh_at = fresh->next_at;
   if (!told) c->refresh_at = SystemClock::now() + again_after;
 }
+
+void Lifecycle::take_title(ConversationPtr c, std::string title) {
+  if (c->about.title == title) return;
+  c->about.title = std::move(title);
+  ++c->version;
+  c->changed.cancel();
+  // The task that works on it saves it anyway, and a removal's row is not to be written over.
+  if (c->is_held && !c->is_busy && !registry_.is_closing()) tasks_.spawn("conversation.title", save(std::move(c)));
+}
+
+Task<> Lifecycle::save(ConversationPtr c) { [[maybe_unused]] auto saved = co_await registry_.save(std::move(c)); }
 
 Task<Outcome<View>> Lifecycle::withdraw_key(ConversationId id) {
   auto const c = registry_.find(id);

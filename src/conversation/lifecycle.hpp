@@ -34,6 +34,7 @@ class Lifecycle {
   void begin_refresh(ConversationPtr c);
   // Of one that runs already: its git tokens are due at once, since nobody knows how old they are.
   void refresh_soon(Conversation& c, Secret const& configuration_json);
+  void take_title(ConversationPtr c, std::string title);
   // The runtime of a conversation ended by itself.
   void runtime_ended(ConversationPtr c, std::string reason);
   // Asks the gateway that holds a paused one to resume it; returns once it begins to, or does something else with it.
@@ -91,6 +92,7 @@ class Lifecycle {
   Task<> refresh_tokens(ConversationPtr c);
   Task<Outcome<>> tell(ConversationPtr c, nested::Configuration change);
   Task<Outcome<>> tell_and_keep(ConversationPtr c, nested::Configuration change);
+  Task<> save(ConversationPtr c);
   Task<> save_and_publish(ConversationPtr c);
 
   Registry& registry_;

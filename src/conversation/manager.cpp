@@ -98,6 +98,11 @@ void Manager::note_pushed_status(ConversationId const& id, nested::Status status
   c->status_at = Clock::now();
 }
 
+void Manager::note_pushed_title(ConversationId const& id, std::string title) {
+  auto const c = parts_->registry.find(id);
+  if (c && c->origin == Origin::managed && !c->is_elsewhere) parts_->lifecycle.take_title(c, std::move(title));
+}
+
 Task<bool> Manager::wake(ConversationId id, Deadline by) {
   auto const c = parts_->registry.find(id);
   if (!c) co_return false;

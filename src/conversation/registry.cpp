@@ -235,6 +235,7 @@ store::ConversationRow Registry::row_of(Conversation const& c, std::optional<sto
   row.spec_id = c.spec_id;
   row.dialect = dialect_text(c.dialect);
   if (c.has_own_key) row.session_key = c.session_key.clone();
+  row.about_json = about_json(c.about);
   row.created_at = c.created_at;
   row.changed_at = c.changed_at;
   row.last_act_at = c.last_act_at;
@@ -271,6 +272,7 @@ void Registry::load(Conversation& c, store::ConversationRow& row) {
   c.created_at = row.created_at;
   c.last_act_at = row.last_act_at;
   c.image = parse_wish(row.wish_json).image;
+  c.about = parse_about(row.about_json);
   c.is_remembered = true;
   std::optional<Secret> own;
   if (!row.session_key.empty()) own = row.session_key.clone();
@@ -345,6 +347,7 @@ View Registry::view_of(Conversation const& c) const {
   view.last_act_at = c.last_act_at;
   view.version = c.version;
   view.restarts = c.restarts;
+  view.about = c.about;
   if (c.state != RuntimeState::running) return view;
   view.endpoint = c.endpoint;
   view.ports = c.ports;

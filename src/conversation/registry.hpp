@@ -51,6 +51,7 @@ struct Conversation {
   bool has_own_key = false;  // given by settings or the provider: no secret derives it
   std::string spec_id;
   std::string image;
+  About about;
   std::uint32_t units = 1;  // of resources
   std::string handle;
   // Why its runtime ended by itself; until it is started again.

@@ -139,4 +139,28 @@ runtime::Wish parse_wish(Secret const& json) {
   return wish;
 }
 
+Secret about_json(About const& about) {
+  if (about == About{}) return {};
+  std::string out;
+  codec::JsonWriter w(out);
+  w.begin_object().member("title", about.title).member("repository", about.repository);
+  w.member("branch", about.branch).member("git_provider", about.git_provider).end_object();
+  return Secret(std::move(out));
+}
+
+About parse_about(Secret const& json) {
+  About about;
+  if (json.empty()) return about;
+  dom::parser parser;
+  dom::element root;
+  auto const text = json.reveal();  // tidy-ok(reveal): to read it back
+  if (parser.parse(text.data(), text.size()).get(root)) return about;
+  for (auto const& [name, member] : {std::pair{"title", &about.title}, std::pair{"repository", &about.repository},
+                                     std::pair{"branch", &about.branch}, std::pair{"git_provider", &about.git_provider}}) {
+    std::string_view value;
+    if (!root[name].get(value)) *member = value;
+  }
+  return about;
+}
+
 }  // namespace nestgate::conversation

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nestgate/conversation/directory.hpp"
+#include "nestgate/conversation/manager.hpp"
 #include "nestgate/runtime/provider.hpp"
 #include "nestgate/store/store.hpp"
 
@@ -26,5 +26,9 @@ std::vector<DeclaredPort> parse_ports(std::string_view json);
 // Empty for a wish that asks for nothing.
 Secret wish_json(runtime::Wish const& wish);
 runtime::Wish parse_wish(Secret const& json);
+
+// Empty where nothing is known.
+Secret about_json(About const& about);
+About parse_about(Secret const& json);
 
 }  // namespace nestgate::conversation

@@ -14,24 +14,25 @@ constexpr std::string_view warm = "warm";  // a purpose: nobody's yet, so in nob
 // The columns in the order of `read` and `put`.
 std::string const select_rows =
     "SELECT id_text, owner, organisation, purpose, phase, reason, closed, epoch, key_generation, units, provider, "
-    "handle, endpoint, ports_json, spec_id, dialect, session_key, wish, configuration, created_at, changed_at, last_act_at, "
-    "asked, holder "
+    "handle, endpoint, ports_json, spec_id, dialect, session_key, wish, configuration, about, "
+    "created_at, changed_at, last_act_at, asked, holder "
     "FROM conversation ";
 std::string const select_one = select_rows + "WHERE id = ?1";
 std::string const select_changed = select_rows + "WHERE version > ?1 ORDER BY version";
-// A wish and a configuration stay where none is given.
+// A wish, a configuration and an about stay where none is given.
 constexpr std::string_view replace_row =
     "INSERT INTO conversation (id_text, owner, organisation, purpose, phase, reason, closed, epoch, "
     "key_generation, units, provider, handle, endpoint, ports_json, spec_id, dialect, session_key, wish, "
-    "configuration, created_at, changed_at, last_act_at, asked, holder, id, version) VALUES (?1, ?2, ?3, ?4, "
-    "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26) "
+    "configuration, about, created_at, changed_at, last_act_at, asked, holder, id, version) VALUES (?1, ?2, ?3, ?4, "
+    "?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27) "
     "ON CONFLICT (id) DO UPDATE SET id_text = excluded.id_text, owner = excluded.owner, organisation = "
     "excluded.organisation, purpose = excluded.purpose, phase = excluded.phase, reason = excluded.reason, "
     "closed = excluded.closed, epoch = excluded.epoch, key_generation = excluded.key_generation, units = "
     "excluded.units, provider = excluded.provider, handle = excluded.handle, endpoint = excluded.endpoint, "
     "ports_json = excluded.ports_json, spec_id = excluded.spec_id, dialect = excluded.dialect, session_key = "
     "excluded.session_key, wish = coalesce(excluded.wish, wish), configuration = "
-    "coalesce(excluded.configuration, configuration), created_at = excluded.created_at, changed_at = "
+    "coalesce(excluded.configuration, configuration), about = coalesce(excluded.about, about), created_at = "
+    "excluded.created_at, changed_at = "
     "excluded.changed_at, last_act_at = excluded.last_act_at, asked = excluded.asked, holder = "
     "excluded.holder, version = excluded.version";
 
@@ -50,6 +51,7 @@ void inherit(ConversationRow& wanted, ConversationRow& known) {
   wanted.key_generation = known.key_generation;
   wanted.configuration_json = either(std::move(wanted.configuration_json), std::move(known.configuration_json));
   wanted.wish_json = either(std::move(wanted.wish_json), std::move(known.wish_json));
+  wanted.about_json = either(std::move(wanted.about_json), std::move(known.about_json));
   if (!wanted.handle.empty()) return;
   wanted.handle = std::move(known.handle);
   if (wanted.provider.empty()) wanted.provider = std::move(known.provider);
@@ -229,8 +231,9 @@ void ConversationRows::put(ConversationRow const& row) {
   database_.run(replace_row, row.id.text(), row.owner, row.organisation, row.purpose, to_string(row.phase), row.reason,
                 row.closed, row.epoch.get(), row.key_generation, row.units, row.provider, row.handle, row.endpoint,
                 row.ports_json, row.spec_id, row.dialect, sealed(row, "session_key", row.session_key),
-                sealed(row, "wish", row.wish_json), sealed(row, "configuration", row.configuration_json), row.created_at,
-                row.changed_at, row.last_act_at, row.asked, row.holder, row.id.canonical(), count_up(database_, "version"));
+                sealed(row, "wish", row.wish_json), sealed(row, "configuration", row.configuration_json),
+                sealed(row, "about", row.about_json), row.created_at, row.changed_at, row.last_act_at, row.asked, row.holder,
+                row.id.canonical(), count_up(database_, "version"));
   forgotten_.take_back(row.id.canonical());
 }
 
@@ -259,6 +262,7 @@ ConversationRow ConversationRows::read(Query& query) const {
   row.session_key = opened(row, "session_key", query.blob());
   row.wish_json = opened(row, "wish", query.blob());
   row.configuration_json = opened(row, "configuration", query.blob());
+  row.about_json = opened(row, "about", query.blob());
   row.created_at = query.time();
   row.changed_at = query.time();
   row.last_act_at = query.time();

@@ -103,6 +103,10 @@ ALTER TABLE conversation ADD COLUMN units INTEGER NOT NULL DEFAULT 1;
 )sql";
 
 constexpr char const* version_3 = R"sql(
+ALTER TABLE conversation ADD COLUMN about BLOB;
+)sql";
+
+constexpr char const* version_4 = R"sql(
 ALTER TABLE static_runtime ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX static_runtime_version ON static_runtime (version);
 CREATE TABLE removed_static_runtime (
@@ -113,7 +117,7 @@ CREATE INDEX removed_static_runtime_version ON removed_static_runtime (version);
 INSERT INTO counter VALUES ('static_runtime', 0), ('removed_static_runtime', 0);
 )sql";
 
-constexpr std::array steps{version_1, version_2, version_3};
+constexpr std::array steps{version_1, version_2, version_3, version_4};
 
 std::int64_t ask(Database& database, std::string_view pragma) {
   auto query = database.query(pragma);

@@ -57,11 +57,19 @@ struct ManagerSettings {
 enum class Purpose : std::uint8_t { conversation, sandbox, runtime };
 std::string_view to_string(Purpose purpose) noexcept;
 
+// What a conversation is about, as its client or its server said; empty where nobody did.
+struct About {
+  static constexpr std::size_t title_bytes_max = 800;  // 200 characters
+  std::string title, repository, branch, git_provider;
+  friend bool operator==(About const&, About const&) = default;
+};
+
 struct StartRequest {
   std::optional<ConversationId> id;  // nothing: one is made
   identity::Principal by;
   nested::Configuration configuration;  // empty: a known conversation keeps its own
   runtime::Wish wish;                   // the same
+  About about = {};                     // the same, member by member
   Purpose purpose = Purpose::conversation;
   std::string spec_id;  // of a sandbox, as the client named it
   // replace: one that runs or starts is stopped first.
@@ -111,6 +119,7 @@ struct View {
   std::chrono::system_clock::time_point last_act_at = {};
   std::uint64_t version = 0;  // counts the changes of this conversation
   Restarts restarts = {};
+  About about = {};
 };
 
 struct Filter {
@@ -193,6 +202,8 @@ class Manager final : public Waker {
   Task<Outcome<View>> wait_change(ConversationId id, std::uint64_t seen, Deadline by);
   // What a nested server pushed of itself (its conversation's status; any act of it).
   void note_pushed_status(ConversationId const& id, nested::Status status);
+  // The same of its title; the last one counts. At most About::title_bytes_max.
+  void note_pushed_title(ConversationId const& id, std::string title);
   Task<bool> wake(ConversationId id, Deadline by) override;
 
   // Resolves the host and publishes it as running, in place of an earlier one of that id, whose streams end. Faults:

@@ -59,6 +59,7 @@ struct ConversationRow {
   Secret session_key{};         // the provider's own, when it is not the derived one; sealed in the file
   Secret wish_json{};           // image, command, environment; sealed
   Secret configuration_json{};  // settings, git tokens, secrets, first message; sealed
+  Secret about_json{};          // title, repository: a title tells what its user wrote; sealed
   Time created_at{};
   Time changed_at{};
   Time last_act_at{};
@@ -139,15 +140,14 @@ class Store {
   virtual Task<Outcome<>> leave(std::string gateway) = 0;
   // One transaction: takes `wanted.id` for `gateway` in phase starting with a new epoch when nobody alive holds it, or this
   // gateway holds it paused, and the quota allows. A row in phase stopped or error is nobody's, whoever held it. A known
-  // row keeps its created_at, key_generation and, where `wanted`'s are empty, its configuration, wish, provider and handle;
-  // what it was asked for is forgotten. Conflicts: a row of another owner, one that is being removed.
+  // row keeps its created_at, key_generation and, where `wanted`'s are empty, its configuration, wish, about, provider,
+  // handle; what it was asked for is forgotten. Conflicts: a row of another owner, one that is being removed.
   virtual Task<Outcome<Claim>> claim(ConversationRow wanted, std::string gateway, Quota quota) = 0;
   // Takes over what is not held by anybody alive, as it is (for recovery and stops). Nothing: somebody else has it, or it
   // is gone.
   virtual Task<Outcome<std::optional<ConversationRow>>> take(ConversationId id, std::string gateway) = 0;
-  // Writes a row that `row.holder` holds, but for what it is asked for; a wish and a configuration that are empty stay as
-  // they are. Fault conflict: it does not, or the row is of
-  // another epoch (fencing).
+  // Writes a row that `row.holder` holds, but for what it is asked for; a wish, a configuration and an about that are empty
+  // stay as they are. Fault conflict: it does not, or the row is of another epoch (fencing).
   virtual Task<Outcome<>> save(ConversationRow row) = 0;
   // A row of that epoch that this gateway holds, or nobody; again is well. Fault conflict: it is another's by now (fencing).
   virtual Task<Outcome<>> forget(ConversationId id, std::string gateway, Epoch epoch) = 0;

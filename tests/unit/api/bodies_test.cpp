@@ -82,6 +82,17 @@ TEST(StartBody, TellsTheNestedServerWhatItsOwnRouteHas) {
   EXPECT_TRUE(parse_start_body("{}")->configuration.conversation_json.empty());
 }
 
+TEST(StartBody, KeepsWhatTheConversationIsAbout) {
+  auto const body = parse_start_body(
+      R"({"title":"T","repository":"a/b","selected_branch":"main","git_provider":"github","initial_user_msg":"repository"})");
+  ASSERT_TRUE(body);
+  EXPECT_EQ(body->about, (conversation::About{"T", "a/b", "main", "github"}));
+  EXPECT_EQ(body->configuration.conversation_json.reveal().find("title"), std::string_view::npos)
+      << "an older server would refuse it";
+  EXPECT_EQ(why_start(R"({"title":")" + std::string(801, 'x') + "\"}"), "title: must not exceed 800 bytes");
+  EXPECT_EQ(why_start(R"({"title":"a\u0000b"})"), "title: must not have control characters");
+}
+
 TEST(StartBody, NamesWhatOfTheConversationDoesNotFit) {
   EXPECT_EQ(why_start(R"({"initial_user_msg":7})"), "initial_user_msg: must be a string");
   EXPECT_EQ(why_start(R"({"initial_user_msg":")" + std::string(1024 * 1024 + 1, 'x') + "\"}"),

@@ -47,6 +47,28 @@ TEST_F(Webhooks, TellTheStatusOfTheConversationWhoseKeyTheyShow) {
   control.run_until([&] { return status_of("c1") == "running"; });
 }
 
+TEST_F(Webhooks, TellTheTitleOfAConversation) {
+  auto const made = ask(Method::post, "/api/conversations", test::alice,
+                        R"({"conversation_id":"c1","title":"mine","repository":"o/r","selected_branch":"b"})");
+  ASSERT_EQ(made.status, 201U) << made.body;
+  EXPECT_EQ(made.at("/title"), "mine");
+  EXPECT_EQ(made.at("/selected_repository"), "o/r");
+  EXPECT_EQ(made.at("/selected_branch"), "b");
+  EXPECT_EQ(made.at("/git_provider"), "null");
+  auto const shown = [this] { return ask(Method::get, "/api/conversations/c1").at("/title"); };
+  auto const key = made.at("/session_api_key");
+  EXPECT_EQ(push("/conversations", key, R"({"title":"A fix of the parser"})").status, 200U);
+  EXPECT_EQ(push("/conversations", key, R"({"title":null})").status, 200U);
+  EXPECT_EQ(push("/conversations", key, R"({"title":"two\nlines"})").status, 200U);
+  control.run_until([&] { return shown() == "A fix of the parser"; });
+  std::string const character = "\u00e9";  // of two bytes, so that the limit is between two
+  std::string text = "x", expected = "x";
+  for (int i = 0; i < 500; ++i) text += character;
+  for (int i = 0; i < 399; ++i) expected += "\xc3\xa9";
+  EXPECT_EQ(push("/conversations", key, R"({"title":")" + text + "\"}").status, 200U);
+  control.run_until([&] { return shown() == expected; });
+}
+
 TEST_F(Webhooks, MayNameTheSandboxInThePath) {
   auto const key = running("c1");
   auto const bobs = running("c2", test::bob);

@@ -29,6 +29,22 @@ class ConversationRecovery : public ManagerOnEngine {
   }
 };
 
+TEST_F(ConversationRecovery, KnowsWhatTheConversationIsAbout) {
+  auto request = request_of("c1");
+  request.about = {"", "o/r", "main", "github"};
+  ASSERT_TRUE(control.run(manager().start(std::move(request))));
+  manager().note_pushed_title(id_of("c1"), "A title");
+  close();
+  open();
+  wait_for("c1", RuntimeState::running);
+  EXPECT_EQ(manager().find(id_of("c1"))->about, (About{"A title", "o/r", "main", "github"}));
+  ASSERT_TRUE(stop("c1"));
+  auto again = request_of("c1");
+  again.about.branch = "other";
+  ASSERT_TRUE(control.run(manager().start(std::move(again))));
+  EXPECT_EQ(manager().find(id_of("c1"))->about, (About{"A title", "o/r", "other", "github"})) << "what is said anew only";
+}
+
 struct RecoveryCase {
   Phase phase;
   std::optional<Presence> found;

@@ -30,6 +30,14 @@ TEST(StoredForm, OfAnEndpointComesBackAsItWas) {
     EXPECT_FALSE(parse_endpoint(text)) << text;
 }
 
+TEST(StoredForm, OfWhatAConversationIsAboutComesBackAsItWas) {
+  About const about{"A \"title\"", "o/r", "main", "github"};
+  EXPECT_EQ(parse_about(about_json(about)), about);
+  EXPECT_TRUE(about_json({}).empty());
+  EXPECT_EQ(parse_about(Secret("[1]")), About{});
+  EXPECT_EQ(parse_about(Secret(R"({"title":7,"branch":"b"})")), (About{"", "", "b", ""}));
+}
+
 TEST(StoredForm, OfPortsComesBackAsItWasAndLeavesOutWhatIsNone) {
   std::vector<DeclaredPort> const ports{{"vscode \"1\"", 8001, at("127.0.0.1", 4001)}, {"app", 8011, at("::1", 4002)}};
   auto const back = parse_ports(ports_json(ports));

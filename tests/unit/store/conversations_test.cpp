@@ -23,6 +23,7 @@ ConversationRow full_row() {
   row.session_key = Secret("key");
   row.wish_json = Secret(R"({"image":"x"})");
   row.configuration_json = Secret(R"({"token":"t"})");
+  row.about_json = Secret(R"({"title":"T"})");
   row.created_at = Time(1'700'000'000'123'456'789ns);
   row.last_act_at = Time(1'700'000'001'000'000'001ns);
   return row;
@@ -41,6 +42,7 @@ void expect_same(ConversationRow const& a, ConversationRow const& b) {
   EXPECT_TRUE(a.session_key == b.session_key);
   EXPECT_TRUE(a.wish_json == b.wish_json);
   EXPECT_TRUE(a.configuration_json == b.configuration_json);
+  EXPECT_TRUE(a.about_json == b.about_json);
   EXPECT_EQ(a.created_at, b.created_at);
   EXPECT_EQ(a.changed_at, b.changed_at);
   EXPECT_EQ(a.last_act_at, b.last_act_at);

@@ -199,6 +199,7 @@ TEST_F(StoreFile, HoldsNoSecretInPlainText) {
   auto row = row_of("c1");
   row.session_key = secret();
   row.wish_json = secret();
+  row.about_json = secret();
   row.configuration_json = secret();
   gateway.bring_up(std::move(row));
   std::vector<StaticRow> statics(1);

@@ -86,6 +86,7 @@ class Gateway {
                          row.session_key.clone(),
                          row.wish_json.clone(),
                          row.configuration_json.clone(),
+                         row.about_json.clone(),
                          row.created_at,
                          row.changed_at,
                          row.last_act_at,
