@@ -13,6 +13,7 @@
 #include "nestgate/app/log.hpp"
 #include "nestgate/identity/api_key.hpp"
 #include "nestgate/identity/session_key.hpp"
+#include "nestgate/store/store.hpp"
 
 namespace nestgate::app {
 namespace {
@@ -49,7 +50,12 @@ int run_serve(SettingsSource source, std::optional<std::filesystem::path> ready_
 }
 
 int run_check(SettingsSource const& source, Terminal terminal) {
-  return load_or_complain(source, terminal) ? exit_done : exit_wrong_usage;
+  auto const settings = load_or_complain(source, terminal);
+  if (!settings) return exit_wrong_usage;
+  auto const store = store::check_store(settings->store_url, settings->identity.secrets);
+  if (store) return exit_done;
+  terminal.err << "nestgate: store.url: " << store.error().reason << '\n';
+  return exit_wrong_usage;
 }
 
 int run_key(SettingsSource const& source, std::vector<std::string> const& texts, Terminal terminal) {
@@ -155,7 +161,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   serve->add_option("--ready-file", ready_file, "Written, by rename, when it listens: process id and addresses as JSON")
       ->type_name("PATH");
 
-  auto* const check = app.add_subcommand("check", "Check settings: nothing and exit code 0, or the faults and 2");
+  auto* const check = app.add_subcommand("check", "Check settings and store: nothing and exit code 0, or the faults and 2");
   check->add_option("--config", config_file, "Settings, TOML")->required()->type_name("FILE");
 
   auto* const key = app.add_subcommand("key", "Print the session key of each conversation id, a line \"ID KEY\" each");

@@ -129,15 +129,20 @@ std::int64_t ask(Database& database, std::string_view pragma) {
 
 std::span<char const* const> schema_steps() { return steps; }
 
-void upgrade(Database& database, std::span<char const* const> steps_to_take) {
-  Transaction transaction(database, Transaction::Kind::write);
+std::size_t version_of(Database& database, std::size_t newest) {
   auto const version = static_cast<std::size_t>(ask(database, "PRAGMA user_version"));
   bool const is_ours = ask(database, "PRAGMA application_id") == application_id;
   bool const is_empty = ask(database, "SELECT count(*) FROM sqlite_schema") == 0;
   if (!is_ours && !is_empty) database.give_up("is another program's database");
-  if (version > steps_to_take.size())
+  if (version > newest)
     database.give_up("is of version " + std::to_string(version) + ", written by a later nestgate; this one knows up to " +
-                     std::to_string(steps_to_take.size()));
+                     std::to_string(newest));
+  return version;
+}
+
+void upgrade(Database& database, std::span<char const* const> steps_to_take) {
+  Transaction transaction(database, Transaction::Kind::write);
+  auto const version = version_of(database, steps_to_take.size());
   if (version == steps_to_take.size()) return;
   for (auto const* const step : steps_to_take.subspan(version)) database.execute(step);
   database.execute(("PRAGMA application_id = " + std::to_string(application_id)).c_str());

@@ -10,8 +10,10 @@ namespace nestgate::store {
 // released: what changes is a new step.
 std::span<char const* const> schema_steps();
 
-// Brings the file to the version that `steps` lead to, in one transaction. Throws Unusable: the file is of a later version,
-// or something else's database.
+// Of the file; 0: it is empty. Throws Unusable: it is later than `newest`, or something else's database.
+std::size_t version_of(Database& database, std::size_t newest);
+
+// Brings the file to the version that `steps` lead to, in one transaction. Throws Unusable as version_of.
 void upgrade(Database& database, std::span<char const* const> steps);
 
 }  // namespace nestgate::store

@@ -25,6 +25,7 @@ constexpr std::size_t key_size = 32;
 constexpr std::size_t nonce_size = 12;
 constexpr std::size_t tag_size = 16;
 constexpr std::size_t header_size = 1 + key_id_size;
+static_assert(header_size == Sealer::header_bytes);
 constexpr std::size_t overhead = header_size + nonce_size + tag_size;
 
 template <auto Free>

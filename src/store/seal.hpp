@@ -32,6 +32,8 @@ using Opened = boost::system::result<T, SealProblem>;
 // AES-256-GCM under keys that are derived from the installation's secrets (README.md has the format).
 class Sealer {
  public:
+  static constexpr std::size_t header_bytes = 9;  // of a sealed value: its format, and by which secret
+
   // The first secret seals, all open; never empty.
   explicit Sealer(std::vector<Secret> const& secrets);
 

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "nestgate/base/invariant.hpp"
+#include "nestgate/base/text.hpp"
 
 namespace nestgate::store {
 namespace {
@@ -20,13 +21,14 @@ constexpr int busy_ms_max = 10'000;  // how long another process may write befor
 }
 
 // SQLite would create it for everybody to read; what it puts beside it gets the same rights.
-void create_private(std::string const& path) {
+std::string const& create_private(std::string const& path) {
   int const created = ::open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
   if (created >= 0) {
     ::close(created);
   } else if (errno != EEXIST) {
     say_unusable(path, std::string("cannot be created: ") + std::strerror(errno));
   }
+  return path;
 }
 
 void make_private(std::string const& path) {
@@ -100,16 +102,26 @@ void Query::check(int code) {
   say_unusable(path && *path ? std::string_view(path) : in_memory, sqlite3_errmsg(database));
 }
 
-Database::Database(std::string path) : path_(std::move(path)) {
-  if (path_ != in_memory) create_private(path_);
+// Without SQLite's own mutex: one thread at a time.
+Database::Database(std::string path, std::string const& name, int flags) : path_(std::move(path)) {
   sqlite3* opened = nullptr;
-  // Without SQLite's own mutex: one thread at a time.
-  int const flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-  int const code = sqlite3_open_v2(path_.c_str(), &opened, flags, nullptr);
+  int const code = sqlite3_open_v2(name.c_str(), &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   handle_.reset(opened);
   if (code != SQLITE_OK) give_up(sqlite3_errstr(code));
   sqlite3_busy_timeout(handle_.get(), busy_ms_max);
   execute("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF");
+}
+
+Database::Database(std::string path)
+    : Database(path == in_memory ? path : create_private(path), path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) {}
+
+// Beside a file without a log SQLite would make one.
+Database Database::look_into(std::string path) {
+  bool const has_log = ::access((path + "-wal").c_str(), F_OK) == 0 && ::access((path + "-shm").c_str(), F_OK) == 0;
+  std::string name = "file:";
+  append_percent_encoded(name, path);
+  name += has_log ? "?mode=ro&readonly_shm=1" : "?mode=ro&immutable=1";
+  return Database(std::move(path), name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
 }
 
 void Database::make_ours() {

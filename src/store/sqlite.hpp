@@ -68,6 +68,8 @@ class Database {
  public:
   // Creates the file where none is, for its owner alone; ":memory:" is one without a file.
   explicit Database(std::string path);
+  // Of a file that is there, to be read only: what is beside it is used where a gateway has it open, and nothing is made.
+  static Database look_into(std::string path);
   // Of a file that is known to be ours: the write-ahead log, and nobody but its owner may read it.
   void make_ours();
 
@@ -88,6 +90,7 @@ class Database {
   [[noreturn]] void give_up(std::string_view what) const;
 
  private:
+  Database(std::string path, std::string const& name, int flags);
   struct Close {
     void operator()(sqlite3* handle) const noexcept { sqlite3_close_v2(handle); }
   };

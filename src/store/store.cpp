@@ -3,6 +3,7 @@
 #include <array>
 #include <filesystem>
 
+#include "check_file.hpp"
 #include "sqlite_store.hpp"
 
 namespace nestgate::store {
@@ -37,17 +38,36 @@ std::string_view to_string(QuotaKind kind) noexcept {
   return "all";
 }
 
-Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor) {
+namespace {
+
+constexpr std::string_view in_memory = ":memory:";
+
+Outcome<std::string> file_of(std::string_view url) {
   constexpr std::string_view scheme = "sqlite:";
-  constexpr std::string_view in_memory = ":memory:";
   auto const path = url.substr(std::min(scheme.size(), url.size()));
   if (!url.starts_with(scheme) || path.empty())
     return upstream::fail(FaultKind::bad_input, "store.open",
                           "store: '" + std::string(url) + "' is none of: sqlite:PATH, sqlite::memory:");
+  // SQLite takes some relative paths for URIs.
+  return path == in_memory ? std::string(path) : std::filesystem::absolute(path).string();
+}
+
+}  // namespace
+
+Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor) {
+  NESTGATE_TRY(file, file_of(url));
   try {
-    // SQLite takes some relative paths for URIs.
-    auto file = path == in_memory ? std::string(path) : std::filesystem::absolute(path).string();
     return std::unique_ptr<Store>(new SqliteStore(std::move(file), keys));
+  } catch (Unusable const& unusable) {
+    return unusable.failure;
+  }
+}
+
+Outcome<> check_store(std::string_view url, std::vector<Secret> const& keys) {
+  NESTGATE_TRY(file, file_of(url));
+  try {
+    if (file != in_memory) check_file(file, Sealer(keys));
+    return Outcome<>{};
   } catch (Unusable const& unusable) {
     return unusable.failure;
   }

@@ -203,4 +203,8 @@ class Store {
 // unavailable (with the reason).
 Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control);
 
+// Whether open_store would open it, and `keys` what is sealed in it. Only looks: nothing is created, upgraded or locked, and
+// a gateway may have it open; blocks. Faults as open_store.
+Outcome<> check_store(std::string_view url, std::vector<Secret> const& keys);
+
 }  // namespace nestgate::store

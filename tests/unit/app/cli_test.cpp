@@ -89,6 +89,17 @@ TEST_F(CommandLine, ChecksGoodSettingsWithoutAWord) {
   EXPECT_EQ(out_ + err_, "");
 }
 
+TEST_F(CommandLine, ChecksThatTheStoreCouldBeOpenedAndMakesNone) {
+  folder_.write("nestgate.toml", "[identity]\nsecret_file = \"secret\"\n[store]\nurl = \"sqlite:s.db\"\n");
+  EXPECT_EQ(run({"check", "--config", config_}), 0) << err_;
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "s.db"));
+  folder_.write("s.db", "this is no database, and long enough to be read as one");
+  EXPECT_EQ(run({"check", "--config", config_}), 2);
+  EXPECT_THAT(err_, HasSubstr("store.url: store: "));
+  EXPECT_THAT(err_, HasSubstr("s.db: file is not a database"));
+  EXPECT_TRUE(err_is_one_line());
+}
+
 TEST_F(CommandLine, ChecksFaultySettingsWithALineForEachFault) {
   folder_.write("nestgate.toml", "[nonsense]\n");
   EXPECT_EQ(run({"check", "--config", config_}), 2);
