@@ -364,6 +364,10 @@ Task<> Gateway::drain() {
   NESTGATE_INVARIANT(stopped, "nobody cancels a drain");
   co_await p.automation->stop(by);
   co_await p.manager->stop_all();
+  auto const left = p.manager->left();
+  if (left.going_on + left.unreleased > 0)
+    log(left.unreleased > 0 ? LogLevel::warn : LogLevel::info, "runtimes left to the next gateway",
+        {{"going_on", left.going_on}, {"unreleased", left.unreleased}});
   p.followers.stop();
   auto followed = co_await p.followers.join();
   NESTGATE_INVARIANT(followed, "nobody cancels a drain");

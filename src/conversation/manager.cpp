@@ -18,6 +18,8 @@ struct Manager::Parts {
         statics(control, registry, settings),
         sweeps(control, registry, lifecycle, statics, *provider, warm, settings) {}
 
+  Task<> lose_patience();
+
   ManagerSettings settings;
   std::unique_ptr<runtime::RuntimeProvider> provider;
   Registry registry;
@@ -150,12 +152,23 @@ void Manager::begin_closing() {
   parts_->registry.close();
 }
 
+// Starts and stops wait for a provider's server that is away far longer than a gateway may take to end.
+Task<> Manager::Parts::lose_patience() {
+  auto waited = co_await pause_for(settings.close_time_max);
+  if (!waited) co_return;
+  provider->cut_short();
+  lifecycle.tasks().stop();
+}
+
 // Runtimes that outlive the gateway go on, for the next one to adopt.
 Task<> Manager::stop_all() {
   auto& p = *parts_;
   begin_closing();
+  bool const all_end = !p.provider->traits().outlives_gateway;
+  TaskGroup patience(p.lifecycle.tasks().executor());
+  if (!all_end) patience.spawn("manager.patience", p.lose_patience());
   co_await p.sweeps.end();
-  if (!p.provider->traits().outlives_gateway) {
+  if (all_end) {
     for (auto const& c : p.registry.all()) {
       bool const is_up = c->is_idle_in(RuntimeState::running) || c->is_idle_in(RuntimeState::paused);
       if (c->origin == Origin::managed && !c->is_elsewhere && is_up) p.lifecycle.begin_end(c, Closed::no);
@@ -170,7 +183,21 @@ Task<> Manager::stop_all() {
   co_await p.warm.close();
   co_await p.provider->close();
   joined = co_await p.lifecycle.tasks().join();
+  patience.stop();
+  joined = co_await patience.join();
   [[maybe_unused]] auto left = co_await p.registry.store().leave(p.registry.gateway());
+}
+
+Manager::Left Manager::left() const {
+  Left out;
+  bool const outlive = parts_->provider->traits().outlives_gateway;
+  parts_->registry.for_each([&](ConversationPtr const& c) {
+    if (c->origin != Origin::managed || c->is_elsewhere) return;
+    bool const is_there = c->state == RuntimeState::running || c->state == RuntimeState::paused;
+    out.going_on += outlive && is_there ? 1 : 0;
+    out.unreleased += c->left_behind ? 1 : 0;
+  });
+  return out;
 }
 
 std::optional<View> Manager::find(ConversationId const& id) const {

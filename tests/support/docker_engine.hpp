@@ -113,6 +113,8 @@ class DockerEngine {
     if (!containerd.empty()) comes_true([&containerd] { return reap_orphans(), is_dead(containerd); });
   }
 
+  void signal(int number) const { ::kill(daemon_, number); }
+
   Answer ask(std::string_view method, std::string_view path, std::string_view body = {},
              std::string_view type = "application/json") const {
     auto connection = Connection::to_unix(socket());

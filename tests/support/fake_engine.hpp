@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "nestgate/runtime/provider.hpp"
+#include "runtime/to_the_end.hpp"
 #include "support/control.hpp"
 
 namespace nestgate::test {
@@ -31,6 +32,12 @@ struct Engine {
   bool has(ConversationId const& id) const { return there.contains(id.canonical()); }
   std::size_t count(std::string_view call) const {
     return static_cast<std::size_t>(std::count(calls.begin(), calls.end(), call));
+  }
+  // Calls wait for it, whoever cancels them, until it is back or they are cut short.
+  void go_away() { is_away = true; }
+  void come_back() {
+    is_away = false;
+    door.cancel();
   }
   void let_creates_go() {
     holds_creates = false;
@@ -56,6 +63,7 @@ struct Engine {
   unsigned failing_destroys = 0;      // so many fail, then they work again
   std::string own_key;                // what it gives its servers; "": the key that it is told
   bool holds_creates = false;
+  bool is_away = false;
   std::size_t most_at_once = 0;
   Timer door;
   std::vector<EngineProvider*> providers;
@@ -76,6 +84,7 @@ class EngineProvider final : public runtime::RuntimeProvider {
       if (state.cancelled() != asio::cancellation_type::none)
         co_return upstream::fail(FaultKind::cancelled, "engine", "create: cancelled");
     }
+    if (!co_await is_reached()) co_return upstream::fail(FaultKind::unavailable, "engine", "create: the engine is away");
     if (engine_.create_failure) co_return *engine_.create_failure;
     engine_.made_as.push_back(spec.wakefulness);
     co_return take_in(spec);
@@ -83,6 +92,7 @@ class EngineProvider final : public runtime::RuntimeProvider {
   Task<upstream::Outcome<>> destroy(ConversationId id, runtime::Leftovers leftovers) override {
     bool const removes = leftovers == runtime::Leftovers::remove;
     engine_.calls.push_back((removes ? "remove " : "destroy ") + id.text());
+    if (!co_await is_reached()) co_return upstream::fail(FaultKind::unavailable, "engine", "destroy: the engine is away");
     if (engine_.failing_destroys > 0) {
       --engine_.failing_destroys;
       co_return upstream::fail(FaultKind::upstream, "engine", "destroy: the engine does not answer");
@@ -97,6 +107,7 @@ class EngineProvider final : public runtime::RuntimeProvider {
     co_return std::optional(copy(found->second));
   }
   Task<upstream::Outcome<std::vector<runtime::Found>>> list() override {
+    if (!co_await is_reached()) co_return upstream::fail(FaultKind::unavailable, "engine", "list: the engine is away");
     if (engine_.list_failure) co_return *engine_.list_failure;
     ++engine_.lists;
     std::vector<runtime::Found> out;
@@ -133,6 +144,10 @@ class EngineProvider final : public runtime::RuntimeProvider {
     result.exit_code = engine_.exit_code;
     co_return result;
   }
+  void cut_short() override {
+    is_cut_ = true;
+    engine_.door.cancel();
+  }
   Task<> close() override {
     engine_.calls.push_back("close");
     if (!engine_.traits.outlives_gateway) engine_.there.clear();
@@ -141,6 +156,14 @@ class EngineProvider final : public runtime::RuntimeProvider {
   void say_ended(ConversationId const& id, Epoch epoch, std::string reason) { tell_end(id, epoch, std::move(reason)); }
 
  private:
+  Task<bool> is_reached() {
+    while (engine_.is_away && !is_cut_) co_await runtime::to_the_end(next_news(engine_.door));
+    co_return !engine_.is_away;
+  }
+  static Task<bool> next_news(Timer& door) {
+    [[maybe_unused]] auto waited = co_await door.async_wait(no_throw);
+    co_return true;
+  }
   static upstream::Failure gone() { return upstream::fail(FaultKind::not_found, "engine", "there is no such runtime"); }
   static runtime::Found copy(runtime::Found const& from) {
     runtime::Found out{from.id, from.presence, {}, from.owner, from.reason};
@@ -163,6 +186,7 @@ class EngineProvider final : public runtime::RuntimeProvider {
   }
 
   Engine& engine_;
+  bool is_cut_ = false;
 };
 
 inline void Engine::die(ConversationId const& id, std::string const& reason) {

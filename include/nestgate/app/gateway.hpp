@@ -34,7 +34,8 @@ class Gateway {
   Task<bool> reload(Settings next, std::string& problem);
   void reopen_logs();
   // Phase one: no new connections, what runs may finish within `timeouts.drain_grace`; phase two: the rest is cut, then
-  // runs and runtimes are ended. Afterwards only the destructor may be called.
+  // runs and runtimes are ended, which waits no longer than `close_time_max` for a provider's server that is away.
+  // Afterwards only the destructor may be called.
   Task<> drain();
 
  private:

@@ -51,6 +51,8 @@ struct ManagerSettings {
   std::uint32_t releases_max = 10;                    // tries of a release before it is left to the reconciler
   std::uint32_t warm_runtimes = 0;                    // dormant ones kept ready
   bool remove_orphans = false;                        // runtimes of this installation that no conversation has
+  // At the end of the gateway, where runtimes outlive it: how long the provider's own server is waited for.
+  std::chrono::milliseconds close_time_max{10'000};
   std::string internal_url;  // where nested servers reach this gateway ("http://127.0.0.1:8080"); "": no webhooks
 };
 
@@ -224,8 +226,15 @@ class Manager final : public Waker {
   // No new starts from now on. Whoever waits for a start, stop or removal is told so at once (unavailable); starts under
   // way are cut short, and what they made is ended behind them.
   void begin_closing();
-  // begin_closing, then ends every managed runtime, all at once, and joins the manager's tasks.
+  // begin_closing, then ends every managed runtime that does not outlive the gateway, all at once, and joins the manager's
+  // tasks.
   Task<> stop_all();
+  // What stop_all left to the next gateway, which finds it by its rows: runtimes that go on, and those that were to end but
+  // whose provider did not answer.
+  struct Left {
+    std::size_t going_on = 0, unreleased = 0;
+  };
+  Left left() const;
 
   std::optional<View> find(ConversationId const& id) const;
   // The state of that life of a conversation; nothing when there is none such, or another one began.

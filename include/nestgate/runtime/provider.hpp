@@ -134,6 +134,9 @@ class RuntimeProvider {
   // Whether a start that names `image` would find it; nothing: the provider cannot tell. Faults: unavailable, upstream,
   // timed_out (who would know does not answer).
   virtual Task<Outcome<std::optional<bool>>> has_image(std::string image, Deadline by);
+  // The gateway ends, and waits no longer for the provider's own server: calls of it, also those under way, fail from now
+  // on. What they leave undone is the next gateway's.
+  virtual void cut_short() {}
   // Destroys what cannot outlive the gateway, leaves the rest as it is, and joins the provider's tasks. Nothing may be
   // called afterwards.
   virtual Task<> close() = 0;

@@ -92,7 +92,7 @@ Outcome<std::unique_ptr<RuntimeProvider>> make_docker_provider(DockerSettings se
   std::string problem;
   auto tls = over_tls ? ClientTls::load(settings.tls, problem) : nullptr;
   if (!problem.empty()) return fail(FaultKind::bad_input, "docker.settings", "runtime.docker.tls: " + problem);
-  Engine engine(parse_engine_address(settings.host, over_tls).value(), std::move(tls), settings.call_time_max);
+  Engine engine(parse_engine_address(settings.host, over_tls).value(), std::move(tls), settings.call_time_max, control);
   return std::unique_ptr<RuntimeProvider>(new DockerProvider(std::move(settings), std::move(engine), control));
 }
 
@@ -337,7 +337,10 @@ Task<Outcome<>> DockerProvider::destroy(ConversationId id, Leftovers leftovers) 
   if (auto const known = runtimes_.find(id.canonical()); known != runtimes_.end()) known->second->end_was_asked = true;
   auto const tries_end = Deadline::in(settings_.call_time_max);
   auto done = co_await end(id, leftovers);
-  for (auto pause = retry_pause_min; !done && may_work_later(done.error()) && !tries_end.passed();) {
+  auto const is_worth_it = [&] {
+    return !done && may_work_later(done.error()) && !tries_end.passed() && !engine_.is_cut_short();
+  };
+  for (auto pause = retry_pause_min; is_worth_it();) {
     if (auto waited = co_await pause_for(pause); !waited) break;
     pause = std::min<Clock::duration>(pause * 2, retry_pause_max);
     done = co_await end(id, leftovers);

@@ -39,6 +39,7 @@ class DockerProvider final : public RuntimeProvider {
   Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max) override;
   // Asks the engine, and where a start would pull, the registry by the engine.
   Task<Outcome<std::optional<bool>>> has_image(std::string image, Deadline by) override;
+  void cut_short() override { engine_.cut_short(); }
   Task<> close() override;
 
  private:

@@ -93,7 +93,7 @@ Task<Outcome<>> Engine::agree_on_version(Deadline by) {
   call.url = address_.url.at("/version");
   call.unix_socket = address_.unix_socket;
   call.tls = tls_;
-  auto answer = co_await upstream::call(std::move(call), by.capped(call_time_max_));
+  auto answer = co_await exchange(std::move(call), by.capped(call_time_max_));
   if (!answer) co_return unreachable("docker", answer.error());
   if (!answer->ok()) co_return refused("docker", *answer);
   auto const theirs = parse_versions(answer->body);
@@ -118,7 +118,7 @@ Call Engine::call_of(std::string_view method, std::string const& path, std::stri
 }
 
 Task<Outcome<Answer>> Engine::send(std::string_view step, Call call, Deadline by) {
-  auto answer = co_await upstream::call(std::move(call), by);
+  auto answer = co_await exchange(std::move(call), by);
   if (!answer) co_return unreachable(step, answer.error());
   if (!answer->ok() && answer->status != 304) co_return refused(step, *answer);  // 304: it is so already
   co_return std::move(*answer);
@@ -260,7 +260,7 @@ Task<Outcome<bool>> Engine::can_pull(ImageReference image, Secret registry_auth,
   NESTGATE_CO_TRY_VOID(co_await agree_on_version(by));
   Call call = call_of("GET", "/distribution/" + text_of(image) + "/json", {});
   if (!registry_auth.empty()) call.secret_headers.emplace_back("X-Registry-Auth", std::move(registry_auth));
-  auto answer = co_await upstream::call(std::move(call), by.capped(call_time_max_));
+  auto answer = co_await exchange(std::move(call), by.capped(call_time_max_));
   if (!answer) co_return unreachable("image", answer.error());
   // Registries tell strangers of what they hide what they tell of what they do not have.
   bool const is_hidden = answer->status == 401 || answer->status == 403 || answer->status == 404;

@@ -11,6 +11,7 @@
 #include "messages.hpp"
 #include "nestgate/runtime/provider.hpp"
 #include "nestgate/upstream/http_client.hpp"
+#include "runtime/cut.hpp"
 
 namespace nestgate::runtime::docker {
 
@@ -28,11 +29,15 @@ std::optional<EngineAddress> parse_engine_address(std::string_view host, bool ov
 // its answer not_found, conflict, bad_input.
 class Engine {
  public:
-  Engine(EngineAddress address, std::shared_ptr<ClientTls const> tls, std::chrono::milliseconds call_time_max)
-      : address_(std::move(address)), tls_(std::move(tls)), call_time_max_(call_time_max) {}
+  Engine(EngineAddress address, std::shared_ptr<ClientTls const> tls, std::chrono::milliseconds call_time_max,
+         Executor control)
+      : address_(std::move(address)), tls_(std::move(tls)), call_time_max_(call_time_max), cut_(control) {}
 
   EngineAddress const& address() const noexcept { return address_; }
   void forget_version() { version_.reset(); }
+  // All calls fail from now on (unavailable), also those under way.
+  void cut_short() { cut_.make(); }
+  bool is_cut_short() const noexcept { return cut_.is_made(); }
 
   // The new container's id.
   Task<Outcome<std::string>> create(std::string name, Secret const& body, Deadline by);
@@ -76,6 +81,9 @@ class Engine {
                        OnEvent on_event);
 
  private:
+  Task<Result<upstream::Answer>> exchange(upstream::Call call, Deadline by) {
+    return cut_.until_made(upstream::call(std::move(call), by));
+  }
   Task<Outcome<>> agree_on_version(Deadline by);
   upstream::Call call_of(std::string_view method, std::string const& path, std::string_view query) const;
   Task<Outcome<upstream::Answer>> send(std::string_view step, upstream::Call call, Deadline by);
@@ -90,6 +98,7 @@ class Engine {
   std::shared_ptr<ClientTls const> tls_;
   std::chrono::milliseconds call_time_max_;
   std::optional<ApiVersion> version_;
+  Cut cut_;
 };
 
 }  // namespace nestgate::runtime::docker

@@ -103,7 +103,7 @@ RemoteProvider::RemoteProvider(RemoteSettings settings, Executor control, Pause 
     : settings_(std::move(settings)),
       service_(base_of(settings_.url), settings_.api_key.clone(), settings_.call_time_max,
                RateLimit{settings_.rate_limit_tries_max, settings_.rate_limit_pause_min, settings_.rate_limit_pause_max},
-               pause),
+               pause, control),
       pause_(std::move(pause)),
       tasks_(control) {}
 

@@ -37,6 +37,7 @@ class RemoteProvider final : public RuntimeProvider {
   Task<Outcome<Instance>> resume(Spec spec, Deadline by) override;
   Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max) override;
   Task<Outcome<std::optional<bool>>> has_image(std::string image, Deadline by) override;
+  void cut_short() override { service_.cut_short(); }
   Task<> close() override;
 
  private:

@@ -71,10 +71,10 @@ Task<Result<Answer>> Service::exchange(Message const& message, Deadline by) {
   call.url = base_.at(message.path, message.query);
   call.secret_headers.emplace_back("X-API-Key", api_key_.clone());
   call.answer_bytes_max = answer_bytes_max;
-  if (message.body.empty()) co_return co_await upstream::call(std::move(call), by);
+  if (message.body.empty()) co_return co_await cut_.until_made(upstream::call(std::move(call), by));
   call.body = {message.body};
   call.content_type = "application/json";
-  co_return co_await to_the_end(upstream::call(std::move(call), by));
+  co_return co_await to_the_end(cut_.until_made(upstream::call(std::move(call), by)));
 }
 
 Task<Outcome<Answer>> Service::send(std::string_view step, Message message, Deadline by) {

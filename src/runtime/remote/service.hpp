@@ -11,6 +11,7 @@
 #include "messages.hpp"
 #include "nestgate/runtime/provider.hpp"
 #include "nestgate/upstream/http_client.hpp"
+#include "runtime/cut.hpp"
 
 namespace nestgate::runtime::remote {
 
@@ -31,12 +32,17 @@ struct RateLimit {
 // answer not_found, conflict, bad_input.
 class Service {
  public:
-  Service(upstream::Url base, Secret api_key, std::chrono::milliseconds call_time_max, RateLimit rate_limit, Pause pause)
+  Service(upstream::Url base, Secret api_key, std::chrono::milliseconds call_time_max, RateLimit rate_limit, Pause pause,
+          Executor control)
       : base_(std::move(base)),
         api_key_(std::move(api_key)),
         call_time_max_(call_time_max),
         rate_limit_(rate_limit),
-        pause_(std::move(pause)) {}
+        pause_(std::move(pause)),
+        cut_(control) {}
+
+  // All calls fail from now on (unavailable), also those under way.
+  void cut_short() { cut_.make(); }
 
   // Nothing: there is none.
   Task<Outcome<std::optional<Session>>> find(std::string session_id, Deadline by);
@@ -73,6 +79,7 @@ class Service {
   std::chrono::milliseconds call_time_max_;
   RateLimit rate_limit_;
   Pause pause_;
+  Cut cut_;
 };
 
 }  // namespace nestgate::runtime::remote

@@ -29,6 +29,31 @@ class ConversationRecovery : public ManagerOnEngine {
   }
 };
 
+TEST_F(ConversationRecovery, EndsWhatTheEngineDidNotAnswerForWhenTheGatewayEnded) {
+  settings.close_time_max = 20ms;
+  settings.reconcile_pause = 1ms;
+  ASSERT_TRUE(start("stops"));
+  ASSERT_TRUE(start("runs"));
+  engine.go_away();
+  auto const stopped = in_background(manager().stop(id_of("stops")));
+  auto const started = in_background(manager().start(request_of("starts")));
+  control.run_until([&] { return engine.count("destroy stops") == 1U && engine.count("create starts") == 1U; });
+  control.run(manager().stop_all());
+  EXPECT_FALSE(value_of(started));
+  EXPECT_FALSE(value_of(stopped)) << "who asked is told that the gateway closes";
+  EXPECT_EQ(manager().left().going_on, 1U);
+  EXPECT_EQ(manager().left().unreleased, 2U);
+  EXPECT_EQ(manager().find(id_of("stops"))->reason, "stop: destroy: the engine is away");
+  EXPECT_NE(manager().find(id_of("starts"))->reason.find("could not be released"), std::string::npos);
+
+  engine.come_back();
+  engine.put(id_of("starts"), Presence::running);  // its create was done all the same
+  auto& next = open();
+  control.run_until([&] { return !engine.has(id_of("stops")) && !engine.has(id_of("starts")); });
+  control.run_until([&] { return next.is("runs", RuntimeState::running); });
+  control.run_until([&] { return next.is("stops", RuntimeState::error) && next.is("starts", RuntimeState::error); });
+}
+
 TEST_F(ConversationRecovery, KnowsWhatTheConversationIsAbout) {
   auto request = request_of("c1");
   request.about = {"", "o/r", "main", "github"};

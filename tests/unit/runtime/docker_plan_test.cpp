@@ -4,6 +4,7 @@
 
 #include "nestgate/runtime/factory.hpp"
 #include "runtime/docker/engine.hpp"
+#include "runtime/to_the_end.hpp"
 #include "support/control.hpp"
 
 namespace nestgate::runtime::docker {
@@ -192,7 +193,7 @@ std::string asked_of(std::string newest, std::string oldest) {
   test::ScriptedServer server;
   server.on("GET /version", {200, R"({"ApiVersion":")" + newest + R"(","MinAPIVersion":")" + oldest + "\"}"});
   test::Control control;
-  Engine engine({"", upstream::plain_url(server.endpoint())}, nullptr, 20s);
+  Engine engine({"", upstream::plain_url(server.endpoint())}, nullptr, 20s, control.executor());
   auto const killed = control.run(engine.kill("c"));
   return killed ? server.lines().back() : killed.error().reason.substr(killed.error().reason.find("speaks"));
 }
@@ -208,7 +209,7 @@ TEST(DockerEngine, GivesEachRefusalItsKind) {
   test::ScriptedServer server;
   server.on("GET /version", {200, R"({"ApiVersion":"1.41","MinAPIVersion":"1.12"})"});
   test::Control control;
-  Engine engine({"", upstream::plain_url(server.endpoint())}, nullptr, 20s);
+  Engine engine({"", upstream::plain_url(server.endpoint())}, nullptr, 20s, control.executor());
   std::pair<unsigned, FaultKind> const kinds[] = {
       {400, FaultKind::bad_input}, {404, FaultKind::not_found}, {409, FaultKind::conflict}, {500, FaultKind::upstream}};
   for (auto const& [status, kind] : kinds) {
@@ -225,6 +226,28 @@ TEST(DockerEngine, GivesEachRefusalItsKind) {
   server.on("GET /v1.41/containers/c/json", {200, "[]"});
   EXPECT_EQ(control.run(engine.find("c", Deadline::in(20s))).error().reason,
             "inspect: the Docker engine's answer has another shape");
+}
+
+TEST(DockerEngine, IsNotWaitedForOnceItIsCutShort) {
+  test::Server silent([](test::Connection& connection) {
+    connection.read_until("\r\n\r\n");
+    connection.read_some();  // until the peer goes
+  });
+  test::Control control;
+  asio::ip::tcp::endpoint const at(asio::ip::address_v4::loopback(), silent.port());
+  Engine engine({"", upstream::plain_url(at)}, nullptr, 1h, control.executor());
+  TaskGroup calls(control.executor());
+  std::optional<Outcome<>> killed;
+  auto const kill = [](Engine& with, std::optional<Outcome<>>& out) -> Task<> {
+    out.emplace(co_await to_the_end(with.kill("c")));  // no cancel ends it
+  };
+  calls.spawn("kill", kill(engine, killed));
+  asio::post(control.executor(), [&engine] { engine.cut_short(); });
+  ASSERT_TRUE(control.run(calls.join()));
+  ASSERT_FALSE(*killed);
+  EXPECT_EQ(killed->error().fault.kind, FaultKind::unavailable);
+  EXPECT_TRUE(killed->error().reason.ends_with("Operation canceled")) << killed->error().reason;
+  EXPECT_EQ(control.run(engine.kill("c")).error().fault.kind, FaultKind::unavailable) << "nor for any later call";
 }
 
 }  // namespace
