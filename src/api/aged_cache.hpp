@@ -15,14 +15,14 @@ namespace nestgate::api {
 
 // Values that are loaded by those who ask and kept for a short time; whoever asks while one is loaded waits for that. On one
 // core.
-template <class Value>
+template <class Value, class Version = std::uint64_t>
 class AgedCache {
  public:
   using Found = std::shared_ptr<Value const>;
   AgedCache(Clock::duration age_max, std::size_t entries_max) : age_max_(age_max), entries_max_(entries_max) {}
 
   // What was loaded for `key` and the same `version` within the age, else what `load` gives; it is run only then.
-  Task<upstream::Outcome<Found>> get(std::string key, std::uint64_t version, Task<upstream::Outcome<Value>> load) {
+  Task<upstream::Outcome<Found>> get(std::string key, Version version, Task<upstream::Outcome<Value>> load) {
     auto const turn = co_await turns_.take(key);
     auto const known = entries_.find(key);
     auto const now = Clock::now();
@@ -47,7 +47,7 @@ class AgedCache {
  private:
   struct Entry {
     Found value;
-    std::uint64_t version = 0;
+    Version version;
     Clock::time_point loaded_at;
   };
 

@@ -60,7 +60,7 @@ Secret const* ConversationSecrets::find(std::string_view name) const {
 KnownSecrets::KnownSecrets(store::Store& store, std::chrono::milliseconds age_max)
     : store_(store), owners_(age_max, owners_max), configurations_(age_max, conversations_max) {}
 
-Task<Outcome<ConversationSecrets>> KnownSecrets::of(ConversationId id, std::uint64_t version, std::string owner) {
+Task<Outcome<ConversationSecrets>> KnownSecrets::of(ConversationId id, Version version, std::string owner) {
   auto const key = id.canonical();
   NESTGATE_CO_TRY(configuration, co_await configurations_.get(key, version, read_configuration(store_, std::move(id))));
   NESTGATE_CO_TRY(owners, co_await of_user(std::move(owner)));

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "aged_cache.hpp"
@@ -39,8 +40,10 @@ class KnownSecrets {
  public:
   KnownSecrets(store::Store& store, std::chrono::milliseconds age_max);
 
+  // A life of an id, and how often it changed: the next one of that id may be another's.
+  using Version = std::pair<Epoch, std::uint64_t>;
   // Faults: those of the store; internal (what it has of the conversation cannot be read).
-  Task<upstream::Outcome<ConversationSecrets>> of(ConversationId id, std::uint64_t version, std::string owner);
+  Task<upstream::Outcome<ConversationSecrets>> of(ConversationId id, Version version, std::string owner);
   // Those of a user; none for "".
   Task<upstream::Outcome<ConversationSecrets::OwnersSecrets>> of_user(std::string owner);
   void forget_user(std::string const& owner) { owners_.drop(owner); }
@@ -48,7 +51,7 @@ class KnownSecrets {
  private:
   store::Store& store_;
   AgedCache<std::vector<store::UserSecretRow>> owners_;
-  AgedCache<nested::Configuration> configurations_;
+  AgedCache<nested::Configuration, Version> configurations_;
 };
 
 }  // namespace nestgate::api

@@ -832,7 +832,9 @@ Task<Outcome<>> Lifecycle::tell_and_keep(ConversationPtr c, nested::Configuratio
   merge(kept, std::move(change));
   auto next = registry_.row_of(*c);  // held: it runs here
   next.configuration_json = nested::configuration_json(kept);
-  co_return co_await registry_.store().save(std::move(next));
+  NESTGATE_CO_TRY_VOID(co_await registry_.store().save(std::move(next)));
+  registry_.note_changed(*c);
+  co_return Outcome<>{};
 }
 
 void Lifecycle::refresh_soon(Conversation& c, Secret const& configuration_json) {

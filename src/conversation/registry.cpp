@@ -153,6 +153,10 @@ void Registry::change(Conversation& c, RuntimeState state, std::string reason) {
 void Registry::note_progress(Conversation& c, std::string_view progress) {
   if (c.progress == progress) return;
   c.progress = progress;
+  note_changed(c);
+}
+
+void Registry::note_changed(Conversation& c) {
   ++c.version;
   c.changed.cancel();
 }

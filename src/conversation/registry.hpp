@@ -116,6 +116,8 @@ class Registry {
   // Changes the state, counts it, tells the log and who waits. Neither published nor saved yet.
   void change(Conversation& c, RuntimeState state, std::string reason = {});
   void note_progress(Conversation& c, std::string_view progress);
+  // What is kept of it besides its state is another one now.
+  void note_changed(Conversation& c);
   // `own`: given by settings or the provider; nothing: the derived one. `generation`: of its clients' keys, where it is
   // another one than before.
   void take_key(Conversation& c, std::optional<Secret> own, std::optional<std::uint64_t> generation = {});

@@ -290,6 +290,29 @@ TEST_F(SandboxSecrets, ComeFromMemoryUntilTheyAreChangedHere) {
   EXPECT_EQ(value(), "second");
 }
 
+TEST_F(SandboxSecrets, OfAConversationThatIsToldOthersAreThoseAtOnce) {
+  auto const made =
+      ask(Method::post, "/api/conversations", test::alice, R"({"conversation_id":"c1","secrets":{"A":"first"}})");
+  ASSERT_EQ(made.status, 201U) << made.body;
+  auto const value = [&] {
+    return ask_by_key(Method::get, path("c1", "/settings/secrets/A"), made.at("/session_api_key")).body;
+  };
+  EXPECT_EQ(value(), "first");
+  ASSERT_EQ(ask(Method::patch, "/api/conversations/c1", test::alice, R"({"secrets":{"A":"second"}})").status, 200U);
+  EXPECT_EQ(value(), "second");
+}
+
+TEST_F(SandboxSecrets, AreNotThoseOfWhoeverHadTheIdBefore) {
+  for (auto const& by : {test::alice, test::bob}) {
+    auto const made =
+        ask(Method::post, "/api/conversations", by, R"({"conversation_id":"c1","secrets":{"A":"of )" + by.owner + R"("}})");
+    ASSERT_EQ(made.status, 201U) << made.body;
+    auto const value = ask_by_key(Method::get, path("c1", "/settings/secrets/A"), made.at("/session_api_key"));
+    EXPECT_EQ(value.body, "of " + by.owner);
+    ASSERT_EQ(ask(Method::delete_, "/api/conversations/c1", by).status, 204U);
+  }
+}
+
 TEST_F(SandboxSecrets, AreAuditedWithoutTheirValues) {
   auto const id = running_sandbox();
   ASSERT_EQ(ask(Method::put, "/api/v1/users/me/secrets/A", test::alice, R"({"value":"planted"})").status, 200U);
