@@ -5,6 +5,7 @@
 #include "nestgate/nested/action_server.hpp"
 #include "nestgate/net/interruptible.hpp"
 #include "nestgate/upstream/random.hpp"
+#include "promised.hpp"
 #include "stored.hpp"
 
 namespace nestgate::conversation {
@@ -582,6 +583,19 @@ Task<Outcome<View>> Lifecycle::resume_until(ConversationId id, Until until) {
 }
 
 Task<Outcome<View>> Lifecycle::stop(ConversationId id) {
+  if (registry_.is_closing()) co_return closing_failure();
+  co_return co_await promised(tasks_, "conversation.stop", stop_now(std::move(id)));
+}
+Task<Outcome<View>> Lifecycle::pause(ConversationId id) {
+  if (registry_.is_closing()) co_return closing_failure();
+  co_return co_await promised(tasks_, "conversation.pause", pause_now(std::move(id)));
+}
+Task<Outcome<>> Lifecycle::remove(ConversationId id) {
+  if (registry_.is_closing()) co_return closing_failure();
+  co_return co_await promised(tasks_, "conversation.remove", remove_now(std::move(id)));
+}
+
+Task<Outcome<View>> Lifecycle::stop_now(ConversationId id) {
   auto const c = registry_.find(id);
   if (!c) co_return unknown_conversation();
   if (c->origin == Origin::fixed) co_return static_runtime_failure();
@@ -663,7 +677,7 @@ Task<Outcome<>> Lifecycle::release(ConversationId id, runtime::Leftovers leftove
   }
 }
 
-Task<Outcome<View>> Lifecycle::pause(ConversationId id) {
+Task<Outcome<View>> Lifecycle::pause_now(ConversationId id) {
   auto const c = registry_.find(id);
   if (!c) co_return unknown_conversation();
   if (c->origin == Origin::fixed) co_return static_runtime_failure();
@@ -708,7 +722,7 @@ Task<> Lifecycle::freeze(ConversationPtr c, Closed why) {
   registry_.done(*c);
 }
 
-Task<Outcome<>> Lifecycle::remove(ConversationId id) {
+Task<Outcome<>> Lifecycle::remove_now(ConversationId id) {
   if (!registry_.find(id)) co_return unknown_conversation();
   for (;;) {
     auto const c = registry_.find(id);

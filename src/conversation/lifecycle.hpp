@@ -55,6 +55,10 @@ class Lifecycle {
   };
   enum class Until : std::uint8_t { admitted, settled };
 
+  Task<Outcome<View>> stop_now(ConversationId id);
+  Task<Outcome<View>> pause_now(ConversationId id);
+  Task<Outcome<>> remove_now(ConversationId id);
+
   Task<Outcome<Started>> start_until(StartRequest request, Until until);
   Outcome<Admitted> admit(StartRequest& request);
   bool make_room();

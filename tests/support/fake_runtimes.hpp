@@ -48,6 +48,7 @@ class FakeProvider final : public runtime::RuntimeProvider {
   }
   Task<upstream::Outcome<>> pause(ConversationId id) override {
     calls.push_back("pause " + id.text());
+    if (before_pause) co_await before_pause(id);
     co_return upstream::Outcome<>{};
   }
   Task<upstream::Outcome<runtime::Instance>> resume(runtime::Spec spec, Deadline) override {
@@ -79,7 +80,7 @@ class FakeProvider final : public runtime::RuntimeProvider {
 
   std::optional<upstream::Failure> refusal;
   std::optional<upstream::Failure> removal_failure;
-  std::function<Task<>(ConversationId)> before_destroy;
+  std::function<Task<>(ConversationId)> before_destroy, before_pause;
   std::string said;                                // by every server
   std::optional<std::vector<std::string>> images;  // nothing: it cannot tell
   std::vector<std::string> calls;

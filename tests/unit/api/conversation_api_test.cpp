@@ -164,6 +164,27 @@ TEST_F(ConversationCalls, AnswerAStopThatNobodyWaitsForWhileItGoesOn) {
   wait_for("c1", conversation::RuntimeState::stopped);
 }
 
+TEST_F(ConversationCalls, PauseBehindItsStartWhatNobodyWaitsFor) {
+  ASSERT_EQ(begin_slow_start("c1").status, 202U);
+  auto const pausing = ask(Method::post, "/api/conversations/c1/pause?wait=false");
+  EXPECT_EQ(pausing.status, 202U) << pausing.body;
+  EXPECT_EQ(pausing.at("/status"), "STARTING");
+  gate.open();
+  wait_for("c1", conversation::RuntimeState::paused);
+}
+
+TEST_F(ConversationCalls, StopWhatIsBeingPausedAlsoWhenNobodyWaits) {
+  ASSERT_EQ(start("c1").status, 201U);
+  Timer held(control.executor(), Clock::time_point::max());
+  provider->before_pause = [&held](ConversationId) -> Task<> {
+    [[maybe_unused]] auto [ec] = co_await held.async_wait(no_throw);
+  };
+  ASSERT_EQ(ask(Method::post, "/api/conversations/c1/pause?wait=false").status, 202U);
+  EXPECT_EQ(ask(Method::post, "/api/conversations/c1/stop?wait=false").status, 202U);
+  held.cancel();
+  wait_for("c1", conversation::RuntimeState::stopped);
+}
+
 TEST_F(ConversationCalls, AnswerAResumeThatNobodyWaitsForWhileItGoesOn) {
   ASSERT_EQ(begin_slow_start("c1").status, 202U);
   gate.open();
