@@ -19,6 +19,22 @@ constexpr std::size_t page_max = 1000;
 // It was taken, and its name is looked up until it is found.
 bool is_only_unresolved(FaultKind kind) { return kind == FaultKind::upstream || kind == FaultKind::timed_out; }
 
+// Adds those of one list that failed, and returns how many were done.
+std::size_t take_refused(std::vector<StaticChanges::Refused>& into, std::string_view list,
+                         std::vector<conversation::Outcome<>> const& outcomes, std::vector<std::size_t> const& places,
+                         std::vector<std::string> ids) {
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    if (outcomes[i]) {
+      ++done;
+    } else {
+      auto const& failure = outcomes[i].error();
+      into.push_back({list, places[i], std::move(ids[i]), to_string(failure.fault.kind), failure.reason});
+    }
+  }
+  return done;
+}
+
 class StaticRoutesApi final : public RouteFamily {
  public:
   explicit StaticRoutesApi(conversation::Manager& manager) : manager_(manager) {}
@@ -83,23 +99,17 @@ Task<ApiResponse> StaticRoutesApi::change(ApiRequest request, Taken) {
   WipedString().swap(request.body);  // an assignment would keep it
   if (!parsed) co_return error(request, 400, "bad_input", message_of(parsed.error()));
   auto& wanted = *parsed;
-  std::vector<std::string> ids;
-  ids.reserve(wanted.put.size());
-  for (auto const& fixed : wanted.put) ids.push_back(fixed.id.text());
-  auto const removed = wanted.removed.size();
-  std::size_t done = 0;
+  std::vector<std::string> put_ids, removed_ids;
+  put_ids.reserve(wanted.put.size());
+  removed_ids.reserve(wanted.removed.size());
+  for (auto const& fixed : wanted.put) put_ids.push_back(fixed.id.text());
+  for (auto const& id : wanted.removed) removed_ids.push_back(id.text());
   auto changed = co_await manager_.change_statics(std::move(wanted.put), std::move(wanted.removed));
   if (!changed) co_return failure(request, changed.error());
-  for (std::size_t i = 0; i < changed->size(); ++i) {
-    auto const& outcome = (*changed)[i];
-    if (outcome) {
-      ++done;
-      continue;
-    }
-    auto const code = to_string(outcome.error().fault.kind);
-    wanted.refused.push_back({"put", wanted.put_places[i], std::move(ids[i]), code, outcome.error().reason});
-  }
-  co_return answer(200, static_changes_json(done, removed, wanted.refused));
+  auto const put = take_refused(wanted.refused, "put", changed->put, wanted.put_places, std::move(put_ids));
+  auto const removed =
+      take_refused(wanted.refused, "remove", changed->removed, wanted.removed_places, std::move(removed_ids));
+  co_return answer(200, static_changes_json(put, removed, wanted.refused));
 }
 
 Task<ApiResponse> StaticRoutesApi::put(ApiRequest request, Taken taken) {
@@ -114,7 +124,7 @@ Task<ApiResponse> StaticRoutesApi::put(ApiRequest request, Taken taken) {
   one.push_back(std::move(*parsed));
   auto changed = co_await manager_.change_statics(std::move(one), {});
   if (!changed) co_return failure(request, changed.error());
-  auto const& outcome = changed->front();
+  auto const& outcome = changed->put.front();
   if (!outcome && !is_only_unresolved(outcome.error().fault.kind)) co_return failure(request, outcome.error());
   auto const view = manager_.find(*id);
   if (!view) co_return error(request, 409, "conflict", "it was removed meanwhile");
@@ -129,6 +139,7 @@ Task<ApiResponse> StaticRoutesApi::remove(ApiRequest request, Taken taken) {
   std::vector<ConversationId> one{*id};
   auto changed = co_await manager_.change_statics({}, std::move(one));
   if (!changed) co_return failure(request, changed.error());
+  if (auto const& outcome = changed->removed.front(); !outcome) co_return failure(request, outcome.error());
   co_return answer(204, {});
 }
 

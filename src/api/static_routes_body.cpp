@@ -109,7 +109,10 @@ class Batch {
   }
 
   void remove(std::size_t place, dom::element entry) {
-    if (auto id = take_id("remove", place, entry)) out_.removed.push_back(std::move(*id));
+    auto id = take_id("remove", place, entry);
+    if (!id) return;
+    out_.removed.push_back(std::move(*id));
+    out_.removed_places.push_back(place);
   }
 
   StaticChanges take() { return std::move(out_); }

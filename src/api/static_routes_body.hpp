@@ -21,6 +21,7 @@ struct StaticChanges {
   std::vector<conversation::StaticRuntime> put;
   std::vector<std::size_t> put_places;  // of each of `put`, its place in the body's list
   std::vector<ConversationId> removed;
+  std::vector<std::size_t> removed_places;  // of each of `removed`
   struct Refused {
     std::string_view list;  // "put" or "remove"
     std::size_t place = 0;

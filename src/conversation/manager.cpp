@@ -131,8 +131,7 @@ Task<bool> Manager::wake(ConversationId id, Deadline by) {
 }
 
 Task<Outcome<>> Manager::put_static(StaticRuntime fixed) { return parts_->statics.put(std::move(fixed)); }
-Task<Outcome<std::vector<Outcome<>>>> Manager::change_statics(std::vector<StaticRuntime> put,
-                                                              std::vector<ConversationId> removed) {
+Task<Outcome<StaticsChanged>> Manager::change_statics(std::vector<StaticRuntime> put, std::vector<ConversationId> removed) {
   return parts_->statics.change(std::move(put), std::move(removed));
 }
 Task<> Manager::remove_static(ConversationId id) { return parts_->statics.remove(std::move(id)); }

@@ -31,6 +31,15 @@ bool same_ports(std::vector<DeclaredPort> const& a, std::vector<DeclaredPort> co
   });
 }
 
+Failure is_started() { return fail(FaultKind::conflict, "runtime.static", "id: belongs to a started conversation"); }
+
+// Whether the routes API may change it.
+Outcome<> check_routed(Conversation const& c) {
+  if (c.origin != Origin::fixed) return is_started();
+  if (!c.is_routed) return fail(FaultKind::conflict, "runtime.static", "id: comes from the settings");
+  return Outcome<>{};
+}
+
 store::StaticRow row_of(StaticRuntime const& fixed) {
   store::StaticRow row;
   row.id = fixed.id.text();
@@ -59,8 +68,7 @@ Outcome<upstream::Url> StaticRuntimes::checked_url(StaticRuntime const& fixed) c
   if (!url || url->scheme != "http" || !(url->path.empty() || url->path == "/") || !url->query.empty())
     return fail(FaultKind::bad_input, "runtime.static", "url: must be http://host:port");
   auto const c = registry_.find(fixed.id);
-  if (c && c->origin != Origin::fixed)
-    return fail(FaultKind::conflict, "runtime.static", "id: belongs to a started conversation");
+  if (c && c->origin != Origin::fixed) return is_started();
   return std::move(*url);
 }
 
@@ -93,14 +101,17 @@ Task<Outcome<>> StaticRuntimes::put(StaticRuntime fixed) {
   co_return failure;
 }
 
-Task<Outcome<std::vector<Outcome<>>>> StaticRuntimes::change(std::vector<StaticRuntime> put,
-                                                             std::vector<ConversationId> removed) {
+Task<Outcome<StaticsChanged>> StaticRuntimes::change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed) {
   auto placed = place_all(put);
+  StaticsChanged changed;
+  changed.put = std::move(placed.outcomes);
+  changed.removed.reserve(removed.size());
   std::vector<std::pair<ConversationId, Epoch>> withdrawn;
   std::vector<std::string> forgotten;
   for (auto const& id : removed) {
     auto const c = registry_.find(id);
-    if (!c || !c->is_routed) continue;
+    changed.removed.push_back(c ? check_routed(*c) : Outcome<>{});
+    if (!c || !changed.removed.back()) continue;
     forgotten.push_back(c->id.text());
     withdrawn.push_back(forget(*c));
   }
@@ -110,7 +121,7 @@ Task<Outcome<std::vector<Outcome<>>>> StaticRuntimes::change(std::vector<StaticR
     if (auto const c = registry_.find(fixed.id)) c->is_remembered = remembered.has_value();
   co_await registry_.publisher().apply(std::move(placed.records), std::move(withdrawn));
   if (!remembered) co_return remembered.error();
-  co_return std::move(placed.outcomes);
+  co_return changed;
 }
 
 StaticRuntimes::Placed StaticRuntimes::place_all(std::vector<StaticRuntime>& put) {
@@ -123,7 +134,7 @@ StaticRuntimes::Placed StaticRuntimes::place_all(std::vector<StaticRuntime>& put
 Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {
   NESTGATE_TRY(url, checked_url(fixed));
   auto c = registry_.find(fixed.id);
-  if (c && !c->is_routed) return fail(FaultKind::conflict, "runtime.static", "id: comes from the settings");
+  if (c) NESTGATE_TRY_VOID(check_routed(*c));
   if (!c) c = add_or_find(fixed.id);
   c->is_routed = true;
   c->url = fixed.url;

@@ -13,7 +13,7 @@ class StaticRuntimes {
   Task<Outcome<>> put(StaticRuntime fixed);
   Task<> remove(ConversationId id);
   // What Manager says of change_statics.
-  Task<Outcome<std::vector<Outcome<>>>> change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed);
+  Task<Outcome<StaticsChanged>> change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed);
   // Those that were put through the API, by any gateway on the store, since the last look.
   Task<Outcome<>> follow();
 

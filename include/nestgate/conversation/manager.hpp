@@ -86,6 +86,11 @@ struct StaticRuntime {
   std::vector<std::pair<std::string, std::uint16_t>> ports;  // name and number, on the same host
 };
 
+// What became of each entry of a batch, in its order.
+struct StaticsChanged {
+  std::vector<Outcome<>> put, removed;
+};
+
 enum class Origin : std::uint8_t { managed, fixed };
 
 // Ends of a conversation's runtime that nobody asked for, and behind which it was started again; as far as this gateway saw.
@@ -213,8 +218,9 @@ class Manager final : public Waker {
   // timed_out (the name): then the earlier one stays, or it is published as starting, and the name is tried until found.
   Task<Outcome<>> put_static(StaticRuntime fixed);
   // Many at once, remembered in the store; those whose address is a literal are published in one batch. The streams of
-  // those that did not change stay. The answer has one entry for each of `put`. Faults: those of the store.
-  Task<Outcome<std::vector<Outcome<>>>> change_statics(std::vector<StaticRuntime> put, std::vector<ConversationId> removed);
+  // those that did not change stay. An entry's fault is that of put_static, or conflict: it comes from the settings, or is a
+  // started conversation. An id that nobody has counts as removed. Faults: those of the store.
+  Task<Outcome<StaticsChanged>> change_statics(std::vector<StaticRuntime> put, std::vector<ConversationId> removed);
   // Forgets a static runtime; its streams end. Nothing for any other id.
   Task<> remove_static(ConversationId id);
   // Returns when it is stopped; at once when it is already. Faults: not_found, conflict (a static runtime).

@@ -54,6 +54,25 @@ TEST_F(StaticRoutes, AreRefusedWithTheReason) {
   EXPECT_EQ(ask(Method::patch, "/api/routes/s1", ops).status, 405U);
 }
 
+TEST_F(StaticRoutes, OfTheSettingsAreNotTheirsToChange) {
+  conversation::StaticRuntime fixed{*ConversationId::parse("settings"), "http://127.0.0.1:9001", std::nullopt, {}};
+  ASSERT_TRUE(control.run(manager->put_static(std::move(fixed))));
+  auto const refused = ask(Method::delete_, "/api/routes/settings", ops);
+  EXPECT_EQ(refused.status, 409U) << refused.body;
+  EXPECT_EQ(refused.at("/error/message"), "id: comes from the settings");
+  ASSERT_EQ(start("c1").status, 201U);
+  auto const changed = change(R"({"remove":[1,"settings","never-there","c1"]})");
+  EXPECT_EQ(changed.at("/removed"), "1") << changed.body;
+  EXPECT_EQ(changed.at("/failed/0/error/code"), "bad_input");
+  EXPECT_EQ(changed.at("/failed/1/id"), "settings");
+  EXPECT_EQ(changed.at("/failed/1/list"), "remove");
+  EXPECT_EQ(changed.at("/failed/1/index"), "1");
+  EXPECT_EQ(changed.at("/failed/1/error/code"), "conflict");
+  EXPECT_EQ(changed.at("/failed/2/id"), "c1");
+  EXPECT_EQ(changed.at("/failed/2/index"), "3");
+  EXPECT_EQ(ask(Method::get, "/api/routes", ops).at("/results/0/id"), "settings");
+}
+
 TEST_F(StaticRoutes, ChangeInBatchesAndSayWhatFailed) {
   ASSERT_EQ(start("c1").status, 201U);
   ASSERT_EQ(put("old", R"({"url":"http://127.0.0.1:9000"})").status, 200U);

@@ -10,7 +10,7 @@ class StaticRuntimesOfTheApi : public ManagerOnEngine {
   StaticRuntime at(std::string_view id, std::string port, std::optional<Secret> key = {}) {
     return {id_of(id), "http://127.0.0.1:" + port, std::move(key), {{"vscode", std::uint16_t{8001}}}};
   }
-  Outcome<std::vector<Outcome<>>> change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed = {}) {
+  Outcome<StaticsChanged> change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed = {}) {
     return control.run(manager().change_statics(std::move(put), std::move(removed)));
   }
   template <class... Fixed>
@@ -59,11 +59,11 @@ TEST_F(StaticRuntimesOfTheApi, AnswerForEachOfABatch) {
   auto const outcomes = change(list(at("s1", "9001"), at("c1", "9002"), at("settings", "9003"),
                                     StaticRuntime{id_of("s2"), "https://h", std::nullopt, {}}));
   ASSERT_TRUE(outcomes);
-  ASSERT_EQ(outcomes->size(), 4U);
-  EXPECT_TRUE((*outcomes)[0]);
-  EXPECT_EQ((*outcomes)[1].error().fault.kind, FaultKind::conflict);
-  EXPECT_EQ((*outcomes)[2].error().fault.kind, FaultKind::conflict);
-  EXPECT_EQ((*outcomes)[3].error().fault.kind, FaultKind::bad_input);
+  ASSERT_EQ(outcomes->put.size(), 4U);
+  EXPECT_TRUE(outcomes->put[0]);
+  EXPECT_EQ(outcomes->put[1].error().fault.kind, FaultKind::conflict);
+  EXPECT_EQ(outcomes->put[2].error().fault.kind, FaultKind::conflict);
+  EXPECT_EQ(outcomes->put[3].error().fault.kind, FaultKind::bad_input);
   EXPECT_EQ(gateway().record("settings")->endpoint.port(), 9009);
   EXPECT_FALSE(manager().find(id_of("s2")));
 }
