@@ -48,7 +48,7 @@ class ControlApi final : public proxy::OwnRoutes {
 std::vector<std::unique_ptr<RouteFamily>> make_families(Surroundings const& with) {
   auto const secrets = std::make_shared<KnownSecrets>(with.store, with.settings.cloud.secrets_age_max);
   std::vector<std::unique_ptr<RouteFamily>> out;
-  out.push_back(make_conversation_api(with.manager, with.publisher));
+  out.push_back(make_conversation_api(with.manager, with.publisher, ImageRule(with.settings.runtime.images)));
   out.push_back(make_automation_api(with.runs));
   out.push_back(make_static_routes_api(with.manager));
   out.push_back(make_document_api());

@@ -55,8 +55,8 @@ Task<Result<>> keep_outcome(Task<Outcome<View>> work, std::optional<Outcome<View
 
 class ConversationApi final : public RouteFamily {
  public:
-  ConversationApi(conversation::Manager& manager, conversation::DirectoryPublisher& publisher)
-      : manager_(manager), streams_(publisher) {}
+  ConversationApi(conversation::Manager& manager, conversation::DirectoryPublisher& publisher, ImageRule images)
+      : manager_(manager), streams_(publisher), images_(std::move(images)) {}
 
   bool covers(std::string_view path) const noexcept override { return is_at_or_below("/api/conversations", path); }
   Task<ApiResponse> handle(ApiRequest request) override;
@@ -86,6 +86,7 @@ class ConversationApi final : public RouteFamily {
 
   conversation::Manager& manager_;
   OpenStreams streams_;
+  ImageRule images_;
 };
 
 std::span<Route<ConversationApi::OnAll> const> ConversationApi::routes_of_all() {
@@ -145,6 +146,7 @@ Task<ApiResponse> ConversationApi::start(ApiRequest request) {
   auto body = parse_start_body(request.body);
   WipedString().swap(request.body);  // an assignment would keep it
   if (!body) co_return error(request, 400, "bad_input", message_of(body.error()));
+  if (!images_.allows(*request.principal, body->wish.image)) co_return error(request, 403, "forbidden", ImageRule::refusal);
   conversation::StartRequest wanted;
   wanted.id = std::move(body->id);
   wanted.by = *request.principal;
@@ -294,8 +296,8 @@ Task<ApiResponse> ConversationApi::show_progress(ApiRequest, ConversationId id) 
 }  // namespace
 
 std::unique_ptr<RouteFamily> make_conversation_api(conversation::Manager& manager,
-                                                   conversation::DirectoryPublisher& publisher) {
-  return std::make_unique<ConversationApi>(manager, publisher);
+                                                   conversation::DirectoryPublisher& publisher, ImageRule images) {
+  return std::make_unique<ConversationApi>(manager, publisher, std::move(images));
 }
 
 }  // namespace nestgate::api

@@ -5,6 +5,7 @@
 
 #include "answers.hpp"
 #include "detail_answers.hpp"
+#include "image_rule.hpp"
 #include "nestgate/api/list_query.hpp"
 #include "runtime_body.hpp"
 #include "runtime_shapes.hpp"
@@ -26,7 +27,7 @@ constexpr std::size_t pod_log_bytes_max = 16 * 1024;
 class RuntimeApi final : public RouteFamily {
  public:
   RuntimeApi(conversation::Manager& manager, RuntimeApiSettings settings)
-      : manager_(manager), settings_(std::move(settings)) {}
+      : manager_(manager), settings_(std::move(settings)), images_(settings_.images) {}
 
   bool covers(std::string_view path) const noexcept override;
   Task<ApiResponse> handle(ApiRequest request) override;
@@ -51,7 +52,6 @@ class RuntimeApi final : public RouteFamily {
   std::optional<View> find(std::string_view id, identity::Principal const& by) const;
   // What the body names, or why there is no such thing.
   std::variant<View, ApiResponse> named_in_body(ApiRequest const& request) const;
-  bool may_name(std::string_view image) const;
   View with_key(View view) const;
   ApiResponse shown(ApiRequest const& request, View const& view) const {
     return answer(200, runtime_json(view, request.origin, request.domain));
@@ -59,6 +59,7 @@ class RuntimeApi final : public RouteFamily {
 
   conversation::Manager& manager_;
   RuntimeApiSettings settings_;
+  ImageRule images_;
 };
 
 std::span<Route<RuntimeApi::Handler> const> RuntimeApi::table() {
@@ -117,18 +118,12 @@ std::variant<View, ApiResponse> RuntimeApi::named_in_body(ApiRequest const& requ
   return *std::move(view);
 }
 
-bool RuntimeApi::may_name(std::string_view image) const {
-  auto const& images = settings_.images;
-  return images.empty() || std::find(images.begin(), images.end(), image) != images.end();
-}
-
 // Answers as soon as the runtime is on its way: clients poll its session.
 Task<ApiResponse> RuntimeApi::start(ApiRequest request, Taken) {
   auto body = parse_runtime_start_body(request.body);
   WipedString().swap(request.body);
   if (!body) co_return answer(422, invalid_json(body.error()));
-  if (!body->wish.image.empty() && !may_name(body->wish.image))
-    co_return refusal(422, "image: is none of those that may be named here");
+  if (!images_.allows(*request.principal, body->wish.image)) co_return refusal(422, ImageRule::refusal);
   conversation::StartRequest wanted;
   wanted.id = std::move(body->session);
   wanted.by = *request.principal;
@@ -222,7 +217,7 @@ Task<ApiResponse> RuntimeApi::show_registry_prefix(ApiRequest, Taken) {
 Task<ApiResponse> RuntimeApi::show_image(ApiRequest request, Taken) {
   auto const image = text_in(request.query, "image");
   if (image.empty()) co_return invalid_query("image", "missing", "Field required");
-  if (!may_name(image)) co_return answer(200, image_json(false));
+  if (!images_.allows(*request.principal, image)) co_return answer(200, image_json(false));
   auto const found = co_await manager_.has_image(image);
   if (!found) co_return refusal(request, found.error());
   co_return answer(200, image_json(found->value_or(true)));

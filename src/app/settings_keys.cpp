@@ -353,7 +353,8 @@ void add_cloud(std::vector<Key<Settings>>& keys) {
   key.operator()<&A::runtime, &api::RuntimeApiSettings::registry_prefix>(
       "runtime_api.registry_prefix", Text{0, 512}, "What clients put before the names of images that they build.");
   key.operator()<&A::runtime, &api::RuntimeApiSettings::images>(
-      "runtime_api.images", ListOf<Text>{{1, 512, "image"}, 0, 1'000}, "Which a start may name; empty: any.");
+      "runtime_api.images", ListOf<Text>{{1, 512, "image"}, 0, 1'000},
+      "Which users' API keys may name, here and in POST /api/conversations; empty: any. An admin's may name any.");
   using Command = api::RuntimeApiSettings::Command;
   key.operator()<&A::runtime, &api::RuntimeApiSettings::command>(
       "runtime_api.command",

@@ -31,8 +31,9 @@ struct CloudSettings {
 
 // `[runtime_api]`.
 struct RuntimeApiSettings {
-  std::string registry_prefix;      // told to clients, which put it before the names of images that they build
-  std::vector<std::string> images;  // which a start may name; empty: any
+  std::string registry_prefix;  // told to clients, which put it before the names of images that they build
+  // Which users' keys may name, here and in POST /api/conversations; empty: any. An admin's may name any.
+  std::vector<std::string> images;
   // Whether a start's `command` and `working_dir` are its server's. Clients name a port in theirs that only one provider
   // can know; without, those of the provider's settings are.
   enum class Command : bool { of_settings, of_client } command = Command::of_settings;

@@ -244,5 +244,22 @@ TEST_F(LimitedRuntimeApi, TakesImagesThatMayBeNamedOnly) {
   EXPECT_EQ(ask(Method::post, "/start", test::alice, R"({"session_id":"s","image":"k"})").status, 422U);
 }
 
+TEST_F(LimitedRuntimeApi, HoldsUsersOfTheOtherApisToTheSameImages) {
+  auto const refused = ask(Method::post, "/api/conversations", test::alice, R"({"conversation_id":"c1","image":"k"})");
+  EXPECT_EQ(refused.status, 403U);
+  EXPECT_EQ(refused.at("/error/message"), "image: is none of those that may be named here");
+  EXPECT_TRUE(provider->wishes.empty());
+  EXPECT_EQ(ask(Method::post, "/api/conversations", test::alice, R"({"conversation_id":"c1","image":"j"})").status, 201U);
+  EXPECT_EQ(ask(Method::post, "/api/conversations", test::bob, R"({"conversation_id":"c2"})").status, 201U)
+      << "which names none";
+}
+
+TEST_F(LimitedRuntimeApi, LetsAnAdminNameAnyImage) {
+  EXPECT_EQ(ask(Method::get, "/image_exists?image=k", test::ops).at("/exists"), "true");
+  EXPECT_EQ(ask(Method::post, "/start", test::ops, R"({"session_id":"s","image":"k"})").status, 200U);
+  wait_for("s", RuntimeState::running);
+  EXPECT_EQ(ask(Method::post, "/api/conversations", test::ops, R"({"conversation_id":"c1","image":"l"})").status, 201U);
+}
+
 }  // namespace
 }  // namespace nestgate::api
