@@ -1,5 +1,7 @@
 #include "nestgate/conversation/manager.hpp"
 
+#include <algorithm>
+
 #include "gateway_name.hpp"
 #include "lifecycle.hpp"
 #include "static_runtimes.hpp"
@@ -94,7 +96,8 @@ Task<Outcome<View>> Manager::wait_change(ConversationId id, std::uint64_t seen, 
 void Manager::note_pushed_status(ConversationId const& id, nested::Status status) {
   auto const c = parts_->registry.find(id);
   if (!c || c->state != RuntimeState::running) return;
-  if (status.conversation == "running") c->last_act_at = std::chrono::system_clock::now();
+  auto const acted_before = status.conversation == "running" ? std::chrono::seconds(0) : status.idle_for;
+  if (acted_before) c->last_act_at = std::max(c->last_act_at, std::chrono::system_clock::now() - *acted_before);
   if (!status.conversation.empty()) c->nested_status.conversation = std::move(status.conversation);
   if (!status.runtime.empty()) c->nested_status.runtime = std::move(status.runtime);
   c->status_at = Clock::now();

@@ -69,6 +69,14 @@ TEST_F(Webhooks, TellTheTitleOfAConversation) {
   control.run_until([&] { return shown() == expected; });
 }
 
+TEST_F(Webhooks, OfEventsAloneAreActsOfTheirConversation) {
+  auto const key = running("c1");
+  auto const last_act = [this] { return manager->find(*ConversationId::parse("c1"))->last_act_at; };
+  auto const before = last_act();
+  EXPECT_EQ(push("/events/c", key, R"([{"source":"agent","kind":"MessageEvent"}])").status, 200U);
+  control.run_until([&] { return last_act() > before; });
+}
+
 TEST_F(Webhooks, MayNameTheSandboxInThePath) {
   auto const key = running("c1");
   auto const bobs = running("c2", test::bob);
