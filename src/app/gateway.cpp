@@ -113,7 +113,9 @@ struct Gateway::Parts {
   AdminSources admin_sources();
   Task<> replace_static_runtimes(std::vector<StaticRuntimeSettings> next);
   Task<> put_static(StaticRuntimeSettings const& fixed, std::set<std::string>& refused);
+  Task<bool> begin_serving(std::string& problem);
   Task<> end_waiting(Deadline by);
+  Task<> end(std::chrono::milliseconds grace);
   Task<bool> read_api_keys(std::string& problem);
   Task<> follow_api_keys();
 
@@ -321,17 +323,23 @@ Task<bool> Gateway::start(std::string& problem) {
   p.addresses.admin = text_of(*admin_at);
   p.cores.start();
   p.admin->start();
-  auto static_runtimes = std::exchange(p.settings.static_runtimes, {});
-  co_await p.replace_static_runtimes(std::move(static_runtimes));
-  if (!co_await p.read_api_keys(problem)) co_return false;
-  p.followers.spawn("api_keys", p.follow_api_keys());
-  auto recovered = co_await p.manager->recover();
+  bool const serves = co_await p.begin_serving(problem);
+  if (!serves) co_await p.end(std::chrono::milliseconds(0));  // nobody was let in
+  co_return serves;
+}
+
+Task<bool> Gateway::Parts::begin_serving(std::string& problem) {
+  auto static_runtimes = std::exchange(settings.static_runtimes, {});
+  co_await replace_static_runtimes(std::move(static_runtimes));
+  if (!co_await read_api_keys(problem)) co_return false;
+  followers.spawn("api_keys", follow_api_keys());
+  auto recovered = co_await manager->recover();
   if (!recovered) {
     problem = recovered.error().reason;
     co_return false;
   }
-  p.cores.open_doors();
-  p.readiness = Readiness::ready;
+  cores.open_doors();
+  readiness = Readiness::ready;
   co_return true;
 }
 
@@ -352,27 +360,28 @@ Task<bool> Gateway::reload(Settings next, std::string& problem) {
 
 void Gateway::reopen_logs() { parts_->access_log->reopen(); }
 
-Task<> Gateway::drain() {
-  auto& p = *parts_;
-  p.readiness = Readiness::draining;
-  auto const by = Deadline::in(p.settings.timeouts.drain_grace);
-  TaskGroup after_grace(p.control.loop.get_executor());
-  after_grace.spawn("grace", p.end_waiting(by));
-  co_await p.cores.drain(p.settings.timeouts.drain_grace);
+Task<> Gateway::drain() { co_await parts_->end(parts_->settings.timeouts.drain_grace); }
+
+Task<> Gateway::Parts::end(std::chrono::milliseconds grace) {
+  readiness = Readiness::draining;
+  auto const by = Deadline::in(grace);
+  TaskGroup after_grace(control.loop.get_executor());
+  after_grace.spawn("grace", end_waiting(by));
+  co_await cores.drain(grace);
   after_grace.stop();
   auto stopped = co_await after_grace.join();
   NESTGATE_INVARIANT(stopped, "nobody cancels a drain");
-  co_await p.automation->stop(by);
-  co_await p.manager->stop_all();
-  auto const left = p.manager->left();
+  co_await automation->stop(by);
+  co_await manager->stop_all();
+  auto const left = manager->left();
   if (left.going_on + left.unreleased > 0)
     log(left.unreleased > 0 ? LogLevel::warn : LogLevel::info, "runtimes left to the next gateway",
         {{"going_on", left.going_on}, {"unreleased", left.unreleased}});
-  p.followers.stop();
-  auto followed = co_await p.followers.join();
+  followers.stop();
+  auto followed = co_await followers.join();
   NESTGATE_INVARIANT(followed, "nobody cancels a drain");
-  co_await p.store->close();
-  co_await p.admin->stop();
+  co_await store->close();
+  co_await admin->stop();
 }
 
 }  // namespace nestgate::app

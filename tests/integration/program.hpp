@@ -55,16 +55,9 @@ class Program {
     std::filesystem::remove_all(folder_);
   }
 
-  // Also again, once it has ended.
+  // Also again, once it has ended. Returns when it is ready.
   void start() {
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      int const log = ::open((folder_ / "log").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-      ::dup2(log, STDERR_FILENO);
-      auto const config = (folder_ / "nestgate.toml").string(), ready = (folder_ / "ready.json").string();
-      ::execl(NESTGATE_PROGRAM, "nestgate", "serve", "--config", config.c_str(), "--ready-file", ready.c_str(), nullptr);
-      ::_exit(127);
-    }
+    run();
     if (!eventually([&] { return std::filesystem::exists(folder_ / "ready.json"); })) throw TimedOut("ready file: " + log());
     simdjson::dom::parser parser;
     auto const ready = parser.load((folder_ / "ready.json").string());
@@ -72,6 +65,16 @@ class Program {
     admin_port_ = port_of(std::string(std::string_view(ready["admin"])));
   }
 
+  // Returns at once.
+  void run() {
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    int const log = ::open((folder_ / "log").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::dup2(log, STDERR_FILENO);
+    auto const config = (folder_ / "nestgate.toml").string(), ready = (folder_ / "ready.json").string();
+    ::execl(NESTGATE_PROGRAM, "nestgate", "serve", "--config", config.c_str(), "--ready-file", ready.c_str(), nullptr);
+    ::_exit(127);
+  }
   void configure(std::string const& extra) {
     write_file(folder_ / "nestgate.toml",
                "[listen]\nclient = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 2\n"

@@ -95,6 +95,18 @@ TEST(Program, DrainsOnSigtermWithExitCodeZeroAndWithoutItsReadyFile) {
   EXPECT_FALSE(accepts_connections(port));
 }
 
+TEST(Program, EndsByItselfWhenItCannotReadWhatItsStoreHas) {
+  Program nestgate;
+  ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"secrets":{"A":"b"}})").status, 201U);
+  nestgate.signal(SIGTERM);
+  ASSERT_EQ(nestgate.wait(), 0) << nestgate.log();
+  write_file(nestgate.folder() / "secret", std::string(64, 't'));  // and the old one is not kept
+  nestgate.run();
+  EXPECT_EQ(nestgate.wait(), 1) << nestgate.log();
+  EXPECT_NE(nestgate.log().find("cannot start"), std::string::npos) << nestgate.log();
+  EXPECT_FALSE(std::filesystem::exists(nestgate.folder() / "ready.json"));
+}
+
 TEST(Program, EndsWithinItsGraceAlsoWhileAConversationStarts) {
   Program nestgate(
       "[runtime]\nready_timeout = \"1h\"\n[runtime.process]\ncommand = [\"sleep\", \"3600\"]\n"

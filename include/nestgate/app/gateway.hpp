@@ -26,7 +26,8 @@ class Gateway {
   Gateway& operator=(Gateway const&) = delete;
   ~Gateway();
 
-  // Binds every address, publishes the static runtimes, starts the cores. What is wrong is one line for the operator.
+  // Binds every address, publishes the static runtimes, starts the cores. What is wrong is one line for the operator; all
+  // that was begun has ended then, and only the destructor may be called.
   Task<bool> start(std::string& problem);
   Addresses const& addresses() const noexcept;
   // Takes what can change while it runs: keys, secrets, routing, limits, times, certificates. `problem` is set, and
