@@ -271,6 +271,8 @@ void merge(conversation::Activity& into, conversation::Activity const& seen) {
   into.streams += seen.streams;
 }
 
+constexpr std::string_view no_routes = R"({"routes":[]})";
+
 Task<std::string> describe(conversation::Directory const& directory) {
   std::string out;
   codec::JsonWriter json(out);
@@ -354,6 +356,7 @@ std::vector<Stats const*> CoreSet::stats() const {
 }
 
 Task<std::string> CoreSet::describe_routes() {
+  if (ended_) co_return std::string(no_routes);
   co_return co_await call_on(workers_.front()->core, describe(workers_.front()->proxy.directory()));
 }
 

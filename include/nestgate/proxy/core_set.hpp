@@ -50,7 +50,7 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   Task<> publish_sid(std::string sid, ConversationId runtime) override;
 
   std::vector<Stats const*> stats() const;
-  // What core 0 knows, read on its thread.
+  // What core 0 knows, read on its thread; none once the cores have ended.
   Task<std::string> describe_routes();
 
  private:

@@ -139,5 +139,16 @@ TEST(CoreSet, NothingIsPublishedToCoresThatHaveEnded) {
   gateway.remove("c1");
 }
 
+TEST(CoreSet, HasNoRoutesOnceItsCoresHaveEnded) {
+  Gateway gateway;
+  gateway.start();
+  gateway.add("c1", 1);
+  gateway.run(gateway.cores().drain(std::chrono::milliseconds(0)));
+  std::string routes;
+  gateway.run([](proxy::CoreSet& cores, std::string& out) -> Task<> { out = co_await cores.describe_routes(); }(
+                                                              gateway.cores(), routes));
+  EXPECT_EQ(routes, R"({"routes":[]})");
+}
+
 }  // namespace
 }  // namespace nestgate::test
