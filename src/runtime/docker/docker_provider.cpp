@@ -10,6 +10,7 @@
 #include "nestgate/upstream/random.hpp"
 #include "nestgate/upstream/resolve.hpp"
 #include "runtime/to_the_end.hpp"
+#include "runtime/turn.hpp"
 
 namespace nestgate::runtime::docker {
 namespace {
@@ -70,19 +71,6 @@ struct DockerProvider::Runtime {
   bool was_out_of_memory = false;
   bool is_looked_at = false;
   bool must_look_again = false;
-};
-
-// One start for an id at a time.
-class DockerProvider::Turn {
- public:
-  Turn(std::set<std::string>& all, std::string id) : all_(all), id_(std::move(id)) { all_.insert(id_); }
-  Turn(Turn const&) = delete;
-  Turn& operator=(Turn const&) = delete;
-  ~Turn() { all_.erase(id_); }
-
- private:
-  std::set<std::string>& all_;
-  std::string id_;
 };
 
 Outcome<std::unique_ptr<RuntimeProvider>> make_docker_provider(DockerSettings settings, Executor control) {

@@ -45,7 +45,6 @@ class DockerProvider final : public RuntimeProvider {
  private:
   struct Runtime;
   using RuntimePtr = std::shared_ptr<Runtime>;
-  class Turn;
 
   Deadline soon() const { return Deadline::in(settings_.call_time_max); }
   std::chrono::seconds stop_grace() const { return std::chrono::ceil<std::chrono::seconds>(settings_.stop_grace); }

@@ -7,6 +7,7 @@
 #include "nestgate/upstream/resolve.hpp"
 #include "runtime/excerpt.hpp"
 #include "runtime/to_the_end.hpp"
+#include "runtime/turn.hpp"
 
 namespace nestgate::runtime::remote {
 namespace {
@@ -78,19 +79,6 @@ struct RemoteProvider::Runtime {
   ConversationId id;
   Epoch epoch;
   bool end_was_asked = false;
-};
-
-// One start for an id at a time.
-class RemoteProvider::Turn {
- public:
-  Turn(std::set<std::string>& all, std::string id) : all_(all), id_(std::move(id)) { all_.insert(id_); }
-  Turn(Turn const&) = delete;
-  Turn& operator=(Turn const&) = delete;
-  ~Turn() { all_.erase(id_); }
-
- private:
-  std::set<std::string>& all_;
-  std::string id_;
 };
 
 Outcome<std::unique_ptr<RuntimeProvider>> make_remote_provider(RemoteSettings settings, Executor control) {

@@ -43,7 +43,6 @@ class RemoteProvider final : public RuntimeProvider {
  private:
   struct Runtime;
   using RuntimePtr = std::shared_ptr<Runtime>;
-  class Turn;
   // What a start that fails takes back.
   enum class Undo : std::uint8_t { nothing, pause, stop };
 
