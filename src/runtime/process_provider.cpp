@@ -302,6 +302,13 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec& spec, Program
     return claimed.error();
   }
   refused_.erase(spec.id.canonical());
+  auto launched = launch_in_its_folder(spec, std::move(programs), place);
+  if (launched) (*launched)->existed = *claimed;
+  if (!launched && !*claimed) files_.unclaim(spec.id);
+  return launched;
+}
+
+Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch_in_its_folder(Spec& spec, Programs programs, Place& place) {
   fs::path link;
   fs::path folder = files_.folder(spec.id);
   if (spec.wakefulness == Spec::Wakefulness::dormant) {
@@ -339,7 +346,6 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec& spec, Program
   runtime->workspace = workspace;
   runtime->directory = std::move(directory);
   runtime->link = std::move(link);
-  runtime->existed = *claimed;
   runtime->variables = std::move(variables);
   runtime->limits = std::move(launch.limits);
   runtime->keeper = std::move(programs.keeper);

@@ -49,6 +49,7 @@ class ProcessProvider final : public RuntimeProvider {
   Outcome<> admit(Spec const& spec) const;
   Outcome<Programs> programs(Spec const& spec) const;
   Outcome<RuntimePtr> launch(Spec& spec, Programs programs, Place& place);
+  Outcome<RuntimePtr> launch_in_its_folder(Spec& spec, Programs programs, Place& place);
   Outcome<> limit(Place& place, Spec const& spec, Launch& launch) const;
   Task<> watch(RuntimePtr runtime);
   Task<Result<>> reaped(RuntimePtr runtime);

@@ -65,12 +65,23 @@ Outcome<bool> RuntimeFiles::claim(Spec const& spec) const {
     if (fs::exists(at / "workspace", ignored))
       return fail(FaultKind::conflict, "runtime.create",
                   "create: this id has files of a removed conversation; delete it once more");
-    if (!write_file(at / "owner", spec.owner))
+    if (!write_file(at / "owner", spec.owner)) {
+      unclaim(spec.id);
       return fail(FaultKind::unavailable, "runtime.create", "create: cannot write to the runtime's folder");
+    }
   }
-  if (made = make_private_directory(at / "workspace"); !made)
+  if (made = make_private_directory(at / "workspace"); !made) {
+    if (!found) unclaim(spec.id);
     return upstream::failed("create: working directory", made.error());
+  }
   return found.has_value();
+}
+
+void RuntimeFiles::unclaim(ConversationId const& id) const {
+  std::error_code ignored;
+  fs::remove_all(folder(id) / "workspace", ignored);
+  fs::remove(folder(id) / "owner", ignored);
+  fs::remove(folder(id), ignored);
 }
 
 Outcome<> RuntimeFiles::point(fs::path const& link, ConversationId const& id) const {

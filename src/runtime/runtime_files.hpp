@@ -25,8 +25,11 @@ class RuntimeFiles {
   std::filesystem::path const& directory() const noexcept { return directory_; }
 
   // Makes the folder and the workspace, or finds them; whether it found them. Files that were kept go to their owner alone:
-  // a gateway that was started anew knows conversations by nothing else. Faults: conflict, unavailable.
+  // a gateway that was started anew knows conversations by nothing else. Faults, which leave it as it was: conflict,
+  // unavailable.
   Outcome<bool> claim(Spec const& spec) const;
+  // Takes back what a claim made that found nothing, before anything ran there. What is there besides stays.
+  void unclaim(ConversationId const& id) const;
   // Points the link at that folder, in one step where it pointed elsewhere. Fault: unavailable.
   Outcome<> point(std::filesystem::path const& link, ConversationId const& id) const;
   // Gives the folder to another id and owner. Faults: conflict (that id has files), unavailable; then it is as it was.

@@ -416,6 +416,9 @@ TEST_P(ProcessCalls, AWishThatCannotBeIsBadInput) {
   EXPECT_EQ(kind([](Wish& wish) { wish.resource_factor = 3; }), FaultKind::bad_input);
   EXPECT_EQ(kind([](Wish& wish) { wish.working_dir = "../.."; }), FaultKind::bad_input);
   EXPECT_EQ(kind([](Wish& wish) { wish.environment.emplace_back("A=B", Secret("x")); }), FaultKind::bad_input);
+  EXPECT_TRUE(fs::is_empty(folder.path())) << "nothing is left of what could not be started";
+  ASSERT_TRUE(create("c1"));
+  ASSERT_TRUE(destroy("c1"));
   fs::create_directory_symlink("/tmp", folder_of("c1") / "workspace" / "out");
   EXPECT_EQ(kind([](Wish& wish) { wish.working_dir = "out/there"; }), FaultKind::bad_input);
   EXPECT_FALSE(fs::exists("/tmp/there"));

@@ -258,6 +258,31 @@ TEST_P(ProcessRuntimes, SayWhatTheSystemSaidWhenTheProgramCannotRun) {
   EXPECT_EQ(created.error().reason, "create: start of " + program.string() + ": Exec format error");
 }
 
+TEST_P(ProcessRuntimes, LeaveTheIdAsItWasWhenTheyCannotBeStarted) {
+  script("echo kept > file; exec /bin/sleep 60");
+  ASSERT_TRUE(create("c1"));
+  line_in("c1", "file");
+  restart();
+  auto const program = folder.path() / "not-a-program";
+  std::ofstream(program) << "\x7f"
+                            "ELF";
+  fs::permissions(program, fs::perms::owner_all);
+  settings.command = {program.string()};
+  auto spec = spec_of("c2");
+  spec.wish.working_dir = "deep/below";
+  EXPECT_FALSE(create(std::move(spec)));
+  EXPECT_FALSE(fs::exists(folder_of("c2")));
+  EXPECT_FALSE(create("c1"));
+  EXPECT_EQ(read_file(folder_of("c1") / "workspace" / "file"), "kept\n");
+  auto const listed = control.run(provider().list());
+  ASSERT_EQ(listed->size(), 1U);
+  EXPECT_EQ(listed->front().owner, "alice");
+
+  restart();
+  script(stay);
+  EXPECT_TRUE(create("c2", "bob")) << "nobody has it";
+}
+
 TEST_P(ProcessRuntimes, EndWithAllThatTheyStartedWhenTheGatewayIsKilled) {
   // A child of ours plays the gateway.
   Launch launch;
