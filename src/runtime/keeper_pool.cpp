@@ -59,6 +59,7 @@ void KeeperPool::prepare(std::string const& keeper) {
 }
 
 Task<> KeeperPool::fill(std::string keeper) {
+  co_await asio::post(no_throw);  // who prepares waits by then, also for what fails at once
   auto made = co_await make(std::move(keeper));
   --filling_;
   if (made && is_closing_) {
@@ -78,8 +79,12 @@ Task<Result<Place>> KeeperPool::make(std::string keeper) {
   if (groups_) {
     NESTGATE_CO_TRY(added, groups_->add());
     group.emplace(std::move(added));
-    NESTGATE_CO_TRY(opened, group->seat());
-    seat = std::move(opened);
+    auto opened = group->seat();
+    if (!opened) {
+      co_await group->clear();
+      co_return opened.error();
+    }
+    seat = std::move(*opened);
   }
   auto child = ChildProcess::prepare(tasks_.executor(), keeper, std::move(seat));
   Result<> stands{};

@@ -1,12 +1,16 @@
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <fstream>
 #include <map>
 #include <sstream>
 
 #include "process_runtimes.hpp"
+#include "runtime/keeper_line.hpp"
+#include "runtime/keeper_pool.hpp"
 
 namespace nestgate::runtime {
 namespace {
@@ -480,6 +484,47 @@ TEST_P(GroupedRuntimes, LeaveNoFolderOfAGroup) {
   EXPECT_TRUE(fs::exists(group.parent_path()));
   restart();
   EXPECT_FALSE(fs::exists(group.parent_path()));
+}
+
+// Makes each new descriptor fail while it lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &usual_);
+    rlimit const none{3, usual_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &none);
+  }
+  NoDescriptors(NoDescriptors const&) = delete;
+  ~NoDescriptors() { ::setrlimit(RLIMIT_NOFILE, &usual_); }
+
+ private:
+  rlimit usual_{};
+};
+
+TEST_P(GroupedRuntimes, LeaveNoFolderOfAGroupThatCouldNotBeOpened) {
+  auto const keeper = (fs::read_symlink("/proc/self/exe").parent_path() / keeper_program).string();
+  KeeperPool pool(control.executor(), settings.cgroup);
+  std::vector<Place> places;
+  auto first = control.run(pool.take(keeper));
+  ASSERT_TRUE(first);
+  auto const folders = first->group->folders();
+  places.push_back(std::move(*first));
+  {
+    NoDescriptors const none;
+    std::optional<Fault> fault;
+    while (!fault) {
+      auto more = control.run(pool.take(keeper));
+      if (more) {
+        places.push_back(std::move(*more));  // it was made before
+      } else {
+        fault = more.error();
+      }
+    }
+    EXPECT_EQ(fault->cause.value(), EMFILE);
+  }
+  for (auto& place : places) pool.give_up(std::move(place));
+  control.run(pool.close());
+  for (auto const& folder : folders) EXPECT_FALSE(fs::exists(folder.own.parent_path())) << folder.own;
 }
 
 TEST_P(GroupedRuntimes, GoWithTheirGroupWhenTheirKeeperIsKilled) {
