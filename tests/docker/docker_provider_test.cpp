@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -619,6 +620,45 @@ TEST_F(DockerRuntimes, AreKilledWhenTheyIgnoreTheWordOrTheStopIsCutShort) {
   asio::post(control.executor(), [&stops] { stops.stop(); });
   ASSERT_TRUE(control.run(stops.join()));
   EXPECT_FALSE(inspect("c2"));
+}
+
+// An end of what an earlier gateway left goes on while a client starts its id.
+TEST_F(DockerRuntimes, TellTheirEndWhenTheyWereAdoptedWhileTheyWereEnded) {
+  script("trap 'echo asked' TERM; while :; do sleep 600 & wait $!; done");
+  settings.stop_grace = 2s;
+  must_create("c1");
+  restart();
+  TaskGroup ends_of_others(control.executor());
+  auto const end = [](RuntimeProvider& at) -> Task<> {
+    auto const ended = co_await at.destroy(id_of("c1"), Leftovers::keep);
+    EXPECT_TRUE(ended) << ended.error().reason;
+  };
+  ends_of_others.spawn("end", end(provider()));
+  auto& other = another();
+  ASSERT_TRUE(test::comes_true([this, &other] { return control.run(other.log(id_of("c1"), 100)).value() == "asked\n"; }));
+  auto const adopted = create("c1", "alice", 8);
+  ASSERT_TRUE(adopted) << adopted.error().reason;
+  ASSERT_TRUE(control.run(ends_of_others.join()));
+  EXPECT_EQ(wait_for_end(), "c1 8 exited with status 137: asked");
+  EXPECT_TRUE(must_create("c1").existed);
+}
+
+TEST_F(DockerRuntimes, MayBeEndedAtAnyMomentOfTheirStart) {
+  script("exec sleep 600");
+  provider();
+  TaskGroup starts(control.executor());
+  std::optional<Outcome<Instance>> made;
+  auto const start = [](RuntimeProvider& at, std::optional<Outcome<Instance>>& out) -> Task<> {
+    auto outcome = co_await at.create(spec_of("c1"), Deadline::in(plenty));
+    out.emplace(std::move(outcome));
+  };
+  starts.spawn("start", start(provider(), made));
+  while (!made) ASSERT_TRUE(destroy("c1"));
+  ASSERT_TRUE(control.run(starts.join()));
+  ASSERT_TRUE(destroy("c1"));
+  must_create("c1");
+  tell("openhands-runtime-c1", "kill");
+  control.run_until([this] { return !ends.empty() && ends.back() == "c1 7 exited with status 137"; });
 }
 
 TEST_F(DockerRuntimes, AreGivenAwayAwakenedOnly) {

@@ -92,8 +92,8 @@ DockerProvider::DockerProvider(DockerSettings settings, Engine engine, Executor 
 Task<Outcome<std::optional<Container>>> DockerProvider::find_ours(ConversationId id) {
   NESTGATE_CO_TRY(found, co_await engine_.find(container_name(settings_, id), soon()));
   if (!found) co_return std::optional<Container>();
-  auto const known = runtimes_.find(id.canonical());
-  bool const is_adopted = known != runtimes_.end() && known->second->handle == found->id;
+  auto const runtime = known(id);
+  bool const is_adopted = runtime && runtime->handle == found->id;
   if (!is_adopted && !is_ours(settings_, *found)) co_return std::optional<Container>();
   co_return std::move(found);
 }
@@ -117,11 +117,10 @@ Task<Outcome<Instance>> DockerProvider::create(Spec spec, Deadline by) {
   std::string const start = upstream::random_hex(8);
   auto made = co_await make_or_adopt(spec, start, by);
   if (made) {
-    settle(spec.id);
-    co_return std::move(*made);
+    if (auto const settled = settle(spec.id); !settled) made = settled.error();
   }
-  auto const known = runtimes_.find(id);
-  if (known != runtimes_.end() && known->second->is_starting) runtimes_.erase(known);
+  if (made) co_return std::move(*made);
+  if (auto const runtime = known(spec.id); runtime && runtime->is_starting) forget(runtime);
   auto gone = co_await to_the_end(discard(spec.id, start));
   if (!gone && to_discard_.insert_or_assign(id, start).second) tasks_.spawn("docker.discard", discard_until_done(spec.id));
   co_return as_start_failure(made.error());
@@ -322,7 +321,8 @@ Task<> DockerProvider::discard_until_done(ConversationId id) {
 }
 
 Task<Outcome<>> DockerProvider::destroy(ConversationId id, Leftovers leftovers) {
-  if (auto const known = runtimes_.find(id.canonical()); known != runtimes_.end()) known->second->end_was_asked = true;
+  auto const runtime = known(id);
+  if (runtime) runtime->end_was_asked = true;
   auto const tries_end = Deadline::in(settings_.call_time_max);
   auto done = co_await end(id, leftovers);
   auto const is_worth_it = [&] {
@@ -334,7 +334,7 @@ Task<Outcome<>> DockerProvider::destroy(ConversationId id, Leftovers leftovers) 
     done = co_await end(id, leftovers);
   }
   if (done) {
-    forget(id);
+    forget(runtime);
     co_return done;
   }
   auto failure = done.error();
@@ -451,7 +451,7 @@ Task<Outcome<Instance>> DockerProvider::resume(Spec spec, Deadline by) {
   watch();
   auto adopted = co_await adopt(spec, std::move(container), by);
   if (adopted && *adopted) {
-    settle(spec.id);
+    NESTGATE_CO_TRY_VOID(settle(spec.id));
     co_return std::move(**adopted);
   }
   forget(spec.id);
@@ -474,7 +474,7 @@ Task<Outcome<Instance>> DockerProvider::assign(ConversationId dormant, Spec spec
   NESTGATE_CO_TRY_VOID(co_await to_the_end(engine_.rename(container.id, container_name(settings_, spec.id))));
   forget(dormant);
   remember(spec, container.id);
-  settle(spec.id);
+  NESTGATE_CO_TRY_VOID(settle(spec.id));
   instance.session_key.reset();  // it gets the one that it is told
   co_return std::move(instance);
 }
@@ -514,22 +514,31 @@ void DockerProvider::remember(Spec const& spec, std::string const& handle) {
   runtimes_.insert_or_assign(spec.id.canonical(), std::move(runtime));
 }
 
-void DockerProvider::settle(ConversationId const& id) {
-  auto const runtime = runtimes_.at(id.canonical());
+Outcome<> DockerProvider::settle(ConversationId const& id) {
+  auto const runtime = known(id);
+  if (!runtime) return fail(FaultKind::conflict, "docker.settle", "start: the container was ended meanwhile");
   runtime->is_starting = false;
   if (std::exchange(runtime->must_look_again, false)) begin_look(runtime);
+  return Outcome<>{};
+}
+
+DockerProvider::RuntimePtr DockerProvider::known(ConversationId const& id) const {
+  auto const found = runtimes_.find(id.canonical());
+  return found == runtimes_.end() ? nullptr : found->second;
+}
+
+void DockerProvider::forget(RuntimePtr const& runtime) {
+  if (runtime && known(runtime->id) == runtime) runtimes_.erase(runtime->id.canonical());
 }
 
 bool DockerProvider::is_known(Runtime const& runtime) const {
-  auto const found = runtimes_.find(runtime.id.canonical());
-  return found != runtimes_.end() && found->second.get() == &runtime && !runtime.end_was_asked;
+  return known(runtime.id).get() == &runtime && !runtime.end_was_asked;
 }
 
 bool DockerProvider::is_in_use(ConversationId const& id, Container const& container) const {
-  auto const found = runtimes_.find(id.canonical());
-  if (found == runtimes_.end() || container.state != State::running) return false;
-  auto const& runtime = *found->second;
-  return runtime.handle == container.id && !runtime.is_starting && !runtime.end_was_asked;
+  auto const runtime = known(id);
+  if (!runtime || container.state != State::running) return false;
+  return runtime->handle == container.id && !runtime->is_starting && !runtime->end_was_asked;
 }
 
 void DockerProvider::watch() {
@@ -596,7 +605,7 @@ Task<> DockerProvider::look_at(RuntimePtr runtime) {
   } while (!reason && runtime->must_look_again);
   runtime->is_looked_at = false;
   if (!reason || !is_known(*runtime)) co_return;
-  forget(runtime->id);
+  forget(runtime);
   tell_end(runtime->id, runtime->epoch, std::move(*reason));
 }
 

@@ -73,8 +73,12 @@ class DockerProvider final : public RuntimeProvider {
   Task<Outcome<>> remove_volumes(std::vector<std::string> names);
 
   void remember(Spec const& spec, std::string const& handle);
-  void settle(ConversationId const& id);
+  // Fault: conflict (it was ended meanwhile).
+  Outcome<> settle(ConversationId const& id);
+  RuntimePtr known(ConversationId const& id) const;
   void forget(ConversationId const& id) { runtimes_.erase(id.canonical()); }
+  // Not what a start has put in its place.
+  void forget(RuntimePtr const& runtime);
   bool is_known(Runtime const& runtime) const;
   bool is_in_use(ConversationId const& id, Container const& container) const;
 

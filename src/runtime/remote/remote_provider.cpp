@@ -120,8 +120,8 @@ Task<Outcome<Instance>> RemoteProvider::start_or_attach(Spec const& spec, Undo& 
   if (!found || found->status == "stopped") co_return co_await start(spec, undo, found.has_value(), by);
   if (found->status == "paused") co_return co_await wake(spec, *std::move(found), undo, by);
   if (!is_up(*found)) co_return failed_state("create", *found);
-  auto const known = runtimes_.find(id);
-  if (known != runtimes_.end() && !known->second->end_was_asked)
+  auto const runtime = known(spec.id);
+  if (runtime && !runtime->end_was_asked)
     co_return fail(FaultKind::conflict, "remote.create", "create: the id has a runtime already");
   NESTGATE_CO_TRY(instance, co_await instance_of(*found, spec.wish));
   instance.existed = true;
@@ -233,10 +233,11 @@ Task<> RemoteProvider::take_back_until_done(ConversationId id) {
 }
 
 Task<Outcome<>> RemoteProvider::destroy(ConversationId id, Leftovers leftovers) {
-  if (auto const known = runtimes_.find(id.canonical()); known != runtimes_.end()) known->second->end_was_asked = true;
+  auto const runtime = known(id);
+  if (runtime) runtime->end_was_asked = true;
   auto ended = co_await to_the_end(end(id, leftovers));
   if (ended) {
-    forget(id);
+    forget(runtime);
     co_return ended;
   }
   auto failure = ended.error();
@@ -319,16 +320,15 @@ Task<Outcome<std::vector<Found>>> RemoteProvider::list() {
 
 Task<Outcome<>> RemoteProvider::pause(ConversationId id) {
   NESTGATE_CO_TRY(session, co_await need("pause", id, soon()));
+  auto const runtime = known(id);
   if (session.status != "paused") {
     if (!is_up(session)) co_return fail(FaultKind::conflict, "remote.pause", "pause: the runtime does not run");
-    auto const known = runtimes_.find(id.canonical());
-    auto const runtime = known == runtimes_.end() ? RuntimePtr() : known->second;
     if (runtime) runtime->end_was_asked = true;
     auto paused = co_await service_.pause(session.runtime_id, soon());
     if (!paused && runtime) runtime->end_was_asked = false;
     if (!paused) co_return paused;
   }
-  forget(id);
+  forget(runtime);
   co_return Outcome<>{};
 }
 
@@ -367,6 +367,15 @@ void RemoteProvider::remember(Spec const& spec) {
   runtimes_.insert_or_assign(spec.id.canonical(), std::make_shared<Runtime>(Runtime{spec.id, spec.epoch}));
 }
 
+RemoteProvider::RuntimePtr RemoteProvider::known(ConversationId const& id) const {
+  auto const found = runtimes_.find(id.canonical());
+  return found == runtimes_.end() ? nullptr : found->second;
+}
+
+void RemoteProvider::forget(RuntimePtr const& runtime) {
+  if (runtime && known(runtime->id) == runtime) runtimes_.erase(runtime->id.canonical());
+}
+
 void RemoteProvider::watch() {
   if (!std::exchange(is_watching_, true)) tasks_.spawn("remote.list", follow_list());
 }
@@ -397,12 +406,11 @@ Task<> RemoteProvider::look_at_all() {
 
 Task<> RemoteProvider::look_at(RuntimePtr runtime) {
   auto const found = co_await service_.find(runtime->id.canonical(), soon());
-  auto const known = runtimes_.find(runtime->id.canonical());
-  bool const is_known = known != runtimes_.end() && known->second == runtime && !runtime->end_was_asked;
+  bool const is_known = known(runtime->id) == runtime && !runtime->end_was_asked;
   if (!found || !is_known || (*found && is_up(**found))) co_return;
   std::string reason = "the runtime API has it no more";
   if (*found) reason = "the runtime API says that it is " + state_text(**found);
-  forget(runtime->id);
+  forget(runtime);
   tell_end(runtime->id, runtime->epoch, std::move(reason));
 }
 

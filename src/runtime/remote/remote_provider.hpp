@@ -61,7 +61,9 @@ class RemoteProvider final : public RuntimeProvider {
   Task<Outcome<>> end(ConversationId id, Leftovers leftovers);
 
   void remember(Spec const& spec);
-  void forget(ConversationId const& id) { runtimes_.erase(id.canonical()); }
+  RuntimePtr known(ConversationId const& id) const;
+  // Not what a start has put in its place.
+  void forget(RuntimePtr const& runtime);
   void watch();
   Task<> follow_list();
   Task<> look_at_all();

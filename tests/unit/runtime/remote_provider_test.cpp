@@ -579,6 +579,28 @@ TEST_F(RemoteProviderTest, AnEndThatNobodyAskedForIsToldOnceTheSessionConfirmsIt
   EXPECT_THAT(ends, ElementsAre("c1 7 the runtime API says that it is error, failed, restarted 1 times: OOMKilled"));
 }
 
+// An end of what an earlier gateway left goes on while a client starts its id.
+TEST_F(RemoteProviderTest, TheEndOfWhatAStartAttachedToWhileItWasEndedIsTold) {
+  has_session("running");
+  TaskGroup both(control.executor());
+  auto const end = [](RemoteProvider& at) -> Task<> {
+    [[maybe_unused]] auto ended = co_await at.destroy(id_of("c1"), Leftovers::keep);
+  };
+  auto const start = [](RemoteProvider& at) -> Task<> {
+    auto const made = co_await at.create(spec_of("c1"), in_time());
+    EXPECT_TRUE(made) << made.error().reason;
+  };
+  both.spawn("end", end(provider()));
+  both.spawn("start", start(provider()));
+  ASSERT_TRUE(control.run(both.join()));
+  EXPECT_EQ(count_of("POST /pause"), 1U);
+  has_session("paused");
+  api.on("GET /list", {200, R"({"runtimes":[]})"});
+  is_list_due = true;
+  control.run_until([this] { return !ends.empty(); });
+  EXPECT_THAT(ends, ElementsAre("c1 7 the runtime API says that it is paused"));
+}
+
 TEST_F(RemoteProviderTest, AnEndThatWasAskedForIsNotTold) {
   starts();
   ASSERT_TRUE(create());
