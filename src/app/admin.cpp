@@ -51,6 +51,9 @@ Response show_readiness(Readiness readiness, std::string const& request_id) {
       return make_error(http::status::service_unavailable, "starting", "not listening for clients yet", request_id);
     case Readiness::draining:
       return make_error(http::status::service_unavailable, "draining", "no new clients are taken", request_id);
+    case Readiness::store_unusable:
+      return make_error(http::status::service_unavailable, "store_unusable", "nothing can be remembered; the log says why",
+                        request_id);
   }
   return make_error(http::status::internal_server_error, "internal", "unknown readiness", request_id);
 }

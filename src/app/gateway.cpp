@@ -116,8 +116,11 @@ struct Gateway::Parts {
   Task<bool> begin_serving(std::string& problem);
   Task<> end_waiting(Deadline by);
   Task<> end(std::chrono::milliseconds grace);
+  Task<> end_features(Deadline by);
+  bool listen_admin(std::string& problem);
   Task<bool> read_api_keys(std::string& problem);
   Task<> follow_api_keys();
+  void note_store_problem(std::string problem);
 
   Core& control;
   Settings settings;
@@ -128,6 +131,7 @@ struct Gateway::Parts {
   proxy::CoreSet cores;
   std::unique_ptr<store::Store> store;
   std::vector<identity::ApiKeyEntry> stored_api_keys;
+  std::string store_problem;           // why it could not be read or written; "": it could
   std::uint64_t identity_version = 0;  // of the store, as of `stored_api_keys`
   std::unique_ptr<conversation::Credentials> credentials;
   std::unique_ptr<conversation::Manager> manager;
@@ -170,6 +174,17 @@ bool Gateway::Parts::listen(std::string& problem) {
          bind_all(settings.listen.client_tls, tls, addresses.client_tls);
 }
 
+bool Gateway::Parts::listen_admin(std::string& problem) {
+  admin = std::make_unique<AdminServer>(control, admin_sources());
+  auto const at = admin->listen(settings.listen.admin);
+  if (at) {
+    addresses.admin = text_of(*at);
+  } else {
+    problem = "listen.admin: " + text_of(settings.listen.admin) + ": " + at.error().cause.message();
+  }
+  return at.has_value();
+}
+
 bool Gateway::Parts::load_certificates(Settings const& from, std::string& problem) {
   if (from.listen.client_tls.empty()) return true;
   auto server = TlsServer::load(from.tls.certificates, from.tls.min_version, problem);
@@ -179,12 +194,6 @@ bool Gateway::Parts::load_certificates(Settings const& from, std::string& proble
 }
 
 Task<bool> Gateway::Parts::make_features(std::string& problem) {
-  runtime::ProviderSettings provider_settings{settings.process, settings.docker, settings.remote.clone()};
-  auto provider = runtime::make_provider(settings.provider, std::move(provider_settings), control.loop.get_executor());
-  if (!provider) {
-    problem = provider.error().reason;
-    co_return false;
-  }
   std::vector<Secret> sealing_keys;
   sealing_keys.reserve(settings.identity.secrets.size());
   for (auto const& secret : settings.identity.secrets) sealing_keys.push_back(secret.clone());
@@ -194,6 +203,13 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
     co_return false;
   }
   store = std::move(*opened);
+  // After it nothing fails: who owns its tasks joins them.
+  runtime::ProviderSettings provider_settings{settings.process, settings.docker, settings.remote.clone()};
+  auto provider = runtime::make_provider(settings.provider, std::move(provider_settings), control.loop.get_executor());
+  if (!provider) {
+    problem = provider.error().reason;
+    co_return false;
+  }
   credentials = conversation::make_credentials(settings.credentials);
   manager = std::make_unique<conversation::Manager>(control.loop.get_executor(), std::move(*provider), cores,
                                                     make_key_ring(settings.identity), *store, *credentials,
@@ -227,7 +243,9 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
 
 AdminSources Gateway::Parts::admin_sources() {
   AdminSources sources;
-  sources.readiness = [this] { return readiness; };
+  sources.readiness = [this] {
+    return readiness == Readiness::ready && !store_problem.empty() ? Readiness::store_unusable : readiness;
+  };
   sources.metrics.push_back(std::make_shared<ProxyCollector>(cores.stats()));
   sources.metrics.push_back(std::make_shared<ConversationCollector>(manager->stats()));
   sources.metrics.push_back(std::make_shared<AutomationCollector>(automation->stats()));
@@ -292,11 +310,23 @@ Task<> Gateway::Parts::follow_api_keys() {
     auto waited = co_await pause_for(pause);
     if (!waited) co_return;
     auto const version = co_await store->identity_version();
+    note_store_problem(version ? manager->store_problem() : version.error().reason);
     if (!version || *version == identity_version) continue;
     std::string problem;
     bool const is_read = co_await read_api_keys(problem);
     if (!is_read) log(LogLevel::error, "API keys", {{"problem", problem}});
   }
+}
+
+// Told once.
+void Gateway::Parts::note_store_problem(std::string problem) {
+  if (problem == store_problem) return;
+  if (problem.empty()) {
+    log(LogLevel::info, "store", {{"state", "usable again"}});
+  } else {
+    log(LogLevel::error, "store", {{"problem", problem}});
+  }
+  store_problem = std::move(problem);
 }
 
 // What a client still waits for once the grace is over is ended at its source.
@@ -312,15 +342,12 @@ Task<bool> Gateway::start(std::string& problem) {
   auto& p = *parts_;
   problem = p.log_problem;
   if (!problem.empty()) co_return false;
-  if (!co_await p.make_features(problem)) co_return false;
-  if (!p.listen(problem) || !p.load_certificates(p.settings, problem)) co_return false;
-  p.admin = std::make_unique<AdminServer>(p.control, p.admin_sources());
-  auto const admin_at = p.admin->listen(p.settings.listen.admin);
-  if (!admin_at) {
-    problem = "listen.admin: " + text_of(p.settings.listen.admin) + ": " + admin_at.error().cause.message();
+  bool const is_made = co_await p.make_features(problem);
+  bool const listens = is_made && p.listen(problem) && p.load_certificates(p.settings, problem) && p.listen_admin(problem);
+  if (!listens) {
+    co_await p.end_features(Deadline::in({}));
     co_return false;
   }
-  p.addresses.admin = text_of(*admin_at);
   p.cores.start();
   p.admin->start();
   bool const serves = co_await p.begin_serving(problem);
@@ -371,17 +398,23 @@ Task<> Gateway::Parts::end(std::chrono::milliseconds grace) {
   after_grace.stop();
   auto stopped = co_await after_grace.join();
   NESTGATE_INVARIANT(stopped, "nobody cancels a drain");
-  co_await automation->stop(by);
-  co_await manager->stop_all();
-  auto const left = manager->left();
-  if (left.going_on + left.unreleased > 0)
-    log(left.unreleased > 0 ? LogLevel::warn : LogLevel::info, "runtimes left to the next gateway",
-        {{"going_on", left.going_on}, {"unreleased", left.unreleased}});
+  co_await end_features(by);
   followers.stop();
   auto followed = co_await followers.join();
   NESTGATE_INVARIANT(followed, "nobody cancels a drain");
   co_await store->close();
   co_await admin->stop();
+}
+
+// As far as they were made.
+Task<> Gateway::Parts::end_features(Deadline by) {
+  if (automation) co_await automation->stop(by);
+  if (!manager) co_return;
+  co_await manager->stop_all();
+  auto const left = manager->left();
+  if (left.going_on + left.unreleased > 0)
+    log(left.unreleased > 0 ? LogLevel::warn : LogLevel::info, "runtimes left to the next gateway",
+        {{"going_on", left.going_on}, {"unreleased", left.unreleased}});
 }
 
 }  // namespace nestgate::app

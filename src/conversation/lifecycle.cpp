@@ -26,6 +26,10 @@ ConversationId made_id() {
 }
 
 Failure quota_failure(store::Claim const& claim) {
+  if (claim.by_units && claim.row.units > claim.limit)
+    return fail(
+        FaultKind::bad_input, "conversation.quota",
+        "resource_factor: " + std::to_string(claim.row.units) + " is more than the limit of " + std::to_string(claim.limit));
   std::string reason = "quota: " + std::to_string(claim.current) + " of " + std::to_string(claim.limit);
   reason.append(claim.by_units ? " resources " : " conversations ")
       .append(claim.quota == store::QuotaKind::all ? "" : "of this ");
@@ -161,7 +165,7 @@ Outcome<Lifecycle::Admitted> Lifecycle::admit(StartRequest& request) {
     if (known->origin == Origin::fixed && known->state != RuntimeState::running) return static_runtime_failure();
     return Admitted{known, Started::What::joined};
   }
-  if (registry_.size() >= settings_.conversations_max && !make_room())
+  if (registry_.managed() >= settings_.conversations_max && !make_room())
     return fail(
         FaultKind::overloaded, "conversation.start",
         "all " + std::to_string(settings_.conversations_max) + " conversations are in use; delete some that are stopped");
@@ -331,7 +335,7 @@ Task<StartMachine::Event> Lifecycle::claim(ConversationPtr c, WorkPtr work) {
     if (may_close && co_await close_for_room(c, claimed->quota)) continue;
     registry_.stats.refused_by_quota.add();
     work->failure = quota_failure(*claimed);
-    c->failure_kind = FaultKind::overloaded;
+    c->failure_kind = work->failure->fault.kind;
     co_return StartMachine::StepFailed{work->failure->reason};
   }
 }
@@ -608,6 +612,10 @@ Task<Outcome<View>> Lifecycle::stop_now(ConversationId id) {
   NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
   bool const is_there = c->state == RuntimeState::running || c->state == RuntimeState::paused;
   if (!c->is_busy && is_there) begin_end(c, Closed::by_request);
+  if (!c->is_busy && c->state == RuntimeState::stopped && c->closed == Closed::when_idle) {
+    c->closed = Closed::by_request;  // it wakes no more
+    co_await save_and_publish(c);
+  }
   NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
   co_return registry_.view_of(*c);
 }

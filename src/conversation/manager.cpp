@@ -254,6 +254,8 @@ std::optional<QuotaStanding> Manager::full_quota(identity::Principal const& by) 
   return std::nullopt;
 }
 
+std::string const& Manager::store_problem() const noexcept { return parts_->sweeps.store_problem(); }
+
 ManagerStats const& Manager::stats() const noexcept { return parts_->registry.stats; }
 
 }  // namespace nestgate::conversation

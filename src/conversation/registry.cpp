@@ -112,12 +112,14 @@ ConversationPtr Registry::add(ConversationId id, Origin origin) {
   c->origin = origin;
   stats.runtimes[static_cast<std::size_t>(c->state)].add();
   by_id_.emplace(c->id.canonical(), c);
+  if (origin == Origin::managed) ++managed_;
   return c;
 }
 
 void Registry::forget(Conversation& c) {
   stats.runtimes[static_cast<std::size_t>(c.state)].sub();
   c.is_forgotten = true;
+  if (c.origin == Origin::managed) --managed_;
   ++c.version;
   c.changed.cancel();
   unindex_keys(c);
@@ -208,8 +210,9 @@ RuntimeRecordPtr Registry::record_of(Conversation const& c) const {
     record->ports = c.ports;
   }
   record->closed = c.closed;
-  record->wakes = c.wakes();
+  record->wakes = c.wakes() || (c.origin == Origin::managed && c.state == RuntimeState::starting);
   record->progress = c.progress;
+  if (c.refusal) record->progress = c.refusal->reason;
   record->session_key = c.session_key.clone();
   if (!c.has_own_key || c.origin == Origin::managed) record->accepted_keys = keys_->accepted(c.id, c.key_generation);
   bool const has_it = std::any_of(record->accepted_keys.begin(), record->accepted_keys.end(),

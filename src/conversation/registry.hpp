@@ -105,7 +105,8 @@ class Registry {
   ConversationPtr add(ConversationId id, Origin origin);
   // The table's part of it; cores and store are the caller's business.
   void forget(Conversation& c);
-  std::size_t size() const noexcept { return by_id_.size(); }
+  // Static runtimes aside.
+  std::size_t managed() const noexcept { return managed_; }
   template <class Visit>
   void for_each(Visit&& visit) const {
     for (auto const& [id, c] : by_id_) visit(c);
@@ -179,6 +180,7 @@ class Registry {
   std::shared_ptr<identity::KeyRing const> keys_;
   std::string gateway_;
   std::uint64_t static_epochs_ = 0;
+  std::size_t managed_ = 0;
   bool is_closing_ = false;
   std::map<std::string, ConversationPtr> by_id_;                // canonical ids
   std::unordered_multimap<std::string, Conversation*> by_key_;  // SHA-256 of each accepted key

@@ -101,26 +101,30 @@ Task<Outcome<>> StaticRuntimes::put(StaticRuntime fixed) {
   co_return failure;
 }
 
+// Remembered first: what cannot be is not in force either.
 Task<Outcome<StaticsChanged>> StaticRuntimes::change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed) {
-  auto placed = place_all(put);
   StaticsChanged changed;
-  changed.put = std::move(placed.outcomes);
+  std::vector<store::StaticRow> rows;
+  for (auto const& fixed : put)
+    if (check_put(fixed) && !is_remembered(fixed)) rows.push_back(row_of(fixed));
+  std::vector<std::string> gone;
   changed.removed.reserve(removed.size());
-  std::vector<std::pair<ConversationId, Epoch>> withdrawn;
-  std::vector<std::string> forgotten;
   for (auto const& id : removed) {
     auto const c = registry_.find(id);
     changed.removed.push_back(c ? check_routed(*c) : Outcome<>{});
-    if (!c || !changed.removed.back()) continue;
-    forgotten.push_back(c->id.text());
-    withdrawn.push_back(forget(*c));
+    if (c && changed.removed.back()) gone.push_back(c->id.text());
   }
-  auto remembered = co_await registry_.store().put_statics(std::move(placed.rows), std::move(forgotten));
-  if (remembered && *remembered == store_version_ + 1) store_version_ = *remembered;  // nobody else's lies between
+  auto const version = co_await registry_.store().put_statics(std::move(rows), gone);
+  if (!version) co_return version.error();
+  if (*version == store_version_ + 1) store_version_ = *version;  // nobody else's lies between
+  std::vector<std::pair<ConversationId, Epoch>> withdrawn;
+  for (auto const& id : gone)
+    if (auto const c = registry_.find(ConversationId::parse(id).value()); c && c->is_routed) withdrawn.push_back(forget(*c));
+  auto placed = place_all(put);
+  changed.put = std::move(placed.outcomes);
   for (auto const& fixed : put)
-    if (auto const c = registry_.find(fixed.id)) c->is_remembered = remembered.has_value();
+    if (auto const c = registry_.find(fixed.id)) c->is_remembered = true;
   co_await registry_.publisher().apply(std::move(placed.records), std::move(withdrawn));
-  if (!remembered) co_return remembered.error();
   co_return changed;
 }
 
@@ -131,11 +135,20 @@ StaticRuntimes::Placed StaticRuntimes::place_all(std::vector<StaticRuntime>& put
   return placed;
 }
 
-Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {
+Outcome<upstream::Url> StaticRuntimes::check_put(StaticRuntime const& fixed) const {
   NESTGATE_TRY(url, checked_url(fixed));
-  auto c = registry_.find(fixed.id);
-  if (c) NESTGATE_TRY_VOID(check_routed(*c));
-  if (!c) c = add_or_find(fixed.id);
+  if (auto const c = registry_.find(fixed.id)) NESTGATE_TRY_VOID(check_routed(*c));
+  return std::move(url);
+}
+
+bool StaticRuntimes::is_remembered(StaticRuntime const& fixed) const {
+  auto const c = registry_.find(fixed.id);
+  return c && c->is_routed && c->is_remembered && is_same_route(*c, fixed);
+}
+
+Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {
+  NESTGATE_TRY(url, check_put(fixed));
+  auto const c = add_or_find(fixed.id);
   c->is_routed = true;
   c->url = fixed.url;
   error_code not_literal;
@@ -143,7 +156,6 @@ Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {
   tcp::endpoint const at(address, url.port);
   if (!not_literal && is_as_before(*c, fixed, at)) return Outcome<>{};
   auto const turn = ++c->puts;
-  placed.rows.push_back(row_of(fixed));
   if (!not_literal) {
     place(*c, fixed, at);
     placed.records.push_back(registry_.record_of(*c));

@@ -26,9 +26,10 @@ class StaticRuntimes {
   struct Placed {
     std::vector<Outcome<>> outcomes;
     std::vector<RuntimeRecordPtr> records;
-    std::vector<store::StaticRow> rows;
   };
   Outcome<upstream::Url> checked_url(StaticRuntime const& fixed) const;
+  Outcome<upstream::Url> check_put(StaticRuntime const& fixed) const;
+  bool is_remembered(StaticRuntime const& fixed) const;
   Placed place_all(std::vector<StaticRuntime>& put);
   Outcome<> place_routed(StaticRuntime& fixed, Placed& placed);
   void place(Conversation& c, StaticRuntime const& fixed, asio::ip::tcp::endpoint at);

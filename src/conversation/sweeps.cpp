@@ -254,7 +254,9 @@ Task<> Sweeps::renew_forever() {
   for (;;) {
     auto waited = co_await pause_for(settings_.lease_time / 3);
     if (!waited) co_return;
-    [[maybe_unused]] auto renewed = co_await registry_.store().renew(registry_.gateway(), settings_.lease_time);
+    auto renewed = co_await registry_.store().renew(registry_.gateway(), settings_.lease_time);
+    store_problem_.clear();
+    if (!renewed) store_problem_ = renewed.error().reason;
   }
 }
 

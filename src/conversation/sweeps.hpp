@@ -18,6 +18,8 @@ class Sweeps {
   Task<Outcome<>> recover();
   void begin();
   Task<> end();
+  // Why the lease could not be renewed the last time; "": it could.
+  std::string const& store_problem() const noexcept { return store_problem_; }
 
  private:
   using Found = std::map<std::string, runtime::Found>;  // by canonical id
@@ -67,6 +69,7 @@ class Sweeps {
   ManagerSettings const& settings_;
   bool is_recovered_ = false;  // what an earlier gateway left is known
   std::uint64_t store_version_ = 0;
+  std::string store_problem_;
   std::set<std::string> late_;           // canonical ids of rows that were not followed, since a task worked on them
   std::set<std::string> known_orphans_;  // canonical ids: each is told of once
   TaskGroup tasks_;

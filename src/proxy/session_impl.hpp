@@ -237,7 +237,8 @@ class Session final : public Watch {
     if (!lease_ || !x_.opened.entry) return;
     auto const answered = x_.sent + std::chrono::microseconds(x_.upstream_us);
     bool const long_answer = phase_ == Phase::relay && !x_.event_stream && now - answered >= transfer_time_min;
-    if (x_.act || long_answer) x_.opened.entry->standing().note_traffic(now);
+    bool const act_goes_on = x_.act && !(phase_ == Phase::relay && x_.event_stream);
+    if (act_goes_on || long_answer) x_.opened.entry->standing().note_act(now);
   }
 
   void end_event_stream() {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "probe.hpp"
 #include "schema.hpp"
 #include "sealed_column.hpp"
 
@@ -25,7 +26,7 @@ constexpr SealedColumn sealed_columns[] = {
 
 void need(std::string const& path, int mode, std::string_view otherwise) {
   if (::access(path.c_str(), mode) == 0) return;
-  give_up(path + ": " + std::string(otherwise) + ": " + std::strerror(errno));
+  give_up(std::string(otherwise) + ": " + std::strerror(errno));
 }
 
 // One of each secret that it was sealed with: the value begins with the name of that.
@@ -49,12 +50,13 @@ void check_file(std::string const& path, Sealer const& sealer) {
   auto const folder = std::filesystem::path(path).parent_path().string();
   std::error_code ignored;
   auto const status = std::filesystem::status(path, ignored);
-  if (!std::filesystem::exists(status)) return need(folder, R_OK | W_OK | X_OK, "the store cannot be created in it");
-  if (!std::filesystem::is_regular_file(status)) give_up(path + ": is no file");
+  if (!std::filesystem::exists(status)) return need(folder, R_OK | W_OK | X_OK, "cannot be created in its folder");
+  if (!std::filesystem::is_regular_file(status)) give_up("is no file");
   need(path, R_OK | W_OK, "cannot be opened");
-  need(folder, R_OK | W_OK | X_OK, "the store's log cannot be created in it");
+  need(folder, R_OK | W_OK | X_OK, "its log cannot be created in its folder");
   auto database = Database::look_into(path);
   auto const version = version_of(database, schema_steps().size());
+  if (version >= probe_since) check_probe(database, sealer);
   for (auto const& column : sealed_columns)
     if (column.since <= version) check_sealed(database, sealer, column);
 }

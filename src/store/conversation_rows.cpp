@@ -240,13 +240,13 @@ void ConversationRows::put(ConversationRow const& row) {
 ConversationRow ConversationRows::read(Query& query) const {
   auto const text = query.text();
   auto id = ConversationId::parse(text);
-  if (!id) database_.give_up("conversation " + text + ": this is no id");
+  if (!id) give_up("conversation " + text + ": this is no id");
   ConversationRow row{std::move(*id)};
   row.owner = query.text();
   row.organisation = query.text();
   row.purpose = query.text();
   auto const phase = parse_phase(query.text());
-  if (!phase) database_.give_up("conversation " + text + ": its phase is none");
+  if (!phase) give_up("conversation " + text + ": its phase is none");
   row.phase = *phase;
   row.reason = query.text();
   row.closed = query.text();

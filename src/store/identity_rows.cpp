@@ -136,7 +136,7 @@ std::vector<ApiKeyRow> IdentityRows::api_keys() {
     row.name = query.text();
     row.owner = query.text();
     auto const role = identity::parse_role(query.text());
-    if (!role) database_.give_up("API key " + row.id + ": its role is none");
+    if (!role) give_up("API key " + row.id + ": its role is none");
     row.role = *role;
     row.hash = query.text();
     row.created_at = query.time();

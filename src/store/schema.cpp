@@ -115,6 +115,10 @@ CREATE TABLE removed_static_runtime (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX removed_static_runtime_version ON removed_static_runtime (version);
 INSERT INTO counter VALUES ('static_runtime', 0), ('removed_static_runtime', 0);
+CREATE TABLE probe (
+  id INTEGER PRIMARY KEY CHECK (id = 1),
+  sealed BLOB NOT NULL
+) STRICT;
 )sql";
 
 constexpr std::array steps{version_1, version_2, version_3, version_4};
@@ -133,10 +137,10 @@ std::size_t version_of(Database& database, std::size_t newest) {
   auto const version = static_cast<std::size_t>(ask(database, "PRAGMA user_version"));
   bool const is_ours = ask(database, "PRAGMA application_id") == application_id;
   bool const is_empty = ask(database, "SELECT count(*) FROM sqlite_schema") == 0;
-  if (!is_ours && !is_empty) database.give_up("is another program's database");
+  if (!is_ours && !is_empty) give_up("is another program's database");
   if (version > newest)
-    database.give_up("is of version " + std::to_string(version) + ", written by a later nestgate; this one knows up to " +
-                     std::to_string(newest));
+    give_up("is of version " + std::to_string(version) + ", written by a later nestgate; this one knows up to " +
+            std::to_string(newest));
   return version;
 }
 

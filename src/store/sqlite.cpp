@@ -16,17 +16,13 @@ namespace {
 constexpr std::string_view in_memory = ":memory:";
 constexpr int busy_ms_max = 10'000;  // how long another process may write before a call fails
 
-[[noreturn]] void say_unusable(std::string_view path, std::string_view what) {
-  give_up(std::string(path).append(": ").append(what));
-}
-
 // SQLite would create it for everybody to read; what it puts beside it gets the same rights.
 std::string const& create_private(std::string const& path) {
   int const created = ::open(path.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, S_IRUSR | S_IWUSR);
   if (created >= 0) {
     ::close(created);
   } else if (errno != EEXIST) {
-    say_unusable(path, std::string("cannot be created: ") + std::strerror(errno));
+    give_up(std::string("cannot be created: ") + std::strerror(errno));
   }
   return path;
 }
@@ -36,7 +32,7 @@ void make_private(std::string const& path) {
   bool const is_known = ::stat(path.c_str(), &status) == 0;
   if (is_known && (status.st_mode & (S_IRWXG | S_IRWXO)) == 0) return;
   if (!is_known || ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0)
-    say_unusable(path, std::string("cannot be made its owner's alone: ") + std::strerror(errno));
+    give_up(std::string("cannot be made its owner's alone: ") + std::strerror(errno));
 }
 
 }  // namespace
@@ -97,9 +93,7 @@ void Query::bind_integer(int index, std::int64_t number) { check(sqlite3_bind_in
 
 void Query::check(int code) {
   if (code == SQLITE_OK) return;
-  auto* const database = sqlite3_db_handle(statement_);
-  auto const* const path = sqlite3_db_filename(database, "main");
-  say_unusable(path && *path ? std::string_view(path) : in_memory, sqlite3_errmsg(database));
+  give_up(sqlite3_errmsg(sqlite3_db_handle(statement_)));
 }
 
 // Without SQLite's own mutex: one thread at a time.
@@ -127,6 +121,10 @@ Database Database::look_into(std::string path) {
 void Database::make_ours() {
   if (path_ == in_memory) return;
   make_private(path_);
+  struct stat made{};
+  if (::stat(path_.c_str(), &made) != 0) give_up(std::strerror(errno));
+  device_ = made.st_dev;
+  inode_ = made.st_ino;
   auto const by = Deadline::in(std::chrono::milliseconds(busy_ms_max));
   while (!log_ahead()) {
     if (by.passed()) give_up("others use it without a pause");
@@ -150,7 +148,13 @@ void Database::execute(char const* sql) {
   if (sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
 }
 
-void Database::give_up(std::string_view what) const { say_unusable(path_, what); }
+// A process that has it open goes on writing into what nobody will ever read again.
+void Database::check_file() const {
+  if (path_ == in_memory) return;
+  struct stat now{};
+  if (::stat(path_.c_str(), &now) != 0 || now.st_dev != device_ || now.st_ino != inode_)
+    give_up("its file was removed or replaced; restart nestgate");
+}
 
 sqlite3_stmt* Database::prepared(std::string_view sql) {
   auto const known = statements_.find(sql);

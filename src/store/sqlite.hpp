@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #include <chrono>
 #include <concepts>
@@ -20,6 +21,7 @@ namespace nestgate::store {
 struct Unusable {
   Failure failure;  // unavailable
 };
+// `reason` does not say which file: clients may be shown it.
 [[noreturn]] void give_up(std::string reason);
 
 // Bytes, or NULL.
@@ -86,8 +88,8 @@ class Database {
   }
   // Any number of statements, without parameters.
   void execute(char const* sql);
-  // Says what is wrong with this file.
-  [[noreturn]] void give_up(std::string_view what) const;
+  // Of one that was made ours: that its file still is what others open by its path.
+  void check_file() const;
 
  private:
   Database(std::string path, std::string const& name, int flags);
@@ -101,6 +103,8 @@ class Database {
   bool log_ahead();
 
   std::string path_;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
   std::unique_ptr<sqlite3, Close> handle_;
   std::map<std::string, std::unique_ptr<sqlite3_stmt, Finalize>, std::less<>> statements_;
 };

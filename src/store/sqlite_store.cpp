@@ -1,5 +1,6 @@
 #include "sqlite_store.hpp"
 
+#include "probe.hpp"
 #include "schema.hpp"
 
 namespace nestgate::store {
@@ -24,6 +25,7 @@ SqliteStore::Open::Open(std::string path, std::vector<Secret> const& keys)
       identities(database, sealer) {
   upgrade(database, schema_steps());
   database.make_ours();
+  renew_probe(database, sealer);
 }
 
 SqliteStore::SqliteStore(std::string path, std::vector<Secret> const& keys) { open_.emplace(std::move(path), keys); }
@@ -35,6 +37,7 @@ auto SqliteStore::on_thread(Job job) {
   auto work = [this, job = std::move(job)]() mutable -> T {
     if (!open_) return upstream::fail(FaultKind::unavailable, "store", "store: it is closed");
     try {
+      open_->database.check_file();
       if constexpr (std::is_void_v<std::invoke_result_t<Job&, Open&>>) {
         job(*open_);
         return T{};

@@ -52,14 +52,20 @@ Outcome<std::string> file_of(std::string_view url) {
   return path == in_memory ? std::string(path) : std::filesystem::absolute(path).string();
 }
 
+Failure with_file(Failure failure, std::string const& file) {
+  constexpr std::string_view what = "store: ";
+  if (failure.reason.starts_with(what)) failure.reason.insert(what.size(), file + ": ");
+  return failure;
+}
+
 }  // namespace
 
 Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor) {
   NESTGATE_TRY(file, file_of(url));
   try {
-    return std::unique_ptr<Store>(new SqliteStore(std::move(file), keys));
+    return std::unique_ptr<Store>(new SqliteStore(file, keys));
   } catch (Unusable const& unusable) {
-    return unusable.failure;
+    return with_file(unusable.failure, file);
   }
 }
 
@@ -69,7 +75,7 @@ Outcome<> check_store(std::string_view url, std::vector<Secret> const& keys) {
     if (file != in_memory) check_file(file, Sealer(keys));
     return Outcome<>{};
   } catch (Unusable const& unusable) {
-    return unusable.failure;
+    return with_file(unusable.failure, file);
   }
 }
 

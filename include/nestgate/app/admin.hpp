@@ -14,7 +14,12 @@
 
 namespace nestgate::app {
 
-enum class Readiness : std::uint8_t { ready, starting, draining };
+enum class Readiness : std::uint8_t {
+  ready,
+  starting,
+  draining,
+  store_unusable,  // what runs is served; nothing can be remembered
+};
 
 // A request below /api/. HEAD is given as GET.
 struct AdminRequest {

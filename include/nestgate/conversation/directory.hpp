@@ -46,8 +46,8 @@ struct RuntimeRecord {
   std::vector<Secret> accepted_keys;  // what clients may present, `session_key` included
   std::vector<DeclaredPort> ports;
   Closed closed = Closed::no;
-  bool wakes = false;         // not up, but a user's act starts or resumes it (see Waker)
-  std::string progress = {};  // of a start: its step in a few words, for the answer 503
+  bool wakes = false;         // not up, but a user's act starts or resumes it, or waits for its start (see Waker)
+  std::string progress = {};  // of a start: its step, or why the last one was refused, in a few words, for the answer 503
 
   // Its server is there: running, or stopping and at the end of what it was asked before.
   bool is_up() const noexcept { return state == RuntimeState::running || state == RuntimeState::stopping; }

@@ -131,6 +131,39 @@ TEST_F(IdleConversation, WakesThoughTheActComesWhileItIsBeingStopped) {
   EXPECT_EQ(manager().stats().wakes.read(), 1U);
 }
 
+TEST_F(IdleConversation, WakesForAllWhoComeWhileItStarts) {
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(pause("c1"));
+  engine.there.clear();  // so that it has to be made anew
+  engine.holds_creates = true;
+  auto const first = in_background(manager().wake(id_of("c1"), Deadline::in(20s)));
+  wait_for("c1", RuntimeState::starting);
+  EXPECT_TRUE(gateway().record("c1")->wakes) << "so that the proxy holds who comes now, too";
+  auto const second = in_background(manager().wake(id_of("c1"), Deadline::in(20s)));
+  engine.let_creates_go();
+  EXPECT_TRUE(value_of(first));
+  EXPECT_TRUE(value_of(second));
+}
+
+TEST_F(IdleConversation, SaysWhyItIsNotWoken) {
+  settings.quota.in_all = 1;
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(pause("c1"));
+  ASSERT_TRUE(start("c2"));
+  EXPECT_FALSE(wake("c1"));
+  EXPECT_NE(gateway().record("c1")->progress.find("1 of 1 conversations"), std::string::npos);
+}
+
+TEST_F(IdleConversation, DoesNotWakeOnceItIsStoppedByRequest) {
+  settings.when_idle = WhenIdle::stop;
+  ASSERT_TRUE(start("c1"));
+  wait_for("c1", RuntimeState::stopped);
+  ASSERT_TRUE(gateway().record("c1")->wakes);
+  ASSERT_TRUE(stop("c1"));
+  EXPECT_FALSE(gateway().record("c1")->wakes);
+  EXPECT_EQ(row("c1")->closed, "by_request");
+}
+
 TEST_F(IdleConversation, DoesNotWakeWhenItWasClosedForRoomOrByRequest) {
   settings.quota.in_all = 1;
   settings.at_limit = AtLimit::close_least_recently_used;

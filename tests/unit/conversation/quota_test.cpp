@@ -168,7 +168,10 @@ TEST_F(ConversationQuota, ClosesNothingForAStartThatCouldNeverFit) {
   ASSERT_TRUE(start("c1"));
   auto request = request_of("c2");
   request.wish.resource_factor = 8;
-  EXPECT_EQ(control.run(manager().start(std::move(request))).error().fault.kind, FaultKind::overloaded);
+  auto const refused = control.run(manager().start(std::move(request)));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault.kind, FaultKind::bad_input) << "no stop of another would help";
+  EXPECT_EQ(refused.error().reason, "resource_factor: 8 is more than the limit of 4");
   EXPECT_EQ(gateway().state("c1"), RuntimeState::running);
   EXPECT_EQ(manager().stats().closed_for_room.read(), 0U);
 }

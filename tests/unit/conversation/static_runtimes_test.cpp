@@ -53,6 +53,23 @@ TEST_F(StaticRuntimesOfTheApi, KeepTheirStreamsWhenTheyArePutAsTheyAre) {
   EXPECT_GT(gateway().record("s1")->epoch, before);
 }
 
+TEST_F(StaticRuntimesOfTheApi, AreAsBeforeWhenTheyCannotBeRemembered) {
+  ASSERT_TRUE(change(list(at("s1", "9001"))));
+  std::filesystem::rename(folder.path() / "nestgate.db", folder.path() / "away");
+  EXPECT_EQ(change(list(at("s1", "9002"), at("s2", "9003"))).error().fault.kind, FaultKind::unavailable);
+  EXPECT_FALSE(change({}, {id_of("s1")}));
+  std::filesystem::rename(folder.path() / "away", folder.path() / "nestgate.db");
+  EXPECT_EQ(gateway().record("s1")->endpoint.port(), 9001);
+  EXPECT_FALSE(manager().find(id_of("s2")));
+}
+
+TEST_F(StaticRuntimesOfTheApi, TakeNoPlaceOfAConversation) {
+  settings.conversations_max = 1;
+  ASSERT_TRUE(change(list(at("s1", "9001"), at("s2", "9002"))));
+  EXPECT_TRUE(start("c1"));
+  EXPECT_EQ(start("c2").error().fault.kind, FaultKind::overloaded);
+}
+
 TEST_F(StaticRuntimesOfTheApi, AnswerForEachOfABatch) {
   ASSERT_TRUE(start("c1"));
   ASSERT_TRUE(control.run(manager().put_static(at("settings", "9009"))));

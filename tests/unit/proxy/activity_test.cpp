@@ -142,8 +142,7 @@ TEST_F(ActivityOf, AnActThatIsBeingAnsweredGoesOn) {
   read_request(nested);
   auto const first = activity(*gateway_);
   ASSERT_TRUE(acted(first));
-  EXPECT_TRUE(eventually([&] { return activity(*gateway_)->last_traffic > first->last_traffic; }));
-  EXPECT_EQ(activity(*gateway_)->last_act, first->last_act);
+  EXPECT_TRUE(eventually([&] { return activity(*gateway_)->last_act > first->last_act; }));
 }
 
 TEST_F(ActivityOf, IsKeptFromRecordToRecordButNotBeyondTheRuntime) {

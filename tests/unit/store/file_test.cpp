@@ -167,6 +167,31 @@ TEST_F(StoreFile, OfVersion1IsReadAsItWasWritten) {
   EXPECT_EQ(now, std::to_string(schema_steps().size()));
 }
 
+TEST_F(StoreFile, IsRefusedToAGatewayWithOtherSecretsFromTheBeginning) {
+  {
+    Gateway const first(url(), installation_secrets({"old"}));
+  }
+  EXPECT_THAT(reason_not_to_open(url(), installation_secrets({"another"})), HasSubstr("sealed with another secret"));
+  {
+    Gateway const rotated(url(), installation_secrets({"new", "old"}));
+  }
+  {
+    Gateway const after(url(), installation_secrets({"new"}));
+  }
+  EXPECT_THAT(reason_not_to_open(url(), installation_secrets({"old"})), HasSubstr("nestgate.db: it is sealed"));
+}
+
+TEST_F(StoreFile, IsNotWrittenOnceItIsRemovedOrReplaced) {
+  Gateway gateway(url());
+  gateway.claim(row_of("c1"));
+  std::filesystem::rename(file(), file() + ".away");
+  auto const written = gateway.ask(gateway.store().put_user({"alice", "", false, {}}));
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().reason, "store: its file was removed or replaced; restart nestgate");
+  std::filesystem::rename(file() + ".away", file());
+  EXPECT_TRUE(gateway.get(gateway.store().find(id_of("c1"))));
+}
+
 TEST_F(StoreFile, IsUpgradedStepByStepOrNotAtAll) {
   {
     Gateway(url()).claim(row_of("c1"));
@@ -242,7 +267,10 @@ TEST_F(StoreFile, NamesWhatNoSecretOpens) {
     secret.value = Secret("x");
     gateway.get(gateway.store().put_user_secret("alice", std::move(secret)));
   }
-  Gateway gateway(url(), installation_secrets({"new"}));
+  {
+    Gateway const rotated(url(), installation_secrets({"new", "old"}));
+  }
+  Gateway gateway(url(), installation_secrets({"new"}));  // too early: not all was sealed anew
   auto const found = gateway.ask(gateway.store().find(id_of("c1")));
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().fault.kind, FaultKind::unavailable);
