@@ -394,6 +394,7 @@ Task<Outcome<>> Lifecycle::create(ConversationPtr c, WorkPtr work) {
   c->ports.clear();
   for (auto& port : instance.ports) c->ports.push_back(DeclaredPort{std::move(port.name), port.number, port.endpoint});
   if (instance.session_key) registry_.take_key(*c, std::move(instance.session_key));
+  if (instance.boot_key) work->boot_key = std::move(instance.boot_key);
   co_return co_await registry_.save(c);
 }
 
@@ -429,18 +430,20 @@ Task<Outcome<runtime::Instance>> Lifecycle::make_instance(ConversationPtr c, Wor
 
 Task<Outcome<>> Lifecycle::wait_ready(ConversationPtr c, WorkPtr work) {
   auto const by = Deadline::in(settings_.ready_time_max);
-  if (work->boot_key) {
-    nested::Initialisation told;
-    told.session_key = c->session_key.clone();
-    if (!settings_.internal_url.empty()) told.webhook_base_url = settings_.internal_url + "/api/v1/webhooks";
-    nested::Client dormant(c->endpoint, std::move(*work->boot_key));
-    work->boot_key.reset();
-    co_return co_await dormant.initialise(told, by);
-  }
+  if (work->boot_key) co_return co_await awaken(c, std::move(*work->boot_key), by);
   NESTGATE_CO_TRY_VOID(co_await provider_.wait_ready(c->id, by));
   if (provider_.traits().needs_server_start) NESTGATE_CO_TRY_VOID(co_await start_server(c, std::move(work), by));
   nested::Client client(c->endpoint, c->session_key.clone());
   co_return co_await client.wait_alive(by);
+}
+
+Task<Outcome<>> Lifecycle::awaken(ConversationPtr c, Secret boot_key, Deadline by) {
+  nested::Initialisation told;
+  told.session_key = c->session_key.clone();
+  if (!settings_.internal_url.empty()) told.webhook_base_url = settings_.internal_url + "/api/v1/webhooks";
+  nested::Client dormant(c->endpoint, std::move(boot_key));
+  NESTGATE_CO_TRY_VOID(co_await dormant.wait_alive(by));
+  co_return co_await dormant.initialise(told, by);
 }
 
 // In an empty sandbox: what the client wishes for, else the action server (nested_server.md 5.1). Its key is in the

@@ -40,6 +40,8 @@ class Lifecycle {
   // Asks the gateway that holds a paused one to resume it; returns once it begins to, or does something else with it.
   // Faults: cancelled, timed_out, unavailable.
   Task<Outcome<>> until_roused_elsewhere(ConversationPtr c, Deadline by);
+  // Tells a dormant server its key, as soon as it answers; one that was told it before is taken as it is.
+  Task<Outcome<>> awaken(ConversationPtr c, Secret boot_key, Deadline by);
   // Destroys as often as it takes, or as `releases_max` allows.
   Task<Outcome<>> release(ConversationId id, runtime::Leftovers leftovers);
 

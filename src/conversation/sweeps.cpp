@@ -194,6 +194,7 @@ Task<Outcome<>> Sweeps::adopt_instance(ConversationPtr c, TakenOn how, runtime::
   c->ports.clear();
   for (auto& port : instance.ports) c->ports.push_back({std::move(port.name), port.number, port.endpoint});
   if (instance.session_key) registry_.take_key(*c, std::move(instance.session_key));
+  if (instance.boot_key) co_return co_await lifecycle_.awaken(c, std::move(*instance.boot_key), by);
   nested::Client client(c->endpoint, c->session_key.clone());
   co_return co_await client.wait_alive(by);
 }

@@ -7,11 +7,14 @@
 #include <vector>
 
 #include "nestgate/codec/json_writer.hpp"
+#include "nestgate/conversation/manager.hpp"
 #include "nestgate/nested/client.hpp"
 #include "nestgate/runtime/factory.hpp"
 #include "nestgate/upstream/http_client.hpp"
+#include "support/backing.hpp"
 #include "support/control.hpp"
 #include "support/docker_engine.hpp"
+#include "support/fake_runtimes.hpp"
 #include "support/image_registry.hpp"
 #include "support/tls.hpp"
 
@@ -86,10 +89,13 @@ class DockerRuntimes : public testing::Test {
     if (providers_.empty()) another();
     return *providers_.front();
   }
-  RuntimeProvider& another() {
+  std::unique_ptr<RuntimeProvider> make() {
     auto made = make_provider("docker", ProviderSettings{{}, settings}, control.executor());
     EXPECT_TRUE(made) << made.error().reason;
-    providers_.push_back(std::move(*made));
+    return std::move(*made);
+  }
+  RuntimeProvider& another() {
+    providers_.push_back(make());
     providers_.back()->on_end([this](ConversationId const& id, Epoch epoch, std::string reason) {
       ends.push_back(id.text() + " " + std::to_string(epoch.get()) + " " + reason);
     });
@@ -678,6 +684,11 @@ TEST_F(DockerRuntimes, AreGivenAwayAwakenedOnly) {
   EXPECT_EQ(given->handle, made->handle);
   EXPECT_EQ(given->endpoint, made->endpoint);
   EXPECT_FALSE(given->session_key) << "its key is what it is told when it wakes";
+  restart();
+  auto const found = create("c1", "alice", 9);
+  ASSERT_TRUE(found) << found.error().reason;
+  EXPECT_FALSE(found->session_key);
+  EXPECT_EQ(found->boot_key.value().reveal(), "the-key-of-warm-1") << "who gave it away may have told it nothing";
   EXPECT_EQ(listed(), (std::vector<std::string>{"c1 running"}));
   EXPECT_FALSE(inspect("warm-1"));
 
@@ -692,7 +703,36 @@ TEST_F(DockerRuntimes, AreGivenAwayAwakenedOnly) {
   EXPECT_EQ(wait_for_end(), "c1 9 exited with status 137");
   auto const again = create("c1");
   ASSERT_TRUE(again) << again.error().reason;
-  EXPECT_EQ(again->session_key.value().reveal(), "the-key-of-warm-1") << "it starts dormant, with its first key";
+  EXPECT_FALSE(again->session_key);
+  EXPECT_EQ(again->boot_key.value().reveal(), "the-key-of-warm-1") << "it starts dormant, with its first key";
+}
+
+TEST_F(DockerRuntimes, OfTheWarmPoolAreStartedAgainWithTheKeyOfTheirConversation) {
+  std::vector<Secret> secrets;
+  secrets.emplace_back("0123456789abcdef0123456789abcdef");
+  auto const ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
+  test::Backing const backing(control);
+  test::RecordingPublisher publisher;
+  conversation::ManagerSettings managed;
+  managed.warm_runtimes = 1;
+  conversation::Manager manager(control.executor(), make(), publisher, ring, *backing.store, *backing.credentials, managed);
+  EXPECT_TRUE(control.run(manager.recover()));
+  control.run_until([&] { return manager.stats().warm_ready.read() == 1; });
+  for (int i = 0; i < 2; ++i) {
+    conversation::StartRequest request;
+    request.id = id_of("c1");
+    request.by = {"alice", identity::Role::user, "alice"};
+    request.configuration.secrets.push_back({"NAME", Secret("value"), ""});
+    auto const started = control.run(manager.start(std::move(request)));
+    EXPECT_TRUE(started) << started.error().reason;
+    if (!started) break;
+    Instance at;
+    at.endpoint = started->view.endpoint;
+    EXPECT_EQ(status_with(at, ring->derive(id_of("c1")).reveal()), 200U);
+    EXPECT_TRUE(control.run(manager.stop(id_of("c1"))));
+  }
+  EXPECT_EQ(manager.stats().warm_starts.read(), 1U);
+  control.run(manager.stop_all());
 }
 
 TEST_F(DockerRuntimes, NeedNoEngineUntilTheyAreStarted) {

@@ -50,7 +50,8 @@ struct Engine {
   runtime::Traits traits{.outlives_gateway = true, .pauses = true, .assigns = false, .needs_server_start = false};
   std::map<std::string, runtime::Found> there;  // by canonical id
   std::map<std::string, Epoch> epochs;
-  std::map<std::string, std::string> keys;  // what each was told to demand at its create or resume
+  std::map<std::string, std::string> keys;       // what each was told to demand at its create or resume
+  std::map<std::string, std::string> boot_keys;  // of what was given away, by its id now: made again it is dormant again
   std::vector<std::string> calls;
   std::vector<runtime::Spec::Wakefulness> made_as;
   std::optional<upstream::Failure> list_failure, create_failure, resume_failure, pause_failure, assign_failure,
@@ -134,7 +135,9 @@ class EngineProvider final : public runtime::RuntimeProvider {
     engine_.calls.push_back("assign " + spec.id.text());
     if (engine_.assign_failure) co_return *engine_.assign_failure;
     if (engine_.there.erase(dormant.canonical()) == 0) co_return gone();
-    co_return take_in(spec);
+    auto instance = take_in(spec);
+    engine_.boot_keys.insert_or_assign(spec.id.canonical(), engine_.keys.at(dormant.canonical()));
+    co_return instance;
   }
   Task<upstream::Outcome<runtime::CommandResult>> execute(ConversationId id, std::vector<std::string> command,
                                                           Deadline) override {
@@ -182,6 +185,8 @@ class EngineProvider final : public runtime::RuntimeProvider {
     instance.handle = "handle-" + spec.id.text();
     instance.existed = existed;
     if (!engine_.own_key.empty()) instance.session_key = Secret(engine_.own_key);
+    if (auto const boot = engine_.boot_keys.find(spec.id.canonical()); boot != engine_.boot_keys.end())
+      instance.boot_key = Secret(boot->second);
     return instance;
   }
 

@@ -55,9 +55,12 @@ struct Instance {
   asio::ip::tcp::endpoint endpoint;
   std::vector<Port> ports;
   std::optional<Secret> session_key;  // where the provider gives a key of its own
-  std::string handle;                 // the provider's own name of it: a container's id, a runtime_id
-  std::string workspace;              // the server's working directory as the server sees it; "": not known
-  bool existed = false;               // it was there before, with what is in it
+  // Of a dormant server that was given away before: started anew it is dormant again, and waits to be told its key with
+  // this one. One that still runs may have been told already.
+  std::optional<Secret> boot_key;
+  std::string handle;     // the provider's own name of it: a container's id, a runtime_id
+  std::string workspace;  // the server's working directory as the server sees it; "": not known
+  bool existed = false;   // it was there before, with what is in it
 };
 
 // What becomes of a runtime's files when it is destroyed.

@@ -223,9 +223,6 @@ Task<Outcome<std::optional<Instance>>> DockerProvider::adopt(Spec const& spec, C
     co_return instance.error();
   }
   instance->existed = true;
-  bool const was_renamed = found.labels.contains(conversation_label) && !is_labelled_for(found, spec.id);
-  // It got another key when it was given that id, and has the first one again when it starts anew.
-  if (was_renamed && is_up(found.state)) instance->session_key.reset();
   co_return std::optional(std::move(*instance));
 }
 
@@ -276,7 +273,11 @@ Task<Outcome<Instance>> DockerProvider::instance_of(Container const& container) 
   Instance out;
   out.endpoint = *at;
   out.ports = further_ports(settings_, container, *host);
-  if (auto const* const key = key_of(container)) out.session_key = key->clone();
+  if (auto const* const boot_key = boot_key_of(settings_, container)) {
+    out.boot_key = boot_key->clone();
+  } else if (auto const* const key = key_of(container)) {
+    out.session_key = key->clone();
+  }
   out.handle = container.id;
   out.workspace = container.working_dir;
   co_return out;

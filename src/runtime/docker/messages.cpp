@@ -114,6 +114,7 @@ void read_environment(dom::element container, Container& out) {
     auto const name = text.substr(0, text.find('='));
     if (name.size() == text.size()) continue;
     auto const value = text.substr(name.size() + 1);
+    if (name == "OH_DEFERRED_INIT") out.starts_dormant = value == "true";
     if (name == "port" && !out.port_variable) out.port_variable = number_of<std::uint16_t>(value);
     if (std::find(std::begin(key_variables), std::end(key_variables), name) != std::end(key_variables))
       out.secrets.emplace_back(name, Secret(std::string(value)));

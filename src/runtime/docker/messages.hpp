@@ -62,6 +62,7 @@ struct Container {
   std::vector<std::string> volumes;                     // names, anonymous ones included
   std::vector<std::pair<std::string, Secret>> secrets;  // those of its variables that hold keys, by name
   std::optional<std::uint16_t> port_variable;           // `port=` (nested_server.md 1.8)
+  bool starts_dormant = false;                          // its server does (agent_server.md 3.4)
 
   std::string_view label(std::string_view key) const;
   Secret const* secret(std::string_view variable) const;

@@ -201,6 +201,12 @@ Secret const* key_of(Container const& container) {
   return key ? key : container.secret("OH_SESSION_API_KEYS_0");
 }
 
+Secret const* boot_key_of(DockerSettings const& settings, Container const& container) {
+  auto const made_for = ConversationId::parse(container.label(conversation_label));
+  bool const was_given_away = made_for && container_name(settings, *made_for) != container.name;
+  return container.starts_dormant && was_given_away ? container.secret("OH_SESSION_API_KEYS_0") : nullptr;
+}
+
 std::string end_reason(Container const& container, std::string_view log) {
   std::string out = "exited with status " + std::to_string(container.exit_code);
   if (container.was_out_of_memory) out = "was out of memory (" + out + ")";

@@ -50,6 +50,9 @@ std::vector<Port> further_ports(DockerSettings const& settings, Container const&
                                 asio::ip::address const& engine_host);
 // The key that its server demands after a start; nothing where its environment has none.
 Secret const* key_of(Container const& container);
+// What its server is told its key with after a start, of one that was made dormant and has another id's name since; nothing
+// for all others.
+Secret const* boot_key_of(DockerSettings const& settings, Container const& container);
 
 // "exited with status 3: last words", without the container's keys.
 std::string end_reason(Container const& container, std::string_view log);

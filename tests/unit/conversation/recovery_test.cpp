@@ -70,6 +70,23 @@ TEST_F(ConversationRecovery, KnowsWhatTheConversationIsAbout) {
   EXPECT_EQ(manager().find(id_of("c1"))->about, (About{"A title", "o/r", "other", "github"})) << "what is said anew only";
 }
 
+TEST_F(ConversationRecovery, TellsADormantServerItsKeyThatAKilledGatewayDidNot) {
+  server.on("POST /api/init", Reply{200, R"({"status":"ready"})"});
+  std::size_t told = 0;
+  for (auto const phase : {Phase::starting, Phase::running}) {
+    SCOPED_TRACE(to_string(phase));
+    std::string const id = phase == Phase::starting ? "c1" : "c2";
+    engine.put(id_of(id), Presence::running);
+    engine.boot_keys.insert_or_assign(id, "boot-key");
+    leave_row(id, phase);
+    auto& opened = open();
+    control.run_until([&] { return opened.is(id, RuntimeState::running); });
+    EXPECT_EQ(requests("POST /api/init"), ++told);
+    auto const record = opened.record(id);
+    EXPECT_EQ(record->session_key, ring_of()->derive(id_of(id)));
+  }
+}
+
 struct RecoveryCase {
   Phase phase;
   std::optional<Presence> found;

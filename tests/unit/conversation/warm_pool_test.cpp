@@ -58,6 +58,28 @@ TEST_F(ConversationWarmPool, GivesOneToANewConversationAndMakesAnother) {
   EXPECT_FALSE(row(before.front().text()) && row(before.back().text())) << "what was given away is no warm one any more";
 }
 
+TEST_F(ConversationWarmPool, ThoseThatWereGivenAwayAreToldTheirKeyAgainWhenTheyAreStartedAgain) {
+  settings.warm_runtimes = 1;
+  gateway();
+  wait_full();
+  auto const boot_key = engine.keys.at(warm_ones().front().canonical());
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(stop("c1"));
+  auto const again = start("c1");
+  ASSERT_TRUE(again) << again.error().reason;
+  EXPECT_EQ(again->view.session_key, ring_of()->derive(id_of("c1"))) << "the boot key is no session key";
+  auto requests = server.requests();
+  std::erase_if(requests, [](auto const& request) { return request.line() != "POST /api/init"; });
+  ASSERT_EQ(requests.size(), 2U);
+  EXPECT_EQ(requests.back().value("x-init-api-key"), boot_key);
+  EXPECT_NE(requests.back().body.find(ring_of()->derive(id_of("c1")).reveal()), std::string::npos);
+  ASSERT_TRUE(pause("c1"));
+  server.on("POST /api/init", Reply{400, R"({"detail":"not dormant"})"});
+  server.on("GET /api/init", Reply{200, R"({"state":"ready"})"});
+  ASSERT_TRUE(resume("c1")) << "one that was frozen knows its key";
+  EXPECT_EQ(gateway().state("c1"), RuntimeState::running);
+}
+
 TEST_F(ConversationWarmPool, FallsBackToMakingOneWhenNoneCanBeAssigned) {
   gateway();
   wait_full();

@@ -36,6 +36,7 @@ TEST(DockerMessages, TakeWhatMattersOutOfAnInspection) {
   EXPECT_EQ(found->working_dir, "/workspace");
   EXPECT_EQ(found->volumes, (std::vector<std::string>{"work-c1"}));
   EXPECT_EQ(found->port_variable, 34567);
+  EXPECT_FALSE(found->starts_dormant);
   ASSERT_TRUE(found->secret("SESSION_API_KEY"));
   EXPECT_EQ(found->secret("SESSION_API_KEY")->reveal(), "k1");
   EXPECT_FALSE(found->secret("OH_SESSION_API_KEYS_0"));
@@ -45,6 +46,16 @@ TEST(DockerMessages, TakeWhatMattersOutOfAnInspection) {
   EXPECT_EQ(found->bindings[0].host_port, 32768);
   ASSERT_EQ(found->addresses.size(), 1U);
   EXPECT_EQ(found->addresses.at("bridge"), "10.213.7.2");
+}
+
+TEST(DockerMessages, SayWhetherAServerStartsDormant) {
+  auto const starts_dormant = [](std::string_view variable) {
+    return parse_container(R"({"Id":"a","Name":"/n","Config":{"Env":[")" + std::string(variable) + R"("]}})")
+        ->starts_dormant;
+  };
+  EXPECT_TRUE(starts_dormant("OH_DEFERRED_INIT=true"));
+  EXPECT_FALSE(starts_dormant("OH_DEFERRED_INIT=false"));
+  EXPECT_FALSE(starts_dormant("OH_DEFERRED_INITS=true"));
 }
 
 TEST(DockerMessages, TolerateAContainerThatLacksNearlyEverything) {

@@ -42,6 +42,21 @@ TEST(DockerNames, LeadBackToTheIdThatTheyWereMadeOf) {
   EXPECT_EQ(id_in("a-z", ""), "none");
 }
 
+TEST(DockerBootKey, IsThatOfADormantOneWhichWasGivenAway) {
+  DockerSettings const settings;
+  auto container = labelled("openhands-runtime-c1", "warm-1");
+  container.secrets.emplace_back("OH_SESSION_API_KEYS_0", Secret("boot"));
+  container.secrets.emplace_back("SESSION_API_KEY", Secret("of the image"));
+  EXPECT_FALSE(boot_key_of(settings, container)) << "its server starts with its key";
+  container.starts_dormant = true;
+  ASSERT_TRUE(boot_key_of(settings, container));
+  EXPECT_EQ(boot_key_of(settings, container)->reveal(), "boot");
+  container.name = "openhands-runtime-warm-1";
+  EXPECT_FALSE(boot_key_of(settings, container));
+  container.labels.clear();
+  EXPECT_FALSE(boot_key_of(settings, container));
+}
+
 TEST(DockerVolumes, AreTheConversationsOwnWhereTheIdNamesThem) {
   DockerSettings settings;
   settings.volumes = {"work-{id}:/workspace", "/srv/{id}:/srv:ro", "shared:/shared"};
