@@ -101,10 +101,11 @@ chaos: $(if $(BIN),,build) ## gateway killed at each step, Docker engine restart
 	deploy/install-deps.sh --demo --test
 	python3 tests/chaos/run.py --bin $(or $(BIN),build/release/bin) $(if $(CHAOS_SMOKE),--smoke) $(if $(FIGURES),--figures) $(CHAOS_FLAGS)
 
-lint: ## format, clang-tidy's short list, module layers, house rules
+lint: ## format, clang-tidy's short list, module layers, house rules, the table of known faults
 	deploy/install-deps.sh --build --test --lint
 	python3 tests/tools/tidy.py
 	python3 tests/tools/check_layers.py
+	python3 tests/tools/known_faults.py
 	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format-19 --dry-run --Werror
 	@mkdir -p build
 	$(call configure,dev)

@@ -34,8 +34,8 @@ void for_each_parameter(std::string_view query, Take&& take) {
   }
 }
 
-// Looks for names of secrets in a text that is given byte by byte, in any case. All of them fit into the eight bytes that
-// it remembers.
+// Looks for names of secrets, and for URLs with user information, in a text that is given byte by byte, in any case. All
+// that it looks for fits into the eight bytes that it remembers.
 class SecretNames {
  public:
   constexpr void take(char c) noexcept {
@@ -45,13 +45,26 @@ class SecretNames {
     named_ = named_ || ends_with("key") || ends_with("token") || ends_with("tkn") || ends_with("secret") ||
              ends_with("passw") || ends_with("auth") || ends_with("jwt") || ends_with("sig") || ends_with("code") ||
              ends_with("cred");
+    take_of_url(c);
   }
   constexpr bool named() const noexcept { return named_; }
   constexpr bool assigned() const noexcept { return assigned_; }
-  // A name with a value behind it, or the session key's own name.
-  constexpr bool likely_with_value() const noexcept { return assigned_ || key_; }
+  // A name with a value behind it, the session key's own name, or user information.
+  constexpr bool likely_with_value() const noexcept { return assigned_ || key_ || user_information_; }
+  // It ends where a URL's user information would.
+  constexpr bool ends_in_authority() const noexcept { return in_authority_; }
 
  private:
+  // https://user:token@host/, also encoded twice.
+  constexpr void take_of_url(char c) noexcept {
+    if (ends_with("//") || ends_with("%2f%2f")) {
+      in_authority_ = true;
+    } else if (c == '/' || c == '?' || c == '#' || ends_with("%2f")) {
+      in_authority_ = false;
+    } else if (c == '@' || ends_with("%40")) {
+      user_information_ = user_information_ || in_authority_;
+    }
+  }
   constexpr bool ends_with(std::string_view word) const noexcept {
     std::uint64_t packed = 0;
     for (char const c : word) packed = packed << 8 | static_cast<unsigned char>(c);
@@ -60,6 +73,7 @@ class SecretNames {
 
   std::uint64_t last_ = 0;
   bool named_ = false, assigned_ = false, key_ = false;
+  bool in_authority_ = false, user_information_ = false;
 };
 
 constexpr SecretNames secret_names_in(std::string_view raw) noexcept {
@@ -68,12 +82,20 @@ constexpr SecretNames secret_names_in(std::string_view raw) noexcept {
   return names;
 }
 static_assert(secret_names_in("X-Session-API%2dKey").named() && secret_names_in("session_api_KE%59=").likely_with_value());
+static_assert(secret_names_in("https%3A//u%40h").likely_with_value() && !secret_names_in("//h/u@x").likely_with_value());
 static_assert(!secret_names_in("conversation_id").named() && !secret_names_in("tokens for a key").likely_with_value());
 
 using Credentials = std::span<std::string_view const>;
 
 bool is_one_of(Credentials credentials, std::string_view raw) noexcept {
   return std::any_of(credentials.begin(), credentials.end(), [raw](auto one) { return equals_decoded(raw, one); });
+}
+
+bool has_at_sign(std::string_view raw) noexcept {
+  for (DecodedCursor cursor(raw); !cursor.at_end();) {
+    if (cursor.next() == '@') return true;
+  }
+  return false;
 }
 
 bool must_be_masked(std::string_view raw, Credentials credentials) noexcept {
@@ -85,14 +107,17 @@ constexpr std::string_view mask = "***";
 void append_redacted_path(std::string& out, std::string_view path, Credentials credentials) {
   bool const shows_one =
       std::any_of(credentials.begin(), credentials.end(), [path](auto one) { return path.find(one) != path.npos; });
-  if (!shows_one && path.find('%') == path.npos && path.find('=') == path.npos) {
+  if (!shows_one && path.find_first_of("%=@") == path.npos) {
     out += path;
     return;
   }
+  std::size_t const start = out.size();
   for (;;) {
     auto const cut = path.find('/');
     auto const segment = path.substr(0, cut);
-    out += must_be_masked(segment, credentials) ? mask : segment;
+    bool const is_authority = out.size() > start + 1 && std::string_view(out).ends_with("//");
+    bool const is_secret = must_be_masked(segment, credentials) || (is_authority && has_at_sign(segment));
+    out += is_secret ? mask : segment;
     if (cut == path.npos) return;
     out += '/';
     path.remove_prefix(cut + 1);
@@ -101,7 +126,8 @@ void append_redacted_path(std::string& out, std::string_view path, Credentials c
 
 void append_redacted(std::string& out, Parameter const& parameter, Credentials credentials) {
   auto const names = secret_names_in(parameter.name);
-  bool const is_value = names.assigned() || (!parameter.has_value && names.likely_with_value());
+  bool const is_value = names.assigned() || (!parameter.has_value && names.likely_with_value()) ||
+                        (parameter.has_value && names.ends_in_authority());
   if (is_value || is_one_of(credentials, parameter.name)) {
     out += mask;
   } else if (parameter.has_value && (names.named() || must_be_masked(parameter.value, credentials))) {

@@ -1,20 +1,22 @@
 #pragma once
 
-// The real program, as operators start it.
+// nestgate as operators start it, for tests that are its clients.
 
 #include <fcntl.h>
 #include <signal.h>
 #include <simdjson.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "nestgate/identity/api_key.hpp"
+#include "support/eventually.hpp"
 #include "support/loopback.hpp"
 #include "support/temp_folder.hpp"
 
@@ -25,16 +27,6 @@ inline constexpr std::string_view api_key = "the-operators-api-key";
 inline void write_file(std::filesystem::path const& path, std::string_view text) {
   std::ofstream(path) << text;
   std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
-}
-
-// Waits for what another process does, by looking: it tells us in no other way.
-template <class Condition>
-bool eventually(Condition condition) {
-  for (int tries = 0; tries < patience_ms / 5; ++tries) {
-    if (condition()) return true;
-    ::poll(nullptr, 0, 5);
-  }
-  return false;
 }
 
 class Program {
@@ -48,21 +40,8 @@ class Program {
   }
   Program(Program const&) = delete;
   ~Program() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-    }
+    kill();
     std::filesystem::remove_all(folder_);
-  }
-
-  // Also again, once it has ended. Returns when it is ready.
-  void start() {
-    run();
-    if (!eventually([&] { return std::filesystem::exists(folder_ / "ready.json"); })) throw TimedOut("ready file: " + log());
-    simdjson::dom::parser parser;
-    auto const ready = parser.load((folder_ / "ready.json").string());
-    port_ = port_of(std::string(std::string_view(ready["client"].at(0))));
-    admin_port_ = port_of(std::string(std::string_view(ready["admin"])));
   }
 
   // Returns at once.
@@ -75,6 +54,15 @@ class Program {
     ::execl(NESTGATE_PROGRAM, "nestgate", "serve", "--config", config.c_str(), "--ready-file", ready.c_str(), nullptr);
     ::_exit(127);
   }
+  // Also again, once it has ended. Returns when it is ready.
+  void start() {
+    run();
+    if (!eventually([&] { return std::filesystem::exists(folder_ / "ready.json"); })) throw TimedOut("ready file: " + log());
+    simdjson::dom::parser parser;
+    auto const ready = parser.load((folder_ / "ready.json").string());
+    port_ = port_of(std::string(std::string_view(ready["client"].at(0))));
+    admin_port_ = port_of(std::string(std::string_view(ready["admin"])));
+  }
   void configure(std::string const& extra) {
     write_file(folder_ / "nestgate.toml",
                "[listen]\nclient = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\nthreads = 2\n"
@@ -83,6 +71,18 @@ class Program {
                    identity::hash_api_key(api_key) + "\"\n" + extra);
   }
   void signal(int number) const { ::kill(pid_, number); }
+  void kill() {
+    if (pid_ > 0) {
+      ::kill(pid_, SIGKILL);
+      ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+    }
+  }
+  // On its folder, so with its store, but on other ports.
+  void restart() {
+    kill();
+    std::filesystem::remove(folder_ / "ready.json");
+    start();
+  }
   // The exit code, or nothing when it did not exit by itself.
   std::optional<int> wait() {
     int status = 0;

@@ -161,5 +161,18 @@ TEST(Program, KeepsRunningOnItsSettingsWhenTheNewOnesHaveAFault) {
   EXPECT_EQ(nestgate.call("GET", "/api/conversations").status, 200U);
 }
 
+TEST(Program, ShowsAServerAsRunningThatFirstSaysAMebibyteAndThenWaits) {
+  Program nestgate("[runtime.process]\ncommand = [\"sh\", \"-c\", \"head -c 1048576 /dev/zero; exec " NESTLET_PROGRAM
+                   " --listen 127.0.0.1:$0\", \"{port}\"]\n");
+  auto const made = nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})");
+  ASSERT_EQ(made.status, 201U) << made.body << nestgate.log();
+  EXPECT_EQ(member(made.body, "status"), "RUNNING");
+  auto const asleep = [&] {
+    return nestgate.call("GET", "/runtime/c1/server_info").status == 200 &&
+           member(nestgate.call("GET", "/api/conversations/c1").body, "status") == "RUNNING";
+  };
+  EXPECT_TRUE(asleep()) << "a server that waits for requests sleeps, as the system sees it";
+}
+
 }  // namespace
 }  // namespace nestgate::test

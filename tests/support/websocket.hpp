@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "nestgate/http/websocket.hpp"
+#include "support/eventually.hpp"
 #include "support/gateway.hpp"
 
 namespace nestgate::test {
@@ -167,17 +168,6 @@ inline Connection open_unnamed(Gateway& gateway, std::string_view target, std::s
   auto const answer = read_answer(client, WithBody::no);
   if (answer.status != 101) throw std::runtime_error("no upgrade: " + answer.head);
   return client;
-}
-
-// Waits for what another thread does; false when patience ran out.
-template <class Condition>
-bool eventually(Condition condition) {
-  auto const end = Clock::now() + std::chrono::milliseconds(patience_ms);
-  while (!condition()) {
-    if (Clock::now() > end) return false;
-    std::this_thread::yield();
-  }
-  return true;
 }
 
 }  // namespace nestgate::test

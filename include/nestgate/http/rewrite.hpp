@@ -60,8 +60,8 @@ void append_target_with(std::string& out, std::string_view path, std::string_vie
                         std::string_view value);
 
 // `target` as it may be logged. "***" stands for the value of each parameter whose name (decoded, in any case) looks like
-// that of a secret, for a value or path segment that has such a name and a '=' in it, one that says `api_key` at all, and
-// one that is one of `credentials`.
+// that of a secret, for a value or path segment that has such a name and a '=' in it, one that says `api_key` at all, one
+// that is a URL with user information, and one that is one of `credentials`.
 void append_redacted_target(std::string& out, std::string_view target, std::span<std::string_view const> credentials);
 
 }  // namespace nestgate::http

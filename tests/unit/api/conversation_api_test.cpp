@@ -204,6 +204,40 @@ TEST_F(ConversationCalls, SayWhatCannotBeAlsoWhenNobodyWaits) {
   EXPECT_EQ(refused.status, 409U) << "somebody else runs it: " << refused.body;
 }
 
+// Behind a public address that the gateway itself could not call.
+class PublicConversations : public Api {
+ protected:
+  PublicConversations() : Api(soon_asked()) {}
+  static conversation::ManagerSettings soon_asked() {
+    conversation::ManagerSettings settings;
+    settings.status_age_max = std::chrono::milliseconds(1);
+    return settings;
+  }
+  Answered ask_in_public(Method method, std::string path, std::string body = {}) {
+    auto request = request_for(method, std::move(path), {alice, {}, std::move(body)});
+    request.origin = "https://public.example";
+    return ask(std::move(request));
+  }
+};
+
+TEST_F(PublicConversations, AreShownByTheirPublicUrlAndCalledAtTheirOwnAddress) {
+  nested.on("GET /api/conversations/c1", {200, R"({"status":"RUNNING","runtime_status":"STATUS$SETTING_UP_WORKSPACE"})"});
+  nested.on("POST /api/conversations/c1/events", {200, R"({"success":true})"});
+  auto const made =
+      ask_in_public(Method::post, "/api/conversations", R"({"conversation_id":"c1","settings":{"llm_model":"m"}})");
+  ASSERT_EQ(made.status, 201U) << made.body;
+  EXPECT_EQ(made.at("/url"), "https://public.example/runtime/c1");
+  EXPECT_EQ(ask_in_public(Method::get, "/api/conversations/c1").at("/url"), made.at("/url")) << "one URL, whoever says it";
+  control.run_until([this] {
+    return manager->find(*ConversationId::parse("c1"))->nested_status.runtime == "STATUS$SETTING_UP_WORKSPACE";
+  });
+  auto const shown = ask_in_public(Method::get, "/api/conversations/c1");
+  EXPECT_EQ(shown.at("/runtime_status"), "STATUS$SETTING_UP_WORKSPACE");
+  EXPECT_EQ(ask_in_public(Method::post, "/api/conversations/c1/events", "{}").status, 200U);
+  for (auto const& request : nested.requests())
+    EXPECT_EQ(request.value("host"), "127.0.0.1:" + std::to_string(nested.port())) << request.line();
+}
+
 TEST_F(ConversationCalls, SendAnEventAndPassTheServersAnswerOn) {
   ASSERT_EQ(start("c1").status, 201U);
   nested.on("POST /api/conversations/c1/events", {200, R"({"success":true})"});

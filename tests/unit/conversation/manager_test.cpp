@@ -263,6 +263,55 @@ TEST_F(ConversationManager, StopsByTheGracefulCallOfTheOlderDialectFirst) {
   EXPECT_TRUE(control.run(manager().stop(id_of("c1")))) << "a second stop is success";
 }
 
+TEST_F(ConversationManager, StopsOneWhoseServerNeverAnswersOrIsGone) {
+  settings.stop_call_time_max = 50ms;
+  manager();
+  test::Server deaf([](test::Connection& connection) {
+    auto const head = connection.read_until("\r\n\r\n");
+    if (auto const length = test::field_value(head, "content-length"); !length.empty())
+      connection.read_exactly(std::stoul(length));
+    if (head.starts_with("POST /api/conversations/c1/stop")) {
+      connection.read_to_end();
+    } else {
+      connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}");
+    }
+  });
+  provider->use({asio::ip::address_v4::loopback(), deaf.port()});
+  for (bool const is_gone : {false, true}) {
+    ASSERT_TRUE(start("c1", "alice", full_configuration())) << is_gone;
+    if (is_gone) deaf.stop();
+    auto const stopped = control.run(manager().stop(id_of("c1")));
+    ASSERT_TRUE(stopped) << stopped.error().reason;
+    EXPECT_EQ(stopped->state, RuntimeState::stopped);
+    EXPECT_EQ(provider->calls.back(), "destroy c1");
+  }
+}
+
+TEST_F(ConversationManager, StartsAndShowsOthersWhileOneStopsSlowly) {
+  ASSERT_TRUE(start("c1"));
+  bool may_end = false;
+  provider->before_destroy = [&](ConversationId id) -> Task<> {
+    while (id.text() == "c1" && !may_end) {
+      [[maybe_unused]] auto waited = co_await pause_for(1ms);
+    }
+  };
+  std::optional<Outcome<View>> stopped;
+  TaskGroup group(control.executor());
+  auto const stop = [](Manager& m, std::optional<Outcome<View>>& out) -> Task<> {
+    out.emplace(co_await m.stop(id_of("c1")));
+  };
+  group.spawn("stop", stop(manager(), stopped));
+  control.run_until([this] { return provider->calls.back() == "destroy c1"; });
+  EXPECT_TRUE(start("c2"));
+  EXPECT_EQ(manager().list(user("alice"), 10, std::nullopt).views.size(), 2U);
+  EXPECT_TRUE(control.run(manager().stop(id_of("c2"))));
+  EXPECT_FALSE(stopped);
+  may_end = true;
+  control.run_until([&] { return stopped.has_value(); });
+  EXPECT_TRUE(*stopped);
+  ASSERT_TRUE(control.run(group.join()));
+}
+
 TEST_F(ConversationManager, ListsByPagesThatAGoneConversationDoesNotEnd) {
   for (auto const* id : {"c1", "c2", "c3"}) ASSERT_TRUE(start(id));
   ASSERT_TRUE(start("b1", "bob"));

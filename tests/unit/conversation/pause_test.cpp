@@ -25,6 +25,17 @@ TEST_F(PausedConversation, GoesOnWithANewEpochAndIsConfiguredAgain) {
   EXPECT_EQ(engine.count("create c1"), 1U);
 }
 
+TEST_F(PausedConversation, GoesOnAndIsConfiguredAgainByAStartToo) {
+  ASSERT_TRUE(start("c1", "alice", full_configuration()));
+  ASSERT_TRUE(pause("c1"));
+  auto const started = start("c1");
+  ASSERT_TRUE(started) << started.error().reason;
+  EXPECT_EQ(started->view.state, RuntimeState::running);
+  EXPECT_EQ(engine.there.at("c1").presence, runtime::Presence::running);
+  EXPECT_EQ(requests("POST /api/settings"), 2U);
+  EXPECT_EQ(requests("POST /api/add-git-providers"), 2U);
+}
+
 TEST_F(PausedConversation, IsAStoppedOneWhereTheProviderCannotPause) {
   engine.traits.pauses = false;
   ASSERT_TRUE(start("c1"));

@@ -150,6 +150,21 @@ TEST_F(ConversationQuota, ReplacesTheOnlyOneAtALimitOfOne) {
   EXPECT_EQ(engine.most_at_once, 1U);
 }
 
+TEST_F(ConversationQuota, CountsOneOnceHoweverOftenItIsStarted) {
+  settings.quota.in_all = 2;
+  settings.at_limit = AtLimit::close_least_recently_used;
+  ASSERT_TRUE(start("c1"));
+  ASSERT_TRUE(start("c2"));
+  ASSERT_TRUE(start("c1"));
+  auto anew = request_of("c1");
+  anew.again = StartRequest::Again::replace;
+  ASSERT_TRUE(control.run(manager().start(std::move(anew))));
+  ASSERT_TRUE(pause("c1"));
+  ASSERT_TRUE(start("c1"));
+  EXPECT_EQ(gateway().state("c2"), RuntimeState::running);
+  EXPECT_EQ(manager().stats().closed_for_room.read(), 0U);
+}
+
 TEST_F(ConversationQuota, NeverClosesOneThatStarts) {
   settings.quota.in_all = 1;
   settings.at_limit = AtLimit::close_least_recently_used;

@@ -34,6 +34,24 @@ TEST_F(SharedConversations, TwoRacingStartsOfOneIdEndInOneRuntime) {
   wait_on(*b, "c1", RuntimeState::running);
 }
 
+TEST_F(SharedConversations, NeverExceedALimitWhoeverStartsThem) {
+  settings.quota.in_all = 3;
+  open_both();
+  std::vector<std::shared_ptr<std::optional<Outcome<Started>>>> starts;
+  for (int i = 0; i < 20; ++i) {
+    auto& at = i % 2 == 0 ? a->manager : b->manager;
+    starts.push_back(in_background(at.start(request_of("c" + std::to_string(i)))));
+  }
+  int begun = 0;
+  for (auto const& one : starts) {
+    auto const& started = value_of(one);
+    begun += started ? 1 : 0;
+    if (!started) EXPECT_EQ(started.error().fault.kind, FaultKind::overloaded) << started.error().reason;
+  }
+  EXPECT_EQ(begun, 3);
+  EXPECT_EQ(engine.most_at_once, 3U);
+}
+
 TEST_F(SharedConversations, AreListedOnBoth) {
   open_both();
   ASSERT_TRUE(control.run(a->manager.start(request_of("c1"))));

@@ -110,6 +110,22 @@ TEST_F(ConversationStart, TwentyAtOnceOfOneIdMakeOneRuntimeAndGiveTwentyEqualAns
   EXPECT_EQ(engine.count("create c1"), 1U);
 }
 
+TEST_F(ConversationStart, ThatIsAskedForAgainWhileItsRuntimeIsBeingMadeIsTheSameStart) {
+  engine.holds_creates = true;
+  auto const first = in_background(manager().start(request_of("c1")));
+  control.run_until([&] { return engine.count("create c1") == 1; });
+  ASSERT_FALSE(engine.has(id_of("c1"))) << "nothing is there yet by which it could be known";
+  auto const second = control.run(manager().begin_start(request_of("c1")));
+  ASSERT_TRUE(second) << second.error().reason;
+  EXPECT_EQ(second->what, Started::What::joined);
+  EXPECT_EQ(second->view.state, RuntimeState::starting);
+  engine.let_creates_go();
+  ASSERT_TRUE(value_of(first));
+  EXPECT_EQ(value_of(first)->view.epoch, second->view.epoch);
+  EXPECT_EQ(engine.count("create c1"), 1U);
+  EXPECT_EQ(engine.count("destroy c1"), 0U);
+}
+
 TEST_F(ConversationStart, OfAnIdThatBeginsAnothersDoesNotTouchIt) {
   ASSERT_TRUE(start("abc"));
   ASSERT_TRUE(start("abcd"));

@@ -293,9 +293,23 @@ TEST(Target, IsLoggedWithoutTheRequestsOwnCredential) {
   EXPECT_EQ(redacted("/x/%53ECRET?q=SECRE%54", {"other", "SECRET"}), "/x/***?q=***");
 }
 
+TEST(Target, IsLoggedWithoutTheUserInformationOfAUrl) {
+  for (std::string const url :
+       {"https://oauth2:SECRET@git.example/o/r.git", "https%3A%2F%2FSECRET%40git.example", "//SECRET@h",
+        "ssh://u:SECRET@h:22", "https%253A%252F%252Fu%253ASECRET%2540h", "x%20https://h/https://SECRET@h"}) {
+    EXPECT_EQ(redacted("/s?a=" + url + "&b=2"), "/s?a=***&b=2");
+    EXPECT_EQ(redacted("/s?" + url + "&b=2"), "/s?***&b=2");
+  }
+  EXPECT_EQ(redacted("/s?https://u:SEC=RET@h&b=2"), "/s?***&b=2");
+  EXPECT_EQ(redacted("/s/https://u:SECRET@h/x"), "/s/https://***/x");
+  EXPECT_EQ(redacted("/s/https://u:SECRET%40h/x"), "/s/https://***/x");
+  EXPECT_EQ(redacted("/s/https%3A%2F%2Fu:SECRET%40h/x"), "/s/***/x");
+}
+
 TEST(Target, IsLoggedAsItIsWhereNothingIsSecret) {
   for (std::string_view const target :
        {"/", "/api/conversations/c1/events?limit=10&page_id=a%3Db", "/a%20b/c=d?path=/token/abc&q=tokens+for+a+key", "//x/?",
+        "/user@host/x@y?q=a@b&r=https://h/a@b&s=git@github.com:o/r.git",
         "/socket.io/?EIO=4&transport=polling&sid=abc&conversation_id=c1", "*"}) {
     EXPECT_EQ(redacted(target, {"SECRET"}), target);
   }
