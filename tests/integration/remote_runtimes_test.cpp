@@ -23,7 +23,7 @@ class TwoGateways : public testing::Test {
   std::string session_status() const { return member(ask_behind("/sessions/c1").body, "status"); }
   std::string start() {
     auto const made = front.call("POST", "/api/conversations", R"({"conversation_id":"c1","secrets":{"NAME":"value"}})");
-    EXPECT_EQ(made.status, 201U) << made.body << front.log() << behind.log();
+    EXPECT_EQ(made.status / 100, 2U) << made.body << front.log() << behind.log();
     EXPECT_EQ(member(made.body, "status"), "RUNNING");
     return member(made.body, "session_api_key");
   }
@@ -36,7 +36,7 @@ class TwoGateways : public testing::Test {
   std::string run(std::string const& key, std::string_view command) const {
     auto const answer = front.ask("POST", "/api/bash/execute_bash_command", "X-Session-API-Key: " + key + "\r\n",
                                   R"({"command":")" + std::string(command) + R"("})");
-    return answer.status == 200 ? member(answer.body, "stdout") : std::to_string(answer.status);
+    return answer.status == 200 ? member(answer.body, "stdout") : std::to_string(answer.status) + answer.body;
   }
   std::string shown(std::string_view name) const { return member(front.call("GET", "/api/conversations/c1").body, name); }
 
@@ -48,7 +48,7 @@ TEST_F(TwoGateways, AConversationRunsPausesResumesStopsAndIsGone) {
   auto const key = start();
   EXPECT_EQ(session_status(), "running");
   EXPECT_EQ(run(key, "echo kept > file; echo said"), "said\n");
-  EXPECT_EQ(run("guessed", "echo said"), "401");
+  EXPECT_TRUE(run("guessed", "echo said").starts_with("401"));
   EXPECT_EQ(front.ask("GET", "/runtime/c1/api/secrets", "X-Session-API-Key: " + key + "\r\n").status, 200U);
   EXPECT_EQ(front.ask("GET", "/alive", "X-Session-API-Key: " + key + "\r\n").status, 200U);
 
@@ -100,7 +100,8 @@ TEST_F(TwoGateways, ARuntimeOutlivesTheGatewayInFrontAndIsFoundAgainByTheNextOne
   EXPECT_EQ(run(key, "echo $PPID > server"), "");
   front.restart();
   EXPECT_TRUE(eventually([this] { return shown("status") == "RUNNING"; })) << front.log();
-  EXPECT_EQ(run(key, "test $PPID = $(cat server) && echo same"), "same\n") << "the server, and the key that opens it";
+  EXPECT_EQ(run(key, "test $PPID = $(cat server) && echo same"), "same\n")
+      << "the server, and the key that opens it" << front.log() << behind.log();
   EXPECT_EQ(shown("session_api_key"), key);
 }
 
