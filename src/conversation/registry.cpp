@@ -14,6 +14,11 @@ using SystemClock = std::chrono::system_clock;
 
 namespace {
 
+// Who is shown that it runs may use it at once: what the cores are only being told still starts.
+RuntimeState shown_state(Conversation const& c) noexcept {
+  return c.state == RuntimeState::running && c.is_busy ? RuntimeState::starting : c.state;
+}
+
 std::string digest_of(std::string_view key) { return std::string(identity::as_text(identity::sha256({key}))); }
 
 std::string_view dialect_text(nested::Dialect dialect) noexcept {
@@ -342,7 +347,7 @@ Secret Registry::client_key_of(Conversation const& c) const {
 }
 
 View Registry::view_of(Conversation const& c) const {
-  View view{c.id, c.origin, c.state, c.reason, c.owner, c.epoch, c.created_at, c.changed_at, {}, {}};
+  View view{c.id, c.origin, shown_state(c), c.reason, c.owner, c.epoch, c.created_at, c.changed_at, {}, {}};
   view.organisation = c.organisation;
   view.purpose = c.purpose;
   view.closed = c.closed;
@@ -355,7 +360,7 @@ View Registry::view_of(Conversation const& c) const {
   view.version = c.version;
   view.restarts = c.restarts;
   view.about = c.about;
-  if (c.state != RuntimeState::running) return view;
+  if (view.state != RuntimeState::running) return view;
   view.endpoint = c.endpoint;
   view.ports = c.ports;
   view.session_key = c.session_key.clone();
@@ -372,7 +377,7 @@ Page Registry::list(identity::Principal const& by, std::size_t limit, std::optio
   auto const matches = [&](Conversation const& c) {
     if (filter.origin && c.origin != *filter.origin) return false;
     if (filter.purpose && (c.purpose != *filter.purpose || c.origin == Origin::fixed)) return false;
-    if (filter.state && c.state != *filter.state) return false;
+    if (filter.state && shown_state(c) != *filter.state) return false;
     if (!filter.owner.empty() && c.owner != filter.owner) return false;
     return by.may_use(c.owner);
   };

@@ -101,7 +101,9 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
     auto& known = records[record->id.canonical()];
     if (!known || !(record->epoch < known->epoch)) known = record;  // messages may be late
     last = std::move(record);
+    ++under_way;
     if (takes_its_time) co_await way_to_the_cores();
+    --under_way;
   }
   Task<> withdraw(ConversationId id, Epoch) override {
     events.push_back(id.text() + " withdrawn");
@@ -115,6 +117,7 @@ class RecordingPublisher final : public conversation::DirectoryPublisher {
   }
 
   bool takes_its_time = false;  // as the cores do: others run while one is told
+  std::size_t under_way = 0;    // records that not all cores took in yet
   std::vector<conversation::Activity> used;
   std::function<void()> before_activity;  // called whenever it is asked for
   std::vector<std::string> events;

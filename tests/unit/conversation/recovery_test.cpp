@@ -161,6 +161,14 @@ TEST_F(ConversationRecovery, AdoptsARunningOneWithTheSameKeyAndPublishesIt) {
   EXPECT_EQ(requests("POST /api/conversations"), 0U);
 }
 
+TEST_F(ConversationRecovery, ShowsAnAdoptedOneAsRunningOnlyOnceAllCoresKnowIt) {
+  leave_row("c1", Phase::running);
+  engine.put(id_of("c1"), Presence::running);
+  open();
+  control.run_until([this] { return manager().find(id_of("c1"))->state == RuntimeState::running; });
+  EXPECT_EQ(gateway().publisher.under_way, 0U);
+}
+
 TEST_F(ConversationRecovery, OfAWholeGatewayThatEndedInOrder) {
   ASSERT_TRUE(start("c1", "alice", full_configuration()));
   ASSERT_TRUE(start("c2"));

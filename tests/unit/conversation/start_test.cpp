@@ -146,6 +146,18 @@ TEST_F(ConversationStart, ReturnsAtOnceWhenItIsOnlyToBegin) {
   wait_for("c1", RuntimeState::running);
 }
 
+TEST_F(ConversationStart, IsShownAsRunningOnlyOnceAllCoresKnowIt) {
+  ASSERT_TRUE(control.run(manager().begin_start(request_of("c1"))));
+  Filter running;
+  running.state = RuntimeState::running;
+  control.run_until([&] {
+    bool const is_shown = manager().find(id_of("c1"))->state == RuntimeState::running;
+    EXPECT_EQ(manager().list(ops, 10, std::nullopt, running).views.size(), is_shown ? 1U : 0U);
+    return is_shown;
+  });
+  EXPECT_EQ(gateway().publisher.under_way, 0U) << "its next request would be told that it starts";
+}
+
 TEST_F(ConversationStart, ThatIsOnlyToBeginIsRefusedAtOnceToo) {
   settings.ready_time_max = 1h;
   settings.quota.in_all = 1;
