@@ -166,6 +166,7 @@ TEST_F(ConversationRecovery, ShowsAnAdoptedOneAsRunningOnlyOnceAllCoresKnowIt) {
   engine.put(id_of("c1"), Presence::running);
   open();
   control.run_until([this] { return manager().find(id_of("c1"))->state == RuntimeState::running; });
+  EXPECT_TRUE(gateway().is("c1", RuntimeState::running));
   EXPECT_EQ(gateway().publisher.under_way, 0U);
 }
 
