@@ -363,7 +363,10 @@ TEST_F(DockerRuntimes, TolerateForeignContainersThatLookLikeTheirs) {
   ASSERT_TRUE(destroy("cut-off", Leftovers::remove));
   EXPECT_EQ(listed(), (std::vector<std::string>{"c1 running"}));
   ASSERT_TRUE(destroy("stray", Leftovers::remove));
-  EXPECT_EQ(containers_named("openhands-runtime-stray"), 1U) << "nobody here started or adopted it";
+  auto const runs = [](std::string const& handle) {
+    return engine().ask("GET", "/containers/" + handle + "/json").body.find(R"("Status":"running")") != std::string::npos;
+  };
+  EXPECT_TRUE(runs(stray)) << "nobody here started or adopted it";
   auto const adopted = create("stray");
   ASSERT_FALSE(adopted);
   EXPECT_EQ(adopted.error().fault.kind, FaultKind::conflict);
@@ -374,6 +377,9 @@ TEST_F(DockerRuntimes, TolerateForeignContainersThatLookLikeTheirs) {
   auto const other = create("other");
   EXPECT_EQ(other.error().reason, "create: the container of that name belongs to another installation");
   EXPECT_FALSE(inspect("other"));
+  control.run(provider().close());
+  EXPECT_TRUE(runs(stray)) << "nor does the gateway's end stop it";
+  EXPECT_TRUE(runs("openhands-runtime-c1"));
 }
 
 TEST_F(DockerRuntimes, GoToNoOtherOwner) {
