@@ -38,8 +38,10 @@ int id_of(std::string const& packet) {
   auto const at = packet.find(mark);
   return packet.starts_with("42") && at != packet.npos ? std::stoi(packet.substr(at + mark.size())) : -1;
 }
-// Sends what is more than the sockets between take while the other end reads.
+// Sends what is more than the sockets between take while the other end reads; false when that takes too long.
 std::future<bool> send_beside(Connection& to, std::string bytes) {
+  timeval const patience{patience_ms / 1000, 0};
+  ::setsockopt(to.fd(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   return std::async(std::launch::async, [&to, bytes = std::move(bytes)] { return to.send(bytes); });
 }
 
