@@ -112,7 +112,7 @@ void write_static_route(codec::JsonWriter& w, conversation::View const& view) {
   if (view.endpoint.port() == 0) {
     w.null();
   } else {
-    w.value(upstream::plain_url(view.endpoint).text());
+    w.value(upstream::url_of(view.endpoint).text());
   }
   w.key("ports").begin_object();
   for (auto const& port : view.ports) w.member(port.name, port.number);

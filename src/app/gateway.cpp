@@ -218,6 +218,9 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
     auto const level = state == conversation::RuntimeState::error ? LogLevel::warn : LogLevel::info;
     log(level, "conversation", {{"id", id.text()}, {"state", conversation::to_string(state)}, {"reason", reason}});
   });
+  cores.on_untrusted([](ConversationId const& id, std::string_view authority, std::string_view why) {
+    log(LogLevel::warn, "nested server refused", {{"id", id.text()}, {"host", authority}, {"reason", why}});
+  });
   auto wanted = settings.automation;
   auto runs = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =

@@ -92,7 +92,7 @@ std::string whole_json(View const& view) {
   codec::JsonWriter w(out);
   w.begin_object();
   write_short(w, view);
-  text_or_null(w, "address", view.endpoint.port() == 0 ? std::string() : upstream::plain_url(view.endpoint).text());
+  text_or_null(w, "address", view.endpoint.port() == 0 ? std::string() : upstream::url_of(view.endpoint).text());
   w.key("ports").begin_object();
   for (auto const& port : view.ports) w.member(port.name, port.number);
   w.end_object();

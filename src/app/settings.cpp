@@ -72,6 +72,7 @@ class Loader {
       resolve_paths();
       check_listeners();
       check_certificates();
+      load_nested_authorities();
       check_access_log();
       check_provider();
       read_secrets();
@@ -313,6 +314,17 @@ class Loader {
     std::string problem;
     if (!TlsServer::load(settings_.tls.certificates, settings_.tls.min_version, problem))
       fault(CertificateTable::name, problem);
+  }
+
+  void load_nested_authorities() {
+    auto& file = settings_.nested_ca_file;
+    if (file.empty()) return;
+    file = absolute(file);
+    std::string problem;
+    auto const tls = ClientTls::load({file, {}, {}}, problem);
+    if (!tls) return fault("runtime.ca_file", problem);
+    settings_.conversations.nested_tls = tls;
+    settings_.remote.nested_tls = tls;
   }
 
   void check_provider() {

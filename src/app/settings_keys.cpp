@@ -184,8 +184,6 @@ bool is_certificate_name(std::string_view text) { return is_domain(text.starts_w
 
 bool is_public_url(std::string_view text) { return is_origin("http", text) || is_origin("https", text); }
 
-bool is_nested_url(std::string_view text) { return is_origin("http", text); }
-
 bool is_base_url(std::string_view text) {
   auto const authority = text.find("://");
   auto const path = authority == text.npos ? text.npos : text.find('/', authority + 3);
@@ -413,6 +411,10 @@ struct Cpus {
 void add_provider(std::vector<Key<Settings>>& keys) {
   add<&Settings::provider>(keys, "runtime.provider", Text{1, 64, "one of \"process\", \"docker\", \"remote\"", is_provider},
                            Reload::restart, "Where new conversations' servers run.");
+  add<&Settings::nested_ca_file>(
+      keys, "runtime.ca_file", Path{0}, Reload::restart,
+      "PEM: who must vouch for nested servers that are reached over https (static ones, those of the remote provider); "
+      "empty: the system's authorities.");
 }
 
 void add_docker(std::vector<Key<Settings>>& keys) {
@@ -799,8 +801,10 @@ std::vector<Key<StaticRuntimeSettings>> const& StaticRuntimeTable::keys() {
     std::vector<Key<Element>> k;
     add_required<&Element::id>(k, "id", Text{1, 128, "conversation id, of A-Za-z0-9._-"}, Reload::yes,
                                "The conversation's id.");
-    add_required<&Element::url>(k, "url", Text{1, 300, "http://HOST[:PORT]", is_nested_url}, Reload::yes,
-                                "Where its server listens.");
+    add_required<&Element::url>(
+        k, "url", Text{1, 300, "http://HOST[:PORT] or https://HOST[:PORT]", is_public_url}, Reload::yes,
+        "Where its server listens. Over https its certificate must be for HOST, which Host then says, and "
+        "its further ports are reached over https too.");
     add<&Element::session_api_key_file>(k, "session_api_key_file", secret_path, Reload::yes,
                                         "File with the server's session key; empty: the derived key.");
     add<&Element::ports>(k, "ports", MapOf<Count>{{1, 32, "of a-z0-9_-", is_port_name}, {1, 65'535}, 64}, Reload::yes,

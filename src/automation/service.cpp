@@ -49,7 +49,7 @@ struct Service::Job {
   std::string run_id;
   ConversationId conversation;
   Epoch epoch{0};
-  asio::ip::tcp::endpoint endpoint;
+  upstream::Place endpoint;
   Secret session_key;
   std::string tarball;
   std::string setup_script;
@@ -128,7 +128,7 @@ Secret Service::environment_for(RunRequest const& request, Run const& run, Secre
   };
   set("SANDBOX_ID", runtime.id.text());
   variables.emplace_back("SESSION_API_KEY", runtime.session_key.clone());
-  set("AGENT_SERVER_URL", upstream::plain_url(runtime.endpoint).text());
+  set("AGENT_SERVER_URL", upstream::url_of(runtime.endpoint).text());
   set("AGENT_SERVER_PORT", std::to_string(runtime.endpoint.port()));
   set("AUTOMATION_CALLBACK_URL", base + "/v1/runs/" + run.id + "/complete");
   variables.emplace_back("AUTOMATION_CALLBACK_API_KEY", token.clone());

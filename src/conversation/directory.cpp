@@ -108,7 +108,7 @@ void Directory::publish(RuntimeRecordPtr record) {
     }
     for (auto& [number, target] : old->ports_) {
       auto const kept = std::find_if(entry->ports_.begin(), entry->ports_.end(), [&](auto const& port) {
-        return same_server && port.first == number && port.second->endpoint() == target->endpoint();
+        return same_server && port.first == number && port.second->place() == target->place();
       });
       if (kept != entry->ports_.end()) {
         kept->second = target;

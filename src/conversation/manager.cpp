@@ -14,7 +14,7 @@ struct Manager::Parts {
         std::shared_ptr<identity::KeyRing const> keys, store::Store& store, Credentials& credentials, ManagerSettings s)
       : settings(std::move(s)),
         provider(std::move(p)),
-        registry(control, publisher, store, std::move(keys), make_gateway_name()),
+        registry(control, publisher, store, std::move(keys), make_gateway_name(), settings.nested_tls),
         warm(control, registry, *provider, settings),
         lifecycle(control, registry, *provider, credentials, warm, settings),
         statics(control, registry, settings),

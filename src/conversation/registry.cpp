@@ -98,8 +98,14 @@ bool Conversation::wakes() const noexcept {
 }
 
 Registry::Registry(Executor control, DirectoryPublisher& publisher, store::Store& store,
-                   std::shared_ptr<identity::KeyRing const> keys, std::string gateway)
-    : control_(control), publisher_(publisher), store_(store), keys_(std::move(keys)), gateway_(std::move(gateway)) {}
+                   std::shared_ptr<identity::KeyRing const> keys, std::string gateway,
+                   std::shared_ptr<ClientTls const> nested_tls)
+    : control_(control),
+      publisher_(publisher),
+      store_(store),
+      keys_(std::move(keys)),
+      gateway_(std::move(gateway)),
+      nested_tls_(std::move(nested_tls)) {}
 
 ConversationPtr Registry::find(ConversationId const& id) const {
   auto const found = by_id_.find(id.canonical());
@@ -242,7 +248,7 @@ store::ConversationRow Registry::row_of(Conversation const& c, std::optional<sto
   row.key_generation = c.key_generation;
   row.units = c.units;
   row.handle = c.handle;
-  row.endpoint = endpoint_text(c.endpoint);
+  row.endpoint = place_text(c.endpoint);
   row.ports_json = ports_json(c.ports);
   row.spec_id = c.spec_id;
   row.dialect = dialect_text(c.dialect);
@@ -277,8 +283,8 @@ void Registry::load(Conversation& c, store::ConversationRow& row) {
   c.epoch = row.epoch;
   c.units = row.units;
   c.handle = row.handle;
-  c.endpoint = parse_endpoint(row.endpoint).value_or(asio::ip::tcp::endpoint());
-  c.ports = parse_ports(row.ports_json);
+  c.endpoint = parse_place(row.endpoint, nested_tls_).value_or(upstream::Place());
+  c.ports = parse_ports(row.ports_json, nested_tls_);
   c.spec_id = row.spec_id;
   c.dialect = parse_dialect(row.dialect);
   c.created_at = row.created_at;

@@ -45,7 +45,7 @@ struct Conversation {
   std::chrono::system_clock::time_point created_at = std::chrono::system_clock::now();
   std::chrono::system_clock::time_point changed_at = created_at;
   std::chrono::system_clock::time_point last_act_at = created_at;
-  asio::ip::tcp::endpoint endpoint;
+  upstream::Place endpoint;
   std::vector<DeclaredPort> ports;
   Secret session_key;        // what its server is sent
   bool has_own_key = false;  // given by settings or the provider: no secret derives it
@@ -98,7 +98,7 @@ Failure unknown_runtime_failure();
 class Registry {
  public:
   Registry(Executor control, DirectoryPublisher& publisher, store::Store& store,
-           std::shared_ptr<identity::KeyRing const> keys, std::string gateway);
+           std::shared_ptr<identity::KeyRing const> keys, std::string gateway, std::shared_ptr<ClientTls const> nested_tls);
 
   ConversationPtr find(ConversationId const& id) const;
   ConversationPtr find_by_key(std::string_view session_key) const;
@@ -179,6 +179,7 @@ class Registry {
   store::Store& store_;
   std::shared_ptr<identity::KeyRing const> keys_;
   std::string gateway_;
+  std::shared_ptr<ClientTls const> nested_tls_;  // what places of the store are trusted by
   std::uint64_t static_epochs_ = 0;
   std::size_t managed_ = 0;
   bool is_closing_ = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "nestgate/upstream/http_client.hpp"
 #include "nestgate/upstream/resolve.hpp"
 #include "stored.hpp"
 
@@ -18,10 +19,16 @@ tcp::endpoint preferred(upstream::Endpoints const& found) {
   return v4 == found.end() ? found.front() : *v4;
 }
 
-std::vector<DeclaredPort> ports_of(StaticRuntime const& fixed, tcp::endpoint const& at) {
+// They are reached as the server itself is.
+std::vector<DeclaredPort> ports_of(StaticRuntime const& fixed, upstream::Place const& place) {
   std::vector<DeclaredPort> out;
   out.reserve(fixed.ports.size());
-  for (auto const& [name, number] : fixed.ports) out.push_back({name, number, tcp::endpoint(at.address(), number)});
+  auto url = upstream::url_of(place);
+  for (auto const& [name, number] : fixed.ports) {
+    url.port = number;
+    tcp::endpoint const at(place.at.address(), number);
+    out.push_back({name, number, upstream::place_of(url, at, place.tls, upstream::Naming::over_tls)});
+  }
   return out;
 }
 
@@ -54,7 +61,7 @@ std::optional<StaticRuntime> parse_row(store::StaticRow& row) {
   auto id = ConversationId::parse(row.id);
   if (!id) return std::nullopt;
   StaticRuntime out{std::move(*id), std::move(row.url), std::move(row.session_key), {}};
-  for (auto const& port : parse_ports(row.ports_json)) out.ports.emplace_back(port.name, port.number);
+  for (auto const& port : parse_ports(row.ports_json, nullptr)) out.ports.emplace_back(port.name, port.number);
   return out;
 }
 
@@ -65,8 +72,10 @@ StaticRuntimes::StaticRuntimes(Executor control, Registry& registry, ManagerSett
 
 Outcome<upstream::Url> StaticRuntimes::checked_url(StaticRuntime const& fixed) const {
   auto url = upstream::parse_url(fixed.url);
-  if (!url || url->scheme != "http" || !(url->path.empty() || url->path == "/") || !url->query.empty())
-    return fail(FaultKind::bad_input, "runtime.static", "url: must be http://host:port");
+  if (!url) return fail(FaultKind::bad_input, "runtime.static", "url: must be http://host:port or https://host:port");
+  if (!(url->path.empty() || url->path == "/") || !url->query.empty())
+    return fail(FaultKind::bad_input, "runtime.static",
+                "url: must be a scheme, a host and a port, without a path or a query");
   auto const c = registry_.find(fixed.id);
   if (c && c->origin != Origin::fixed) return is_started();
   return std::move(*url);
@@ -86,7 +95,7 @@ Task<Outcome<>> StaticRuntimes::put(StaticRuntime fixed) {
   auto found = co_await look_up(url);
   if (!is_latest(*c, turn)) co_return fail(FaultKind::cancelled, "runtime.static", "it was replaced or removed meanwhile");
   if (found) {
-    place(*c, fixed, preferred(*found));
+    place(*c, fixed, place_at(url, preferred(*found)));
     co_await registry_.publish(c);
     co_return Outcome<>{};
   }
@@ -153,7 +162,7 @@ Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {
   c->url = fixed.url;
   error_code not_literal;
   auto const address = asio::ip::make_address(url.host, not_literal);
-  tcp::endpoint const at(address, url.port);
+  auto const at = place_at(url, tcp::endpoint(address, url.port));
   if (!not_literal && is_as_before(*c, fixed, at)) return Outcome<>{};
   auto const turn = ++c->puts;
   if (!not_literal) {
@@ -226,17 +235,21 @@ Task<> StaticRuntimes::place_once_found(ConversationPtr c, StaticRuntime fixed, 
     if (!is_latest(*c, turn)) co_return;
     if (!found && found.error().kind == FaultKind::cancelled) co_return;
     if (!found) continue;
-    place(*c, fixed, preferred(*found));
+    place(*c, fixed, place_at(url, preferred(*found)));
     co_await registry_.publish(c);
     co_return;
   }
 }
 
-void StaticRuntimes::place(Conversation& c, StaticRuntime const& fixed, tcp::endpoint at) {
+upstream::Place StaticRuntimes::place_at(upstream::Url const& url, tcp::endpoint const& at) const {
+  return upstream::place_of(url, at, settings_.nested_tls, upstream::Naming::over_tls);
+}
+
+void StaticRuntimes::place(Conversation& c, StaticRuntime const& fixed, upstream::Place at) {
   c.epoch = registry_.next_static_epoch();
   take_key(c, fixed);
-  c.endpoint = at;
   c.ports = ports_of(fixed, at);
+  c.endpoint = std::move(at);
   registry_.change(c, RuntimeState::running);
 }
 
@@ -244,7 +257,7 @@ bool StaticRuntimes::has_same_key(Conversation const& c, StaticRuntime const& fi
   return fixed.session_key ? c.has_own_key && c.session_key == *fixed.session_key : !c.has_own_key;
 }
 
-bool StaticRuntimes::is_as_before(Conversation const& c, StaticRuntime const& fixed, tcp::endpoint const& at) const {
+bool StaticRuntimes::is_as_before(Conversation const& c, StaticRuntime const& fixed, upstream::Place const& at) const {
   return c.is_remembered && c.state == RuntimeState::running && c.endpoint == at && has_same_key(c, fixed) &&
          same_ports(c.ports, ports_of(fixed, at));
 }

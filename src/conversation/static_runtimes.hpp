@@ -32,11 +32,12 @@ class StaticRuntimes {
   bool is_remembered(StaticRuntime const& fixed) const;
   Placed place_all(std::vector<StaticRuntime>& put);
   Outcome<> place_routed(StaticRuntime& fixed, Placed& placed);
-  void place(Conversation& c, StaticRuntime const& fixed, asio::ip::tcp::endpoint at);
+  upstream::Place place_at(upstream::Url const& url, asio::ip::tcp::endpoint const& at) const;
+  void place(Conversation& c, StaticRuntime const& fixed, upstream::Place at);
   std::pair<ConversationId, Epoch> forget(Conversation& c);
   static bool has_same_key(Conversation const& c, StaticRuntime const& fixed);
   bool is_same_route(Conversation const& c, StaticRuntime const& fixed) const;
-  bool is_as_before(Conversation const& c, StaticRuntime const& fixed, asio::ip::tcp::endpoint const& at) const;
+  bool is_as_before(Conversation const& c, StaticRuntime const& fixed, upstream::Place const& at) const;
   ConversationPtr add_or_find(ConversationId const& id);
   void take_key(Conversation& c, StaticRuntime const& fixed);
   Task<Result<upstream::Endpoints>> look_up(upstream::Url const& url);

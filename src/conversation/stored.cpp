@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "nestgate/codec/json_writer.hpp"
+#include "nestgate/upstream/http_client.hpp"
 
 namespace nestgate::conversation {
 
@@ -52,8 +53,9 @@ Closed parse_closed(std::string_view text) noexcept {
   return Closed::no;
 }
 
+namespace {
+
 std::string endpoint_text(tcp::endpoint const& endpoint) {
-  if (endpoint.port() == 0) return {};
   auto const address = endpoint.address().to_string();
   return (endpoint.address().is_v6() ? "[" + address + "]" : address) + ":" + std::to_string(endpoint.port());
 }
@@ -72,19 +74,37 @@ std::optional<tcp::endpoint> parse_endpoint(std::string_view text) {
   return tcp::endpoint(address, port);
 }
 
+}  // namespace
+
+std::string place_text(upstream::Place const& place) {
+  if (place.port() == 0) return {};
+  std::string const address = endpoint_text(place.at);
+  return place.authority.empty() ? address : upstream::url_of(place).text() + " " + address;
+}
+
+std::optional<upstream::Place> parse_place(std::string_view text, std::shared_ptr<ClientTls const> const& trusted) {
+  auto const space = text.find(' ');
+  auto const at = parse_endpoint(space == text.npos ? text : text.substr(space + 1));
+  if (!at) return std::nullopt;
+  if (space == text.npos) return *at;
+  auto const url = upstream::parse_url(text.substr(0, space));
+  if (!url) return std::nullopt;
+  return upstream::place_of(*url, *at, trusted, upstream::Naming::always);
+}
+
 std::string ports_json(std::vector<DeclaredPort> const& ports) {
   std::string out;
   codec::JsonWriter w(out);
   w.begin_array();
   for (auto const& port : ports) {
     w.begin_object().member("name", port.name).member("number", port.number);
-    w.member("endpoint", endpoint_text(port.endpoint)).end_object();
+    w.member("endpoint", place_text(port.endpoint)).end_object();
   }
   w.end_array();
   return out;
 }
 
-std::vector<DeclaredPort> parse_ports(std::string_view json) {
+std::vector<DeclaredPort> parse_ports(std::string_view json, std::shared_ptr<ClientTls const> const& trusted) {
   dom::parser parser;
   dom::array entries;
   std::vector<DeclaredPort> out;
@@ -93,8 +113,8 @@ std::vector<DeclaredPort> parse_ports(std::string_view json) {
     std::string_view name, endpoint;
     std::uint64_t number = 0;
     if (entry["name"].get(name) || entry["endpoint"].get(endpoint) || entry["number"].get(number)) continue;
-    auto const at = parse_endpoint(endpoint);
-    if (at && number <= UINT16_MAX) out.push_back({std::string(name), static_cast<std::uint16_t>(number), *at});
+    auto at = parse_place(endpoint, trusted);
+    if (at && number <= UINT16_MAX) out.push_back({std::string(name), static_cast<std::uint16_t>(number), *std::move(at)});
   }
   return out;
 }

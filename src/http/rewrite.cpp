@@ -121,6 +121,7 @@ void append_forwarding(std::string& out, RequestHead const& head, RequestRewrite
 FieldSet dropped_fields(RequestHead const& head, RequestRewrite const& rewrite) noexcept {
   FieldSet dropped = dropped_from_requests;
   if (head.body != BodyKind::chunked) dropped.add(FieldId::trailer);
+  if (!rewrite.host.empty()) dropped.add(FieldId::host);
   if (rewrite.drop_authorization) dropped.add(FieldId::authorization);
   if (rewrite.drop_api_key) dropped.add(FieldId::x_api_key);
   if (rewrite.drop_websocket_extensions) dropped.add(FieldId::sec_websocket_extensions);
@@ -193,7 +194,11 @@ class PrefixedPaths {
 
 void append_request_head(std::string& out, RequestHead const& head, RequestRewrite const& rewrite) {
   append_line(out, head.method_text, rewrite.target.starts_with('?') ? " /" : " ", rewrite.target, " HTTP/1.1");
-  if (!head.has(FieldId::host)) append_line(out, "Host: ", head.authority.empty() ? "localhost" : head.authority);
+  if (!rewrite.host.empty()) {
+    append_line(out, "Host: ", rewrite.host);
+  } else if (!head.has(FieldId::host)) {
+    append_line(out, "Host: ", head.authority.empty() ? "localhost" : head.authority);
+  }
 
   FieldSet const dropped = dropped_fields(head, rewrite);
   bool const replace = rewrite.trust == ForwardedTrust::replace;

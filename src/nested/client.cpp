@@ -34,9 +34,8 @@ Task<Outcome<Answer>> Client::send(std::string_view step, Call call, Deadline by
 }
 
 Call Client::call_of(Message const& message) const {
-  Call call;
+  auto call = upstream::call_to(at_, message.path, message.query);
   call.method = message.method;
-  call.url = base_.at(message.path, message.query);
   call.body = message.body;
   if (message.method != "GET") call.content_type = "application/json";
   return call;
@@ -59,8 +58,7 @@ Task<Outcome<>> Client::wait_alive(Deadline by) {
   Clock::duration pause = alive_pause_min;
   std::optional<std::string> last;
   while (!by.passed()) {
-    Call call;
-    call.url = base_.at("/alive");
+    auto call = upstream::call_to(at_, "/alive");
     auto answer = co_await send("ready", std::move(call), by.capped(alive_try_max));
     bool const is_early = answer && answer->ok() && says_not_ready(answer->body);
     if (answer && answer->ok() && !is_early) co_return Outcome<>{};
@@ -83,11 +81,10 @@ Task<Outcome<>> Client::upload(std::string path, std::string_view bytes, Deadlin
   std::string const boundary = "nestgate-" + upstream::random_hex(16);
   std::string const start = file_part_start(boundary);
   std::string const end = file_part_end(boundary);
-  Call call;
-  call.method = "POST";
   std::string query = "path=";
   append_percent_encoded(query, path);
-  call.url = base_.at("/api/file/upload", query);
+  auto call = upstream::call_to(at_, "/api/file/upload", query);
+  call.method = "POST";
   call.body = {start, bytes, end};
   call.content_type = "multipart/form-data; boundary=" + boundary;
   NESTGATE_CO_TRY(answer, co_await send("upload", std::move(call), by));
@@ -116,10 +113,9 @@ Task<Outcome<std::string>> Client::start(std::string command, std::chrono::secon
 }
 
 Task<Outcome<std::optional<CommandOutput>>> Client::newest_output(std::string_view command_id, Deadline by) {
-  Call call;
   std::string query = "kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=1&command_id__eq=";
   append_percent_encoded(query, command_id);
-  call.url = base_.at("/api/bash/bash_events/search", query);
+  auto call = upstream::call_to(at_, "/api/bash/bash_events/search", query);
   NESTGATE_CO_TRY(answer, co_await send("search", std::move(call), by));
   if (!answer.ok()) co_return upstream::refused("search", answer.status);
   auto output = parse_newest_output(answer.body);

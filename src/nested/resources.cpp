@@ -23,9 +23,8 @@ Resources parse_resources(std::string_view server_info) {
   return out;
 }
 
-Task<upstream::Outcome<Resources>> ask_resources(asio::ip::tcp::endpoint at, Deadline by) {
-  upstream::Call call;
-  call.url = upstream::plain_url(at).at("/server_info");
+Task<upstream::Outcome<Resources>> ask_resources(upstream::Place at, Deadline by) {
+  auto call = upstream::call_to(at, "/server_info");
   call.answer_bytes_max = answer_bytes_max;
   auto const answered = co_await upstream::call(std::move(call), by);
   if (!answered) co_return upstream::failed("server_info", answered.error());

@@ -114,7 +114,7 @@ struct CoreSet::Worker {
 CoreSet::CoreSet(unsigned threads, Config const& config, Core& control, OwnRoutes& own_routes, conversation::Waker& waker,
                  LineSink& access_log)
     : control_(control) {
-  Surroundings const surroundings{control, own_routes, *this, *this, access_log, waker};
+  Surroundings const surroundings{control, own_routes, *this, *this, access_log, waker, on_untrusted_};
   for (unsigned i = 0; i < threads; ++i) {
     workers_.push_back(std::make_unique<Worker>(CoreIndex(static_cast<std::uint16_t>(i)), config, surroundings));
   }
@@ -282,7 +282,9 @@ Task<std::string> describe(conversation::Directory const& directory) {
     json.begin_object();
     json.member("id", record.id.text()).member("state", to_string(record.state)).member("epoch", record.epoch.get());
     json.member("owner", record.owner);
-    json.member("endpoint", record.endpoint.address().to_string() + ":" + std::to_string(record.endpoint.port()));
+    auto const& at = record.endpoint.at;
+    json.member("endpoint", at.address().to_string() + ":" + std::to_string(at.port()));
+    if (record.endpoint.tls) json.member("tls", record.endpoint.host_name());
     json.member("in_use", entry.target()->in_use).member("idle", entry.target()->idle_count());
     json.key("ports").begin_array();
     for (auto const& port : record.ports)

@@ -95,6 +95,7 @@ auto Session<Stream>::build_upstream_head(Decision const& decision, http::Reques
     rewrite_query_key(decision, session_key.reveal());
     if (!rewritten_target_.empty()) rewrite.target = rewritten_target_;
   }
+  rewrite.host = decision.target->place().authority;
   rewrite.peer_address = peer_address_;
   rewrite.scheme = scheme_;
   rewrite.forwarded_prefix = decision.prefix;
@@ -175,10 +176,12 @@ auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
   lease_ = Lease(proxy_, target, std::make_unique<upstream::Connection>(proxy_.core().loop.get_executor()));
   counters.upstream_connects.add();
   set_phase(Phase::connect, timeouts().connect);
-  auto [ec] = co_await lease_.socket().async_connect(target->endpoint(), no_throw);
+  auto [ec] = co_await lease_.socket().async_connect(target->place().at, no_throw);
   if (!ec && !target->withdrawn()) {
     lease_.socket().set_option(asio::ip::tcp::no_delay(true), ignored_);
-    co_return true;
+    if (!target->place().tls) co_return true;
+    bool const is_trusted = co_await begin_tls(target);
+    if (is_trusted && !target->withdrawn()) co_return true;
   }
   counters.upstream_connect_failures.add();
   lease_.end();
@@ -193,6 +196,25 @@ auto Session<Stream>::connect(upstream::TargetPtr target) -> Task<bool> {
     x_.failure = {503, "runtime_unreachable", "the conversation's runtime takes no connections", 1};
   }
   co_return false;
+}
+
+// Within the time of the connect. What ends the connection meanwhile ends the handshake.
+template <class Stream>
+auto Session<Stream>::begin_tls(upstream::TargetPtr target) -> Task<bool> {
+  if (timed_out_ || stopping_) co_return false;
+  auto tell = [&proxy = proxy_, target, entry = x_.opened.entry](std::string_view why) {
+    if (std::exchange(target->refusal_was_told, true)) return;
+    auto const& listener = proxy.surroundings().on_untrusted;
+    if (listener) listener(entry->record().id, target->place().authority, why);
+  };
+  auto const begun =
+      put_tls_on(lease_.connection(), target->place(), proxy_.core().tasks, shared_.small_blocks, std::move(tell));
+  if (!begun) co_return false;
+  char said;
+  auto [ec, n] = co_await lease_.socket().async_read_some(asio::buffer(&said, 1), no_throw);
+  if (ec) co_return false;
+  target->refusal_was_told = false;
+  co_return true;
 }
 
 template <class Stream>
@@ -437,7 +459,7 @@ auto Session<Stream>::relay_answer_body(std::size_t head_bytes) -> Task<Outcome>
     if (from == &up_ && body.kind != http::BodyKind::chunked) from = &relay_;
     char* const space = from->space(0);
     auto [ec, n] = co_await lease_.socket().async_read_some(asio::buffer(space, from->space_bytes()), no_throw);
-    if (ec == asio::error::eof && body.kind == http::BodyKind::until_close) break;
+    if (ec == asio::error::eof && body.kind == http::BodyKind::until_close && !lease_.connection().is_cut_short()) break;
     if (ec) {
       relay_.release();
       co_return fail({502, "runtime_closed", "the conversation's runtime closed the connection in its answer"});
@@ -475,7 +497,7 @@ auto Session<Stream>::learn_from_answer(AnswerBody& body) -> Task<std::optional<
     if (from.empty()) {
       char* const space = from.space(0);
       auto [ec, n] = co_await lease_.socket().async_read_some(asio::buffer(space, from.space_bytes()), no_throw);
-      if (ec == asio::error::eof && body.kind == http::BodyKind::until_close) {
+      if (ec == asio::error::eof && body.kind == http::BodyKind::until_close && !lease_.connection().is_cut_short()) {
         body.done = true;
         break;
       }

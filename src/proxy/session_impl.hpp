@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "answers.hpp"
+#include "bridge.hpp"
 #include "client_address.hpp"
 #include "intent.hpp"
 #include "internals.hpp"
@@ -294,6 +295,7 @@ class Session final : public Watch {
   void rewrite_query_key(Decision const& decision, std::string_view runtime_key);
   bool take_request_body(std::string_view& bytes);
   Task<bool> connect(upstream::TargetPtr target);
+  Task<bool> begin_tls(upstream::TargetPtr target);
   Task<Next> finish_exchange(Outcome outcome);
   Task<Next> answer_closed_poll();
   Task<Outcome> relay_both_ways();

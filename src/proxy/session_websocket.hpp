@@ -180,6 +180,7 @@ auto Session<Stream>::join_first_frame(Decision open, std::string_view head_text
   out_.clear();
   http::RequestRewrite rewrite;
   rewrite.target = open.target_text;
+  rewrite.host = open.target->place().authority;
   rewrite.peer_address = peer_address_;
   rewrite.scheme = scheme_;
   rewrite.forwarded_prefix = open.prefix;

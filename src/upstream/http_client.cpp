@@ -7,8 +7,6 @@
 #include <array>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/ip/basic_resolver.hpp>
-#include <boost/asio/ssl/host_name_verification.hpp>
-#include <boost/asio/ssl/stream.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
@@ -21,6 +19,7 @@
 #include "nestgate/net/task_group.hpp"
 #include "nestgate/upstream/public_address.hpp"
 #include "nestgate/upstream/resolve.hpp"
+#include "nestgate/upstream/tls_connect.hpp"
 
 namespace nestgate::upstream {
 namespace {
@@ -60,9 +59,15 @@ void find_silent_death(TcpSocket& socket) {
   socket.set_option(asio::detail::socket_option::integer<IPPROTO_TCP, TCP_KEEPCNT>(tries), ignored);
 }
 
-Task<Result<TcpSocket>> connect(std::string host, std::uint16_t port, Reach reach) {
-  NESTGATE_CO_TRY(found, co_await resolve(std::move(host), port));
-  if (reach == Reach::public_only) std::erase_if(found, [](tcp::endpoint const& at) { return !is_public(at.address()); });
+Task<Result<Endpoints>> addresses_of(Call const& call) {
+  if (call.at) co_return Endpoints{*call.at};
+  co_return co_await resolve(call.url.host, call.url.port);
+}
+
+Task<Result<TcpSocket>> connect(Call const& call) {
+  NESTGATE_CO_TRY(found, co_await addresses_of(call));
+  if (call.reach == Reach::public_only)
+    std::erase_if(found, [](tcp::endpoint const& at) { return !is_public(at.address()); });
   if (found.empty()) co_return Fault{FaultKind::forbidden, {}, "upstream.address"};
   TcpSocket socket(co_await asio::this_coro::executor);
   NESTGATE_CO_TRY_VOID(co_await not_cancelled("upstream.connect"));
@@ -213,18 +218,9 @@ Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   co_return answer;
 }
 
-// Made once: loading the system's certificates takes milliseconds.
-std::shared_ptr<ClientTls const> const& systems_authorities() {
-  std::string ignored;
-  static std::shared_ptr<ClientTls const> const made = ClientTls::load({}, ignored);
-  return made;
-}
-
 Task<Result<Answer>> call_over_tls(TcpSocket socket, Call& call) {
   auto const tls = call.tls ? call.tls : systems_authorities();
-  asio::ssl::stream<TcpSocket> stream(std::move(socket), tls->context());
-  stream.set_verify_callback(asio::ssl::host_name_verification(call.url.host));
-  SSL_set_tlsext_host_name(stream.native_handle(), call.url.host.c_str());
+  auto stream = tls_client(std::move(socket), *tls, call.url.host);
   NESTGATE_CO_TRY_VOID(co_await not_cancelled("upstream.tls"));
   auto [ec] = co_await stream.async_handshake(asio::ssl::stream_base::client, no_throw);
   if (ec) co_return Fault{FaultKind::upstream, ec, "upstream.tls"};
@@ -242,7 +238,7 @@ Task<Result<Answer>> call_over_unix(Call& call) {
 
 Task<Result<Answer>> call_once(Call call) {
   if (!call.unix_socket.empty()) co_return co_await call_over_unix(call);
-  NESTGATE_CO_TRY(socket, co_await connect(call.url.host, call.url.port, call.reach));
+  NESTGATE_CO_TRY(socket, co_await connect(call));
   if (call.url.scheme == "https") co_return co_await call_over_tls(std::move(socket), call);
   co_return co_await exchange(socket, call);
 }
@@ -312,12 +308,25 @@ Result<Url> parse_url(std::string_view text) {
   return url;
 }
 
-Url plain_url(tcp::endpoint const& at) {
+Url url_of(Place const& place) {
   Url url;
-  url.scheme = "http";
-  url.host = at.address().to_string();
-  url.port = at.port();
+  url.scheme = place.tls ? "https" : "http";
+  url.host = place.authority.empty() ? place.at.address().to_string() : place.host_name();
+  url.port = place.port();
   return url;
+}
+
+Place place_of(Url const& url, tcp::endpoint const& at, std::shared_ptr<ClientTls const> const& trusted, Naming naming) {
+  if (url.scheme == "https") return Place(at, url.authority(), trusted ? trusted : systems_authorities());
+  return Place(at, naming == Naming::always ? url.authority() : std::string(), nullptr);
+}
+
+Call call_to(Place const& place, std::string_view path, std::string_view query) {
+  Call call;
+  call.url = url_of(place).at(path, query);
+  call.at = place.at;
+  call.tls = place.tls;
+  return call;
 }
 
 Task<Result<Answer>> call(Call request, Deadline by) { co_return co_await with_deadline(by, call_once(std::move(request))); }

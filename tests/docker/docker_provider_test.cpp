@@ -142,7 +142,7 @@ class DockerRuntimes : public testing::Test {
   // Of a call that needs the session key.
   unsigned status_with(Instance const& instance, std::string_view key) {
     upstream::Call call;
-    call.url = upstream::plain_url(instance.endpoint).at("/api/bash/bash_events/search");
+    call.url = upstream::url_of(instance.endpoint).at("/api/bash/bash_events/search");
     call.secret_headers.emplace_back("X-Session-API-Key", Secret(std::string(key)));
     auto const answer = control.run(upstream::call(std::move(call), Deadline::in(plenty)));
     EXPECT_TRUE(answer) << answer.error().cause.message();

@@ -119,7 +119,7 @@ class Gateway {
     auto record = record_of(id, port, state, epoch);
     record.owner = std::move(owner);
     for (auto const further : further_ports) {
-      record.ports.push_back({"port", further, {asio::ip::address_v4::loopback(), further}});
+      record.ports.push_back({"port", further, asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), further)});
     }
     publish(std::move(record));
   }
@@ -165,7 +165,8 @@ struct Request {
   std::string line() const { return head.substr(0, head.find("\r\n")); }
   std::string value(std::string_view name) const { return field_value(head, name); }
 };
-inline Request read_request(Connection& from) {
+template <class From>
+Request read_request(From& from) {
   Request out;
   out.head = from.read_until("\r\n\r\n");
   if (auto const length = out.value("content-length"); !length.empty()) out.body = from.read_exactly(std::stoul(length));

@@ -96,30 +96,9 @@ struct HandshakeFailed : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-class TlsClient {
+// One end of a TLS connection, blocking.
+class TlsEnd {
  public:
-  TlsClient(std::uint16_t port, TlsChoice const& choice = {})
-      : connection_(Connection::to(port)), context_(SSL_CTX_new(TLS_client_method())) {
-    timeval const patience{patience_ms / 1000, 0};
-    ::setsockopt(connection_.fd(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    ::setsockopt(connection_.fd(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (choice.version != 0) {
-      SSL_CTX_set_min_proto_version(context_.get(), choice.version);
-      SSL_CTX_set_max_proto_version(context_.get(), choice.version);
-    }
-    ssl_.reset(SSL_new(context_.get()));
-    SSL_set_fd(ssl_.get(), connection_.fd());
-    if (!choice.server_name.empty()) SSL_set_tlsext_host_name(ssl_.get(), choice.server_name.c_str());
-    std::string wire;
-    for (auto const& name : choice.alpn) wire += static_cast<char>(name.size()) + name;
-    if (!wire.empty()) {
-      SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<unsigned char const*>(wire.data()),
-                          static_cast<unsigned>(wire.size()));
-    }
-    if (choice.session) SSL_set_session(ssl_.get(), choice.session);
-    if (SSL_connect(ssl_.get()) != 1) throw HandshakeFailed(last_reason());
-  }
-
   bool send(std::string_view bytes) {
     while (!bytes.empty()) {
       std::size_t sent = 0;
@@ -159,7 +138,53 @@ class TlsClient {
     }
   }
   void say_goodbye() { SSL_shutdown(ssl_.get()); }
-  void close() { connection_.close(); }
+
+ protected:
+  // A read or a write on `fd` gives up when patience is over. The file is the caller's.
+  TlsEnd(int fd, SSL_CTX* context) : ssl_(SSL_new(context)) {
+    timeval const patience{patience_ms / 1000, 0};
+    ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    SSL_set_fd(ssl_.get(), fd);
+  }
+  static std::string last_reason() {
+    char text[256] = {};
+    ERR_error_string_n(ERR_get_error(), text, sizeof text);
+    ERR_clear_error();
+    return text;
+  }
+  std::unique_ptr<SSL, detail::Freed<SSL_free>> ssl_;
+};
+
+namespace detail {
+struct ClientParts {
+  explicit ClientParts(std::uint16_t port, int version)
+      : connection(Connection::to(port)), context(SSL_CTX_new(TLS_client_method())) {
+    if (version == 0) return;
+    SSL_CTX_set_min_proto_version(context.get(), version);
+    SSL_CTX_set_max_proto_version(context.get(), version);
+  }
+  Connection connection;
+  std::unique_ptr<SSL_CTX, Freed<SSL_CTX_free>> context;
+};
+}  // namespace detail
+
+class TlsClient : private detail::ClientParts, public TlsEnd {
+ public:
+  TlsClient(std::uint16_t port, TlsChoice const& choice = {})
+      : ClientParts(port, choice.version), TlsEnd(connection.fd(), context.get()) {
+    if (!choice.server_name.empty()) SSL_set_tlsext_host_name(ssl_.get(), choice.server_name.c_str());
+    std::string wire;
+    for (auto const& name : choice.alpn) wire += static_cast<char>(name.size()) + name;
+    if (!wire.empty()) {
+      SSL_set_alpn_protos(ssl_.get(), reinterpret_cast<unsigned char const*>(wire.data()),
+                          static_cast<unsigned>(wire.size()));
+    }
+    if (choice.session) SSL_set_session(ssl_.get(), choice.session);
+    if (SSL_connect(ssl_.get()) != 1) throw HandshakeFailed(last_reason());
+  }
+
+  void close() { connection.close(); }
 
   std::string version() const { return SSL_get_version(ssl_.get()); }
   std::string alpn() const {
@@ -177,17 +202,6 @@ class TlsClient {
     X509_NAME_get_text_by_NID(X509_get_subject_name(certificate.get()), NID_commonName, text, sizeof text);
     return text;
   }
-
- private:
-  static std::string last_reason() {
-    char text[256] = {};
-    ERR_error_string_n(ERR_get_error(), text, sizeof text);
-    ERR_clear_error();
-    return text;
-  }
-  Connection connection_;
-  std::unique_ptr<SSL_CTX, detail::Freed<SSL_CTX_free>> context_;
-  std::unique_ptr<SSL, detail::Freed<SSL_free>> ssl_;
 };
 
 // A head, and a body by Content-Length.

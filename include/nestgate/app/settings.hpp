@@ -75,7 +75,7 @@ struct RoutingSettings {
 // `[[runtime.static]]`: a nested server that someone else runs.
 struct StaticRuntimeSettings {
   std::string id;                         // a ConversationId, checked
-  std::string url;                        // "http://host:port", checked
+  std::string url;                        // "http://host:port" or https, checked
   std::string session_api_key_file;       // as written
   std::optional<Secret> session_api_key;  // read from the file; nothing: the derived key
   std::vector<std::pair<std::string, std::uint16_t>> ports;
@@ -100,6 +100,7 @@ struct Settings {
   RoutingSettings routing;
   std::vector<StaticRuntimeSettings> static_runtimes;
   std::string provider = "process";
+  std::filesystem::path nested_ca_file;  // made absolute once loaded; loaded into `remote` and `conversations`
   runtime::ProcessSettings process;
   runtime::DockerSettings docker;
   runtime::RemoteSettings remote;

@@ -23,8 +23,8 @@ std::string_view to_string(RuntimeState state) noexcept;
 // A further port that the runtime declared (editor, app previews).
 struct DeclaredPort {
   std::string name;
-  std::uint16_t number;              // as clients name it
-  asio::ip::tcp::endpoint endpoint;  // where it listens
+  std::uint16_t number;      // as clients name it
+  upstream::Place endpoint;  // where it listens
 };
 
 // Why a conversation that does not run was closed, where its clients are told.
@@ -41,7 +41,7 @@ struct RuntimeRecord {
   Epoch epoch;
   RuntimeState state = RuntimeState::running;
   std::string owner;                  // whose it is; empty: the installation's (static runtimes)
-  asio::ip::tcp::endpoint endpoint;   // of the nested server; unset unless it is up
+  upstream::Place endpoint;           // of the nested server; unset unless it is up
   Secret session_key;                 // what the nested server is sent; empty: it is open
   std::vector<Secret> accepted_keys;  // what clients may present, `session_key` included
   std::vector<DeclaredPort> ports;

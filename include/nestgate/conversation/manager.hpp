@@ -53,6 +53,7 @@ struct ManagerSettings {
   bool remove_orphans = false;                        // runtimes of this installation that no conversation has
   // At the end of the gateway, where runtimes outlive it: how long the provider's own server is waited for.
   std::chrono::milliseconds close_time_max{10'000};
+  std::shared_ptr<ClientTls const> nested_tls;        // trusted for nested servers; nullptr: the system's authorities
   std::string internal_url;  // where nested servers reach this gateway ("http://127.0.0.1:8080"); "": no webhooks
 };
 
@@ -81,7 +82,7 @@ struct StartRequest {
 // `[[runtime.static]]`: a nested server that someone else runs.
 struct StaticRuntime {
   ConversationId id;
-  std::string url;                                           // http, without path
+  std::string url;                                           // http or https, without path
   std::optional<Secret> session_key;                         // nothing: the derived key
   std::vector<std::pair<std::string, std::uint16_t>> ports;  // name and number, on the same host
 };
@@ -110,7 +111,7 @@ struct View {
   Epoch epoch{0};
   std::chrono::system_clock::time_point created_at;
   std::chrono::system_clock::time_point changed_at;
-  asio::ip::tcp::endpoint endpoint;      // while running
+  upstream::Place endpoint;              // while running
   Secret session_key;                    // while running: what the nested server is sent
   Secret client_key = {};                // while running: what its clients show; the same unless one was withdrawn
   std::vector<DeclaredPort> ports = {};  // while running

@@ -18,6 +18,7 @@ enum class ForwardedTrust : std::uint8_t { replace, append };
 struct RequestRewrite {
   std::string_view target;            // for the request line (prefix stripped, key taken out of the query); "/" is put
                                       // before one that starts with its query
+  std::string_view host;              // for Host; empty: the client's passes on
   std::string_view session_key;       // injected as X-Session-API-Key; empty: none is sent
   std::string_view peer_address;      // for X-Forwarded-For, without port
   std::string_view scheme;            // "http" or "https", for X-Forwarded-Proto
@@ -34,7 +35,8 @@ struct RequestRewrite {
 // Appends the request head for the nested server to `out`, blank line included. Dropped first, then ours added: fields
 // that Connection nominates, hop-by-hop fields (RFC 9110 section 7.6.1), every X-Session-API-Key of the client and what a
 // server may take for it (FieldId::shadow), Expect (100-continue is the gateway's own answer). Everything else passes in
-// order, byte for byte; Host too, which becomes "localhost" only for an HTTP/1.0 client that named none. The body's framing
+// order, byte for byte; Host too, unless the rewrite names one, which becomes "localhost" only for an HTTP/1.0 client that
+// named none. X-Forwarded-Host says what the client wrote. The body's framing
 // is written once, from what was parsed. The connection to the nested server is always HTTP/1.1 and kept alive.
 void append_request_head(std::string& out, RequestHead const& head, RequestRewrite const& rewrite);
 

@@ -44,8 +44,8 @@ enum class InitState : std::uint8_t { not_deferred, dormant, initializing, ready
 // PUT, PATCH or DELETE; with growing pauses and within the deadline. No other call is repeated here.
 class Client {
  public:
-  Client(asio::ip::tcp::endpoint at, Secret session_key, Pace pace = {})
-      : base_(upstream::plain_url(at)), session_key_(std::move(session_key)), pace_(pace) {}
+  Client(upstream::Place at, Secret session_key, Pace pace = {})
+      : at_(std::move(at)), session_key_(std::move(session_key)), pace_(pace) {}
 
   // Asks /alive until it answers 200: at once, then with a growing pause of 10 to 500 ms.
   Task<Outcome<>> wait_alive(Deadline by);
@@ -110,7 +110,7 @@ class Client {
   Task<Outcome<>> create_conversation(ConversationId id, Message message, Secret const& told, Deadline by);
   Task<Outcome<>> wait_events(std::string path_of_one, Deadline by);
 
-  upstream::Url base_;
+  upstream::Place at_;
   Secret session_key_;
   Pace pace_;
 };

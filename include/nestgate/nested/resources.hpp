@@ -7,6 +7,7 @@
 #include "nestgate/base/deadline.hpp"
 #include "nestgate/net/net.hpp"
 #include "nestgate/upstream/failure.hpp"
+#include "nestgate/upstream/place.hpp"
 
 namespace nestgate::nested {
 
@@ -19,6 +20,6 @@ struct Resources {
 // Of the answer to GET /server_info (nested_server.md 3.1); empty where it is not as expected. Pure.
 Resources parse_resources(std::string_view server_info);
 // Faults: upstream (any status but 200 too), timed_out. On the control core; a cancel of the caller ends the call.
-Task<upstream::Outcome<Resources>> ask_resources(asio::ip::tcp::endpoint at, Deadline by);
+Task<upstream::Outcome<Resources>> ask_resources(upstream::Place at, Deadline by);
 
 }  // namespace nestgate::nested

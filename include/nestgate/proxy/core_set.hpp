@@ -32,6 +32,8 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   // For connections accepted from now on.
   void use_tls(std::shared_ptr<TlsServer const> tls);
 
+  // Before start().
+  void on_untrusted(OnUntrusted listener) { on_untrusted_ = std::move(listener); }
   // Runs the cores, which can be published to from now on. Clients wait in the listeners' queues until open_doors().
   void start();
   void open_doors();
@@ -60,6 +62,7 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   Task<> on_every_core(Make make);
   Result<asio::ip::tcp::endpoint> listen_on_all(asio::ip::tcp::endpoint at, Security security);
 
+  OnUntrusted on_untrusted_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::filesystem::path> unix_paths_;
   Core& control_;

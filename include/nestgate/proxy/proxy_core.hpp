@@ -2,6 +2,7 @@
 
 #include <boost/intrusive/list.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -44,6 +45,10 @@ class SidPublisher {
   virtual Task<> publish_sid(std::string sid, ConversationId runtime) = 0;
 };
 
+// Told once of each place of a runtime, on each core, whose server was reached but whose TLS was refused: `why` is a
+// certificate that is not trusted, or nothing that speaks TLS. On that core's thread.
+using OnUntrusted = std::function<void(ConversationId const& id, std::string_view authority, std::string_view why)>;
+
 // What the proxy needs of the rest of the gateway; all outlive the cores.
 struct Surroundings {
   Core& control;  // where own routes are handled
@@ -52,6 +57,7 @@ struct Surroundings {
   SidPublisher& sids;
   LineSink& access_log;
   conversation::Waker& waker;  // on the control core
+  OnUntrusted const& on_untrusted;
 };
 
 // The data plane of one core: its directory, its sessions and tunnels, its limits and counters. Used by its core's thread

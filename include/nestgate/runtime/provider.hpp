@@ -14,6 +14,7 @@
 #include "nestgate/base/strong.hpp"
 #include "nestgate/net/net.hpp"
 #include "nestgate/upstream/failure.hpp"
+#include "nestgate/upstream/place.hpp"
 
 namespace nestgate::runtime {
 
@@ -47,12 +48,12 @@ struct Spec {
 struct Port {
   std::string name;
   std::uint16_t number;  // as clients name it
-  asio::ip::tcp::endpoint endpoint;
+  upstream::Place endpoint;
 };
 
 // What a provider made, or found. The server in it need not listen yet.
 struct Instance {
-  asio::ip::tcp::endpoint endpoint;
+  upstream::Place endpoint;
   std::vector<Port> ports;
   std::optional<Secret> session_key;  // where the provider gives a key of its own
   // Of a dormant server that was given away before: started anew it is dormant again, and waits to be told its key with

@@ -2,11 +2,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "nestgate/base/secret.hpp"
+#include "nestgate/net/tls.hpp"
 
 namespace nestgate::runtime {
 
@@ -25,6 +27,7 @@ struct RemoteSettings {
   std::uint32_t run_as_group = 0;
   std::uint32_t fs_group = 0;
   std::string image_pull_policy;
+  std::shared_ptr<ClientTls const> nested_tls;  // trusted for the runtimes' servers; nullptr: the system's authorities
   std::chrono::milliseconds call_time_max{180'000};
   std::chrono::milliseconds ready_pause{2'000};  // between two looks whether a runtime is ready
   std::chrono::milliseconds list_pause{10'000};  // between two looks for runtimes that ended

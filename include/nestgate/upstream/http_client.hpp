@@ -14,6 +14,7 @@
 #include "nestgate/base/secret.hpp"
 #include "nestgate/net/net.hpp"
 #include "nestgate/net/tls.hpp"
+#include "nestgate/upstream/place.hpp"
 
 namespace nestgate::upstream {
 
@@ -31,7 +32,12 @@ struct Url {
 };
 // A fault (bad_input) for anything else than an absolute http(s) URL.
 Result<Url> parse_url(std::string_view text);
-Url plain_url(asio::ip::tcp::endpoint const& at);
+Url url_of(Place const& place);
+// The place of a URL's server, of which `at` is an address. Over TLS it is called by its name, in plain text only where
+// `naming` says so.
+enum class Naming : std::uint8_t { over_tls, always };
+Place place_of(Url const& url, asio::ip::tcp::endpoint const& at, std::shared_ptr<ClientTls const> const& trusted,
+               Naming naming);
 
 // Whether a call may end at an address that only this machine or its network can reach. It is the connected address
 // that is looked at, so a name that resolves to two things gains nothing.
@@ -50,10 +56,14 @@ struct Call {
   std::string content_type;
   std::size_t answer_bytes_max = 16 * 1024 * 1024;  // of a body that is not taken by `on_piece`
   Reach reach = Reach::anywhere;
-  std::string unix_socket;               // a path: there instead of to the URL's host and port, and never over TLS
-  std::shared_ptr<ClientTls const> tls;  // for https; nothing: the system's authorities
-  OnPiece on_piece;                      // then a 2xx answer has no body
+  std::optional<asio::ip::tcp::endpoint> at;  // there, instead of where the URL's host is looked up
+  std::string unix_socket;                    // a path: there instead of to the URL's host and port, and never over TLS
+  std::shared_ptr<ClientTls const> tls;       // for https; nothing: the system's authorities
+  OnPiece on_piece;                           // then a 2xx answer has no body
 };
+
+// A GET of what is at `path` of a server, at the address of its place.
+Call call_to(Place const& place, std::string_view path, std::string_view query = {});
 
 struct Answer {
   unsigned status = 0;

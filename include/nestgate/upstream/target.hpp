@@ -8,13 +8,17 @@
 
 #include "nestgate/base/limits.hpp"
 #include "nestgate/net/net.hpp"
+#include "nestgate/upstream/place.hpp"
 
 namespace nestgate::upstream {
 
 // One kept-alive connection to a nested server.
 struct Connection {
   explicit Connection(Executor executor) : socket(executor) {}
-  TcpSocket socket;
+  // Whether its peer may have been cut off in what it said: over TLS an end has to be announced.
+  bool is_cut_short() const noexcept { return cut_short && *cut_short; }
+  TcpSocket socket;                       // to the server; over TLS to the bridge before it
+  std::shared_ptr<bool const> cut_short;  // the bridge's word; nullptr: in plain text
   Clock::time_point idle_since{};
   std::uint32_t exchanges = 0;  // answers read so far; 0: fresh
 };
@@ -23,9 +27,9 @@ struct Connection {
 // Target, so a pooled connection can never reach what took over its port. Lives on one core; ended by its last holder.
 class Target : public boost::intrusive_ref_counter<Target, boost::thread_unsafe_counter> {
  public:
-  explicit Target(asio::ip::tcp::endpoint at) : at_(at) {}
+  explicit Target(Place place) : place_(std::move(place)) {}
 
-  asio::ip::tcp::endpoint const& endpoint() const noexcept { return at_; }
+  Place const& place() const noexcept { return place_; }
   // The youngest idle connection that was idle for less than `idle_max`, or nullptr. Older ones are closed on the way.
   std::unique_ptr<Connection> take_idle(Clock::time_point now, Clock::duration idle_max);
   // Keeps a connection whose last answer was read to its end; closes it when there are `idle_connections_max` already
@@ -43,11 +47,13 @@ class Target : public boost::intrusive_ref_counter<Target, boost::thread_unsafe_
   // Connections in use, tunnels included: what the limit counts.
   std::uint32_t in_use = 0;
   std::size_t idle_count() const noexcept { return idle_.size(); }
+  // Its server's TLS was refused, and somebody was told.
+  bool refusal_was_told = false;
   // On its core's list of those whose idle connections are looked at; that list's business.
   bool listed = false;
 
  private:
-  asio::ip::tcp::endpoint at_;
+  Place place_;
   std::vector<std::unique_ptr<Connection>> idle_;
   bool withdrawn_ = false;
 };

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "nestgate/runtime/factory.hpp"
+#include "nestgate/upstream/http_client.hpp"
 #include "nestgate/upstream/resolve.hpp"
 #include "runtime/excerpt.hpp"
 #include "runtime/to_the_end.hpp"
@@ -44,22 +45,22 @@ bool may_be_done(Failure const& failure) {
          kind == FaultKind::upstream;
 }
 
-// A server is reached by its address, in plain text, with the paths that clients ask for.
-Task<Outcome<asio::ip::tcp::endpoint>> endpoint_of(std::string url_text) {
+// A server is reached by its address, with the paths that clients ask for. It is called by its name: what stands before it
+// may tell runtimes apart by nothing else.
+Task<Outcome<upstream::Place>> place_at(std::string url_text, std::shared_ptr<ClientTls const> trusted) {
   auto const url = upstream::parse_url(url_text);
   auto const shown = excerpt(url_text);
-  if (!url) co_return fail(FaultKind::unavailable, "remote.url", "create: the runtime's url '" + shown + "' is no http URL");
-  if (url->scheme != "http")
+  if (!url)
     co_return fail(FaultKind::unavailable, "remote.url",
-                   "create: the runtime's url '" + shown + "' is " + url->scheme + "; only http can be reached");
-  if (!url->path.empty() && url->path != "/")
+                   "create: the runtime's url '" + shown + "' is no http or https URL");
+  if ((!url->path.empty() && url->path != "/") || !url->query.empty())
     co_return fail(FaultKind::unavailable, "remote.url",
                    "create: the runtime's url '" + shown + "' has a path; only a host and a port can be reached");
   auto const found = co_await upstream::resolve(url->host, url->port);
   if (!found) co_return upstream::failed("create: " + excerpt(url->host), found.error());
   // One address is used: a server that listens on one family only listens on this one.
   auto const v4 = std::find_if(found->begin(), found->end(), [](auto const& at) { return at.address().is_v4(); });
-  co_return v4 == found->end() ? found->front() : *v4;
+  co_return upstream::place_of(*url, v4 == found->end() ? found->front() : *v4, trusted, upstream::Naming::always);
 }
 
 upstream::Url base_of(std::string_view text) {
@@ -182,17 +183,17 @@ Task<Outcome<std::optional<bool>>> RemoteProvider::has_image(std::string image, 
 }
 
 Task<Outcome<Instance>> RemoteProvider::instance_of(Session const& session, Wish const& wish) {
-  NESTGATE_CO_TRY(endpoint, co_await endpoint_of(session.url));
+  NESTGATE_CO_TRY(place, co_await place_at(session.url, settings_.nested_tls));
   if (session.session_key.empty())
     co_return fail(FaultKind::upstream, "remote.key", "create: the runtime API gave no session_api_key");
   Instance out;
-  out.endpoint = endpoint;
+  out.endpoint = std::move(place);
   out.session_key = session.session_key.clone();
   out.handle = session.runtime_id;
   out.workspace = wish.working_dir.empty() ? settings_.working_dir : wish.working_dir;
   for (auto const& [url, number] : session.work_hosts) {
-    auto at = co_await endpoint_of(url);
-    if (at) out.ports.push_back({"work-" + std::to_string(out.ports.size() + 1), number, *at});
+    auto at = co_await place_at(url, settings_.nested_tls);
+    if (at) out.ports.push_back({"work-" + std::to_string(out.ports.size() + 1), number, *std::move(at)});
   }
   co_return out;
 }

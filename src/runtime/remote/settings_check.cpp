@@ -20,6 +20,7 @@ RemoteSettings RemoteSettings::clone() const {
   out.run_as_group = run_as_group;
   out.fs_group = fs_group;
   out.image_pull_policy = image_pull_policy;
+  out.nested_tls = nested_tls;
   out.call_time_max = call_time_max;
   out.ready_pause = ready_pause;
   out.list_pause = list_pause;

@@ -36,7 +36,7 @@ class InRealNestlets : private Folder, public test::WholeApi {
     std::string const body = R"({"command":")" + command + R"(","timeout":20})";
     upstream::Call call;
     call.method = "POST";
-    call.url = upstream::plain_url(view->endpoint).at("/api/bash/execute_bash_command");
+    call.url = upstream::url_of(view->endpoint).at("/api/bash/execute_bash_command");
     call.secret_headers.emplace_back("X-Session-API-Key", Secret(key));
     call.content_type = "application/json";
     call.body.push_back(body);
@@ -65,7 +65,7 @@ TEST_F(InRealNestlets, ASandboxRunsPausesResumesAndIsGone) {
   ASSERT_EQ(ask(Method::delete_, "/api/v1/sandboxes/" + id).status, 200U);
   EXPECT_EQ(ask(Method::get, "/api/v1/sandboxes?id=" + id).at("/0"), "null");
   upstream::Call call;
-  call.url = upstream::plain_url(endpoint).at("/alive");
+  call.url = upstream::url_of(endpoint).at("/alive");
   EXPECT_FALSE(control.run(upstream::call(std::move(call), Deadline::in(20s)))) << "nobody listens there any more";
 }
 

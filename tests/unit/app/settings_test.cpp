@@ -344,8 +344,9 @@ TEST_F(SettingsFile, NamesTheCertificateFileThatCannotBeRead) {
 }
 
 TEST_F(SettingsFile, NeedsWhatATableCannotDoWithout) {
-  EXPECT_THAT(fault_of("[[runtime.static]]\nid = \"c1\"\n" + std::string(with_secret)),
-              HasSubstr("nestgate.toml:1: runtime.static[0].url: is missing; allowed: http://HOST[:PORT]"));
+  EXPECT_THAT(
+      fault_of("[[runtime.static]]\nid = \"c1\"\n" + std::string(with_secret)),
+      HasSubstr("nestgate.toml:1: runtime.static[0].url: is missing; allowed: http://HOST[:PORT] or https://HOST[:PORT]"));
 }
 
 TEST_F(SettingsFile, RefusesIdsThatNoPathCanNameWithTheReason) {

@@ -89,11 +89,11 @@ TEST_F(InARealNestlet, AConversationIsConfiguredPublishedAndStopped) {
   EXPECT_EQ(publisher.events.back(), "c1 running");
 
   upstream::Call call;
-  call.url = upstream::plain_url(started->view.endpoint).at("/api/secrets");
+  call.url = upstream::url_of(started->view.endpoint).at("/api/secrets");
   auto const refused = control.run(upstream::call(std::move(call), Deadline::in(20s)));
   EXPECT_EQ(refused->status, 401U) << "without its key";
   upstream::Call with_key;
-  with_key.url = upstream::plain_url(started->view.endpoint).at("/api/secrets");
+  with_key.url = upstream::url_of(started->view.endpoint).at("/api/secrets");
   with_key.secret_headers.emplace_back("X-Session-API-Key", started->view.session_key.clone());
   auto const listed = control.run(upstream::call(std::move(with_key), Deadline::in(20s)));
   EXPECT_EQ(listed->status, 200U);

@@ -74,7 +74,7 @@ TEST_F(StaticRuntimesOfTheApi, AnswerForEachOfABatch) {
   ASSERT_TRUE(start("c1"));
   ASSERT_TRUE(control.run(manager().put_static(at("settings", "9009"))));
   auto const outcomes = change(list(at("s1", "9001"), at("c1", "9002"), at("settings", "9003"),
-                                    StaticRuntime{id_of("s2"), "https://h", std::nullopt, {}}));
+                                    StaticRuntime{id_of("s2"), "https://h/path", std::nullopt, {}}));
   ASSERT_TRUE(outcomes);
   ASSERT_EQ(outcomes->put.size(), 4U);
   EXPECT_TRUE(outcomes->put[0]);
@@ -89,6 +89,22 @@ TEST_F(StaticRuntimesOfTheApi, ArePublishedOnceTheirNameIsFound) {
   ASSERT_TRUE(change(list(StaticRuntime{id_of("s1"), "http://localhost:9001", std::nullopt, {}})));
   wait_for("s1", RuntimeState::running);
   EXPECT_EQ(gateway().record("s1")->endpoint.port(), 9001);
+}
+
+TEST_F(StaticRuntimesOfTheApi, OverHttpsAreCalledByTheirNameAndSoAreTheirPorts) {
+  settings.nested_tls = std::make_shared<ClientTls const>();
+  ASSERT_TRUE(
+      change(list(StaticRuntime{id_of("s1"), "https://localhost:9001", std::nullopt, {{"vscode", std::uint16_t{443}}}},
+                  StaticRuntime{id_of("s2"), "https://127.0.0.1/", std::nullopt, {}})));
+  wait_for("s1", RuntimeState::running);
+  auto const at = [](std::uint16_t port) { return asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port); };
+  auto const named = gateway().record("s1");
+  EXPECT_EQ(named->endpoint, upstream::Place(at(9001), "localhost:9001", settings.nested_tls));
+  EXPECT_EQ(named->ports.at(0).endpoint, upstream::Place(at(443), "localhost", settings.nested_tls));
+  EXPECT_EQ(gateway().record("s2")->endpoint, upstream::Place(at(443), "127.0.0.1", settings.nested_tls));
+  close();
+  open();
+  EXPECT_EQ(gateway().record("s2")->endpoint.authority, "127.0.0.1");
 }
 
 TEST_F(StaticRuntimesOfTheApi, AreNeverStartedStoppedPausedOrReconciled) {

@@ -57,6 +57,15 @@ TEST(RequestRewrite, WritesTheTargetThatItIsGivenWithASlashBeforeAQuery) {
   EXPECT_NE(out.find("X-Forwarded-Prefix: /runtime/c1\r\n"), out.npos);
 }
 
+TEST(RequestRewrite, WritesTheHostThatItIsGivenAndTellsTheClients) {
+  Request request("GET /a HTTP/1.1\r\nA: 1\r\nhost: gw\r\n\r\n");
+  request.rewrite.host = "nested:8443";
+  EXPECT_EQ(request.rewritten(), "GET /a HTTP/1.1\r\nHost: nested:8443\r\nA: 1\r\n" + std::string(ours));
+  Request old("GET /a HTTP/1.0\r\n\r\n");
+  old.rewrite.host = "nested";
+  EXPECT_TRUE(old.rewritten().starts_with("GET /a HTTP/1.1\r\nHost: nested\r\nX-Forwarded-For: "));
+}
+
 TEST(RequestRewrite, SendsNoKeyWhenThereIsNone) {
   Request request("GET / HTTP/1.1\r\nHost: gw\r\nX-Session-API-Key: theirs\r\n\r\n");
   request.rewrite.session_key = {};

@@ -53,7 +53,9 @@ class Nestlet {
     ::kill(pid_, SIGTERM);
     ::waitpid(pid_, nullptr, 0);
   }
-  Client client(std::string key) const { return Client({asio::ip::address_v4::loopback(), port_}, Secret(std::move(key))); }
+  Client client(std::string key) const {
+    return Client(asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port_), Secret(std::move(key)));
+  }
   std::string folder() const { return folder_.path().string(); }
 
  private:

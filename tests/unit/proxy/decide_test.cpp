@@ -174,7 +174,7 @@ struct RotatedRuntime {
                                        Epoch(1),
                                        RuntimeState::running,
                                        "alice",
-                                       {asio::ip::address_v4::loopback(), nested.port()},
+                                       asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), nested.port()),
                                        Secret("old-key"),
                                        {},
                                        {}};

@@ -125,7 +125,7 @@ TEST_F(FirstFrame, CarriesTheRuntimesOwnKeyWhereTheClientsIsAnotherThatFits) {
                                   Epoch(1),
                                   conversation::RuntimeState::running,
                                   "alice",
-                                  {asio::ip::address_v4::loopback(), server_.port()},
+                                  asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), server_.port()),
                                   Secret(std::string("old-key-of-the-runtime")),
                                   {},
                                   {}});

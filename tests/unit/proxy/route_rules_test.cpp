@@ -281,7 +281,7 @@ struct OddKey {
                                        Epoch(1),
                                        conversation::RuntimeState::running,
                                        "alice",
-                                       {asio::ip::address_v4::loopback(), nested.port()},
+                                       asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), nested.port()),
                                        Secret(std::string(key)),
                                        {},
                                        {}};

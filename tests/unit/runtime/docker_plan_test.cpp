@@ -208,7 +208,7 @@ std::string asked_of(std::string newest, std::string oldest) {
   test::ScriptedServer server;
   server.on("GET /version", {200, R"({"ApiVersion":")" + newest + R"(","MinAPIVersion":")" + oldest + "\"}"});
   test::Control control;
-  Engine engine({"", upstream::plain_url(server.endpoint())}, nullptr, 20s, control.executor());
+  Engine engine({"", upstream::url_of(server.endpoint())}, nullptr, 20s, control.executor());
   auto const killed = control.run(engine.kill("c"));
   return killed ? server.lines().back() : killed.error().reason.substr(killed.error().reason.find("speaks"));
 }
@@ -224,7 +224,7 @@ TEST(DockerEngine, GivesEachRefusalItsKind) {
   test::ScriptedServer server;
   server.on("GET /version", {200, R"({"ApiVersion":"1.41","MinAPIVersion":"1.12"})"});
   test::Control control;
-  Engine engine({"", upstream::plain_url(server.endpoint())}, nullptr, 20s, control.executor());
+  Engine engine({"", upstream::url_of(server.endpoint())}, nullptr, 20s, control.executor());
   std::pair<unsigned, FaultKind> const kinds[] = {
       {400, FaultKind::bad_input}, {404, FaultKind::not_found}, {409, FaultKind::conflict}, {500, FaultKind::upstream}};
   for (auto const& [status, kind] : kinds) {

@@ -10,6 +10,8 @@
 #include "nestgate/runtime/factory.hpp"
 #include "runtime/remote/remote_provider.hpp"
 #include "support/control.hpp"
+#include "support/temp_folder.hpp"
+#include "support/tls_server.hpp"
 
 namespace nestgate::runtime::remote {
 namespace {
@@ -121,7 +123,8 @@ TEST_F(RemoteProviderTest, AStartTellsTheApiAllThatTheSettingsAndTheWishSay) {
             R"("resource_factor":8,"runtime_class":"sysbox-runc","run_as_user":10001,"run_as_group":10002,)"
             R"("fs_group":10003,"image_pull_policy":"IfNotPresent"})");
   for (auto const& request : api.requests()) EXPECT_EQ(request.value("x-api-key"), "api-key");
-  EXPECT_EQ(made->endpoint, asio::ip::tcp::endpoint(asio::ip::make_address("127.0.0.1"), 6001));
+  asio::ip::tcp::endpoint const at(asio::ip::make_address("127.0.0.1"), 6001);
+  EXPECT_EQ(made->endpoint, upstream::Place(at, "127.0.0.1:6001", nullptr));
   EXPECT_TRUE(made->session_key->equals("its-key"));
   EXPECT_EQ(made->handle, "rt1");
   EXPECT_EQ(made->workspace, "/workspace");
@@ -144,13 +147,27 @@ TEST_F(RemoteProviderTest, AWishReplacesImageCommandAndFolderOfTheSettings) {
 
 TEST_F(RemoteProviderTest, WorkHostsAreItsFurtherPorts) {
   api.on("POST /start",
-         {200, json_of("", "", R"(,"work_hosts":{"http://127.0.0.1:7001":12000,"https://w.example":12001,"x":"y"})")});
+         {200, json_of("", "", R"(,"work_hosts":{"http://127.0.0.1:7001":12000,"https://127.0.0.1/x":12001,"x":"y"})")});
   auto const made = create();
   ASSERT_TRUE(made);
   ASSERT_EQ(made->ports.size(), 1U);
   EXPECT_EQ(made->ports.front().name, "work-1");
   EXPECT_EQ(made->ports.front().number, 12000);
   EXPECT_EQ(made->ports.front().endpoint.port(), 7001);
+}
+
+TEST_F(RemoteProviderTest, ServersAreCalledByTheNamesInTheirUrlsAndTrustedAsTheSettingsSay) {
+  test::TempFolder folder;
+  settings.nested_tls = test::trusting(test::make_certificate(folder.path(), "ca", {"localhost"}));
+  api.on("POST /start", {200, R"({"runtime_id":"rt1","session_id":"c1","url":"https://localhost","session_api_key":"k",)"
+                              R"("work_hosts":{"https://localhost:7001":12000,"http://localhost:7002/":12001}})"});
+  auto const made = create();
+  ASSERT_TRUE(made) << made.error().reason;
+  auto const at = [](std::uint16_t port) { return asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port); };
+  EXPECT_EQ(made->endpoint, upstream::Place(at(443), "localhost", settings.nested_tls));
+  ASSERT_EQ(made->ports.size(), 2U);
+  EXPECT_EQ(made->ports[0].endpoint, upstream::Place(at(7001), "localhost:7001", settings.nested_tls));
+  EXPECT_EQ(made->ports[1].endpoint, upstream::Place(at(7002), "localhost:7002", nullptr));
 }
 
 struct Attach {
@@ -228,9 +245,9 @@ TEST_F(RemoteProviderTest, AStartWhoseUrlCannotBeReachedIsEndedAndNamesTheUrl) {
   struct Case {
     std::string url, said;
   };
-  Case const table[] = {{"https://rt1.example", "'https://rt1.example' is https; only http can be reached"},
-                        {"http://127.0.0.1:1/rt1", "'http://127.0.0.1:1/rt1' has a path"},
-                        {"nonsense", "'nonsense' is no http URL"}};
+  Case const table[] = {{"http://127.0.0.1:1/rt1", "'http://127.0.0.1:1/rt1' has a path"},
+                        {"https://127.0.0.1/?a=1", "'https://127.0.0.1/?a=1' has a path"},
+                        {"nonsense", "'nonsense' is no http or https URL"}};
   for (auto const& [url, said] : table) {
     SCOPED_TRACE(url);
     auto const json = R"({"runtime_id":"rt1","session_id":"c1","session_api_key":"k","url":")" + url + "\"}";

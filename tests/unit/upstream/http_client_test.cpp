@@ -25,7 +25,7 @@ using test::ScriptedServer;
 Call call_of(ScriptedServer const& server, std::string method = "GET") {
   Call out;
   out.method = std::move(method);
-  out.url = plain_url(server.endpoint()).at("/x");
+  out.url = url_of(server.endpoint()).at("/x");
   return out;
 }
 
@@ -105,7 +105,7 @@ TEST(Call, SaysUpstreamWhenNobodyListens) {
     port = server.port();
   }
   Call request;
-  request.url = plain_url({asio::ip::address_v4::loopback(), port});
+  request.url = url_of(asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), port));
   auto const answer = Control().run(call(std::move(request), Deadline::in(20s)));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().kind, FaultKind::upstream);
@@ -122,7 +122,7 @@ TEST(Call, SaysUpstreamWhenThePeerGoesWithoutAnAnswer) {
 TEST(Call, EndsAtItsDeadlineWhenThePeerIsSilent) {
   test::Server silent([](test::Connection& connection) { connection.read_to_end(); });
   Call request;
-  request.url = plain_url({asio::ip::address_v4::loopback(), silent.port()});
+  request.url = url_of(asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), silent.port()));
   auto const answer = Control().run(call(std::move(request), Deadline::in(30ms)));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().kind, FaultKind::timed_out);
@@ -181,7 +181,7 @@ TEST(Call, HandsOverABodyPieceByPieceAsItComes) {
     PieceServer server({std::string("HTTP/1.1 200 OK\r\n") + (chunked ? "Transfer-Encoding: chunked\r\n" : "") + "\r\n",
                         framed("one"), framed("two") + (chunked ? "0\r\n\r\n" : "")});
     Call request;
-    request.url = plain_url({asio::ip::address_v4::loopback(), server.server.port()});
+    request.url = url_of(asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), server.server.port()));
     request.answer_bytes_max = 1;
     std::vector<std::string> pieces;
     request.on_piece = [&pieces, &server](std::string_view piece) {
@@ -221,7 +221,7 @@ TEST(Call, ObeysACancelThatComesBetweenTwoReads) {
   TaskGroup calls(control.executor());
   std::optional<Result<Answer>> answer;
   Call request;
-  request.url = plain_url({asio::ip::address_v4::loopback(), silent.port()});
+  request.url = url_of(asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), silent.port()));
   request.on_piece = [&calls](std::string_view piece) {
     if (!piece.empty()) calls.stop();
     return true;
@@ -245,7 +245,7 @@ TEST(Call, SaysUpstreamWhenABodyIsCutOff) {
     connection.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
   });
   Call request;
-  request.url = plain_url({asio::ip::address_v4::loopback(), server.port()});
+  request.url = url_of(asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), server.port()));
   auto const answer = Control().run(call(std::move(request), Deadline::in(20s)));
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().kind, FaultKind::upstream);
