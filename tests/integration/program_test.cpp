@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "integration/program.hpp"
+#include "support/tls_server.hpp"
 
 namespace nestgate::test {
 namespace {
@@ -136,6 +137,98 @@ TEST(Program, ReloadsStaticRuntimesOnSighupAndSaysWhatNeedsARestart) {
   nestgate.configure("");
   nestgate.signal(SIGHUP);
   EXPECT_TRUE(eventually([&] { return nestgate.call("GET", "/runtime/s1/x").status == 404; })) << nestgate.log();
+}
+
+// A nested server over TLS at "localhost", which answers everything with the Host and the path that it was asked for.
+struct HttpsServer {
+  std::string settings() const { return "[runtime]\nca_file = \"" + certificate.cert_file.string() + "\"\n"; }
+  std::string url() const { return "https://localhost:" + std::to_string(server.port()); }
+  static void answer(TlsPeer& peer) {
+    for (;;) {
+      auto const head = peer.read_until("\r\n\r\n");
+      if (head.empty()) return;
+      if (auto const length = field_value(head, "content-length"); !length.empty()) peer.read_exactly(std::stoul(length));
+      auto const target = head.substr(head.find(' ') + 1);
+      auto const body = R"({"host":")" + field_value(head, "host") + R"(","target":")" + target.substr(0, target.find(' ')) +
+                        R"(","key":")" + field_value(head, "x-session-api-key") + "\"}";
+      peer.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    }
+  }
+  void expect_reached(Program const& nestgate, std::string const& id, std::string const& key) const {
+    auto const path = "/runtime/" + id + "/x";
+    ASSERT_TRUE(eventually([&] { return nestgate.call("GET", path).status == 200; })) << nestgate.log();
+    auto const answer = nestgate.call("GET", path);
+    EXPECT_EQ(member(answer.body, "host"), "localhost:" + std::to_string(server.port()));
+    EXPECT_EQ(member(answer.body, "target"), "/x");
+    EXPECT_EQ(member(answer.body, "key"), key);
+  }
+  TemporaryFolder folder;
+  TlsCertificate certificate = make_certificate(folder.path(), "nested", {"localhost"});
+  TlsServerOnLoopback server{certificate, answer};
+};
+
+std::string static_runtime(std::string const& id, std::string const& url) {
+  return "[[runtime.static]]\nid = \"" + id + "\"\nurl = \"" + url + "\"\nsession_api_key_file = \"secret\"\n";
+}
+
+TEST(Program, ReachesStaticRuntimesOverHttpsBySettingsAndByTheApi) {
+  HttpsServer const nested;
+  Program nestgate(nested.settings() + static_runtime("s1", nested.url()));
+  nested.expect_reached(nestgate, "s1", std::string(64, 's'));
+  auto const put = nestgate.call("PUT", "/api/routes/s2", R"({"url":")" + nested.url() + R"(","session_api_key":"own"})");
+  EXPECT_EQ(put.status, 200U) << put.body;
+  nested.expect_reached(nestgate, "s2", "own");
+  EXPECT_EQ(member(nestgate.call("GET", "/api/routes/s2").body, "address"), nested.url());
+}
+
+TEST(Program, WarnsOnceOfAStaticRuntimeWhoseCertificateIsNotTrustedAndSendsItNothing) {
+  HttpsServer const nested;
+  Program nestgate(static_runtime("s1", nested.url()));
+  EXPECT_TRUE(
+      eventually([&] { return nestgate.call("GET", "/runtime/s1/x").body.find("unreachable") != std::string::npos; }));
+  EXPECT_TRUE(eventually([&] { return nestgate.log().find("self-signed certificate") != std::string::npos; }))
+      << nestgate.log();
+  EXPECT_NE(nestgate.log().find(R"("msg":"nested server refused","id":"s1")"), std::string::npos) << nestgate.log();
+  EXPECT_EQ(nested.server.handshakes(), 0U);
+}
+
+// Knows one session, c1, once it was started, at `url`.
+class RuntimeApi {
+ public:
+  explicit RuntimeApi(std::string url)
+      : session_(R"({"runtime_id":"rt1","session_id":"c1","session_api_key":"its-key","status":"running",)"
+                 R"("pod_status":"ready","url":")" +
+                 url + "\"}"),
+        server_([this](Connection& connection) { answer(connection); }) {}
+  std::string settings() const {
+    return "[runtime.remote]\nurl = \"http://127.0.0.1:" + std::to_string(server_.port()) +
+           "\"\napi_key_file = \"secret\"\nimage = \"registry.test/agent:1\"\n";
+  }
+
+ private:
+  void answer(Connection& connection) {
+    auto const head = connection.read_until("\r\n\r\n");
+    if (auto const length = field_value(head, "content-length"); !length.empty())
+      connection.read_exactly(std::stoul(length));
+    if (head.starts_with("POST /start ")) is_started_ = true;
+    bool const is_known = is_started_ && (head.starts_with("POST /start ") || head.starts_with("GET /sessions/c1 "));
+    auto const body = is_known ? session_ : head.starts_with("GET /list ") ? R"({"runtimes":[]})" : std::string("{}");
+    std::string const status = head.starts_with("GET /sessions/") && !is_known ? "404 Not Found" : "200 OK";
+    connection.send("HTTP/1.1 " + status + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+  }
+  std::string session_;
+  std::atomic<bool> is_started_{false};
+  Server server_;
+};
+
+TEST(Program, StartsConversationsOfARemoteRuntimeApiWhoseServersAreReachedOverHttps) {
+  HttpsServer const nested;
+  RuntimeApi const api(nested.url());
+  Program nestgate(nested.settings() + "provider = \"remote\"\n" + api.settings());
+  auto const made = nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})");
+  ASSERT_EQ(made.status, 201U) << made.body << nestgate.log();
+  EXPECT_EQ(member(made.body, "status"), "RUNNING") << made.body;
+  nested.expect_reached(nestgate, "c1", "its-key");
 }
 
 TEST(Program, AppliesOnReloadWhatItSaysAndNothingElse) {

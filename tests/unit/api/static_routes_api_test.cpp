@@ -32,6 +32,15 @@ TEST_F(StaticRoutes, ArePutShownListedAndDeleted) {
   EXPECT_EQ(ask(Method::get, "/api/routes", ops).at("/results"), "[]");
 }
 
+TEST_F(StaticRoutes, MayBeReachedOverHttpsButNotBelowAPath) {
+  auto const made = put("s1", R"({"url":"https://127.0.0.1:9001"})");
+  EXPECT_EQ(made.status, 200U) << made.body;
+  EXPECT_EQ(made.at("/address"), "https://127.0.0.1:9001");
+  auto const refused = put("s2", R"({"url":"https://127.0.0.1:9001/below"})");
+  EXPECT_EQ(refused.status, 422U) << refused.body;
+  EXPECT_NE(refused.body.find("without a path"), refused.body.npos) << refused.body;
+}
+
 TEST_F(StaticRoutes, AreForAdminsOnly) {
   EXPECT_EQ(ask(Method::get, "/api/routes", std::nullopt).status, 401U);
   for (auto const& by : {alice, robot}) {

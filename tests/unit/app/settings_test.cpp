@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "support/temp_folder.hpp"
+#include "support/tls.hpp"
 
 namespace nestgate::app {
 namespace {
@@ -347,6 +348,30 @@ TEST_F(SettingsFile, NeedsWhatATableCannotDoWithout) {
   EXPECT_THAT(
       fault_of("[[runtime.static]]\nid = \"c1\"\n" + std::string(with_secret)),
       HasSubstr("nestgate.toml:1: runtime.static[0].url: is missing; allowed: http://HOST[:PORT] or https://HOST[:PORT]"));
+}
+
+TEST_F(SettingsFile, LoadsWhoVouchesForNestedServersAndNamesTheKeyOfAFileThatIsNone) {
+  test::make_certificate(folder_.path(), "ca", {"localhost"});
+  auto const loaded = load_with_secret("[runtime]\nca_file = \"ca.crt\"\n");
+  ASSERT_TRUE(loaded.settings) << testing::PrintToString(loaded.faults);
+  EXPECT_EQ(loaded.settings->nested_ca_file, folder_.path() / "ca.crt");
+  EXPECT_TRUE(loaded.settings->conversations.nested_tls);
+  EXPECT_EQ(loaded.settings->remote.nested_tls, loaded.settings->conversations.nested_tls);
+  EXPECT_FALSE(load(with_secret).settings->conversations.nested_tls) << "the system's authorities";
+  EXPECT_THAT(fault_of("[runtime]\nca_file = \"none.crt\"\n" + std::string(with_secret)),
+              HasSubstr("nestgate.toml:2: runtime.ca_file: none.crt: "));
+  EXPECT_THAT(fault_of("[runtime]\nca_file = \"secret\"\n" + std::string(with_secret)),
+              HasSubstr("nestgate.toml:2: runtime.ca_file: secret: "));
+}
+
+TEST_F(SettingsFile, TakesStaticRuntimesByHttpAndHttpsWithoutAPath) {
+  auto const text = [](std::string const& url) {
+    return "[[runtime.static]]\nid = \"c1\"\nurl = \"" + url + "\"\n" + std::string(with_secret);
+  };
+  for (auto const* url : {"http://a", "https://a", "https://a:8443", "https://127.0.0.1:1"})
+    EXPECT_TRUE(load(text(url)).settings) << url;
+  for (auto const* url : {"https://a/path", "https://a?b", "ftp://a"})
+    EXPECT_THAT(fault_of(text(url)), HasSubstr("allowed: http://HOST[:PORT] or https://HOST[:PORT]")) << url;
 }
 
 TEST_F(SettingsFile, RefusesIdsThatNoPathCanNameWithTheReason) {

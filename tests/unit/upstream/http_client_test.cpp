@@ -9,9 +9,10 @@
 #include "nestgate/upstream/failure.hpp"
 #include "nestgate/upstream/public_address.hpp"
 #include "nestgate/upstream/random.hpp"
+#include "nestgate/upstream/tls_connect.hpp"
 #include "support/control.hpp"
 #include "support/temp_folder.hpp"
-#include "support/tls.hpp"
+#include "support/tls_server.hpp"
 
 namespace nestgate::upstream {
 namespace {
@@ -316,6 +317,46 @@ TEST(Call, VerifiesByTheAuthorityItIsGivenAndShowsItsOwnCertificate) {
   EXPECT_FALSE(call_with({ours.cert_file, ours.cert_file, ours.key_file})) << "another authority";
   EXPECT_FALSE(call_with({theirs.cert_file, {}, {}})) << "no certificate of its own";
   EXPECT_FALSE(call_with({})) << "the system's authorities";
+}
+
+TEST(Call, ToAPlaceGoesToItsAddressAndVerifiesItsName) {
+  test::TempFolder folder;
+  auto const certificate = test::make_certificate(folder.path(), "server", {"nested.test"});
+  std::atomic<int> asked{0};
+  std::string head, name;
+  test::TlsServerOnLoopback server(certificate, [&](test::TlsPeer& peer) {
+    name = peer.server_name() + " " + peer.alpn();
+    head = peer.read_until("\r\n\r\n");
+    ++asked;
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+  });
+  asio::ip::tcp::endpoint const at(asio::ip::address_v4::loopback(), server.port());
+  auto const ask = [&](std::string const& host) {
+    Place const place(at, host + ":" + std::to_string(server.port()), test::trusting(certificate));
+    return Control().run(call(call_to(place, "/x", "a=1"), Deadline::in(20s)));
+  };
+  auto const answer = ask("nested.test");
+  ASSERT_TRUE(answer) << answer.error().cause.message();
+  EXPECT_EQ(answer->body, "hi");
+  EXPECT_FALSE(ask("other.test"));
+  server.stop();
+  EXPECT_EQ(asked, 1);
+  EXPECT_EQ(name, "nested.test http/1.1");
+  EXPECT_TRUE(head.starts_with("GET /x?a=1 HTTP/1.1\r\nHost: nested.test:" + std::to_string(server.port()) + "\r\n"))
+      << head;
+}
+
+TEST(Place, IsWhatItsUrlSays) {
+  asio::ip::tcp::endpoint const at(asio::ip::make_address("::1"), 8443);
+  auto const of = [&at](char const* url, Naming naming) { return place_of(parse_url(url).value(), at, nullptr, naming); };
+  EXPECT_EQ(of("http://h:8443", Naming::over_tls), Place(at));
+  EXPECT_EQ(of("http://h:8443", Naming::always), Place(at, "h:8443", nullptr));
+  EXPECT_EQ(of("https://h:8443", Naming::over_tls), Place(at, "h:8443", systems_authorities()));
+  EXPECT_EQ(url_of(at).text(), "http://[::1]:8443");
+  for (auto const* url : {"https://h:8443", "https://[::1]:8443", "http://h:8443"})
+    EXPECT_EQ(url_of(of(url, Naming::always)).text(), url);
+  EXPECT_EQ(Place(at, "[::1]:8443", nullptr).host_name(), "::1");
+  EXPECT_EQ(Place(at, "h", nullptr).host_name(), "h");
 }
 
 TEST(ClientTls, SaysWhichFileIsWrong) {
