@@ -38,10 +38,14 @@ class Bridged : public testing::Test {
  protected:
   ~Bridged() override {
     connection_.reset();
-    tasks_.stop();
-    control_.run(joined(tasks_));
+    stop();
   }
-  static Task<> joined(TaskGroup& tasks) { [[maybe_unused]] auto all = co_await tasks.join(); }
+  // On the loop, as a core's tasks are stopped.
+  static Task<> stopped(TaskGroup& tasks) {
+    tasks.stop();
+    [[maybe_unused]] auto all = co_await tasks.join();
+  }
+  void stop() { control_.run(stopped(tasks_)); }
   static Task<error_code> connected(TcpSocket& socket, std::uint16_t port) {
     tcp::endpoint const at(asio::ip::address_v4::loopback(), port);
     auto [ec] = co_await socket.async_connect(at, no_throw);
@@ -53,17 +57,24 @@ class Bridged : public testing::Test {
     out.resize(n);
     co_return out;
   }
+  void put_tls(std::uint16_t port) {
+    upstream::Place const place({asio::ip::address_v4::loopback(), port}, "nested.test", test::trusting(certificate_));
+    ASSERT_TRUE(put_tls_on(*connection_, place, tasks_, blocks_, [](std::string_view why) { FAIL() << why; }));
+  }
   // A connection with TLS put on, not looked at yet.
   void connect(std::uint16_t port) {
     connection_.emplace(control_.executor());
     ASSERT_FALSE(control_.run(connected(connection_->socket, port)));
-    upstream::Place const place({asio::ip::address_v4::loopback(), port}, "nested.test", test::trusting(certificate_));
-    ASSERT_TRUE(put_tls_on(*connection_, place, tasks_, blocks_, [](std::string_view why) { FAIL() << why; }));
+    put_tls(port);
+  }
+  Task<> begin_and_stop(std::uint16_t port) {
+    put_tls(port);
+    co_await stopped(tasks_);
   }
   // One whose server has proved who it is.
   void open(test::TlsServerOnLoopback const& server) {
     connect(server.port());
-    EXPECT_EQ(control_.run(read(connection_->socket, 10)), "+");
+    EXPECT_EQ(control_.run(read(connection_->socket, 1)), "+");
   }
   bool write(std::string_view bytes) { return write_now(connection_->socket.native_handle(), bytes).bytes == bytes.size(); }
   void wait_until_it_ended() {
@@ -133,16 +144,16 @@ TEST_F(Bridged, AStopEndsAHandshakeThatIsNotAnswered) {
   test::Server silent([](test::Connection& connection) { connection.read_to_end(); });
   connect(silent.port());
   control_.run_until([&silent] { return silent.accepted() == 1; });
-  tasks_.stop();
-  wait_until_it_ended();
+  stop();
   EXPECT_TRUE(upstream::peer_has_ended(connection_->socket));
 }
 
 TEST_F(Bridged, AStopThatComesBeforeItBeganEndsIt) {
   test::Server silent([](test::Connection& connection) { connection.read_to_end(); });
-  connect(silent.port());
-  tasks_.stop();
-  wait_until_it_ended();
+  connection_.emplace(control_.executor());
+  ASSERT_FALSE(control_.run(connected(connection_->socket, silent.port())));
+  control_.run(begin_and_stop(silent.port()));
+  EXPECT_TRUE(upstream::peer_has_ended(connection_->socket));
 }
 
 TEST_F(Bridged, AServerThatTakesNothingDoesNotHoldACloseUp) {
