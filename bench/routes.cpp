@@ -43,8 +43,15 @@ ConversationId id_of(std::size_t i) { return *ConversationId::parse("conversatio
 conversation::RuntimeRecordPtr record_of(std::size_t i, std::uint64_t epoch) {
   asio::ip::address_v4 const address(static_cast<std::uint32_t>(0x0A000000 + i));
   auto const key = "key-of-conversation-" + std::to_string(i) + "-which-is-as-long-as-derived";
-  auto record = std::make_shared<conversation::RuntimeRecord>(conversation::RuntimeRecord{
-      id_of(i), Epoch(epoch), conversation::RuntimeState::running, "owner", {address, 8000}, Secret(key), {}, {}});
+  auto record =
+      std::make_shared<conversation::RuntimeRecord>(conversation::RuntimeRecord{id_of(i),
+                                                                                Epoch(epoch),
+                                                                                conversation::RuntimeState::running,
+                                                                                "owner",
+                                                                                asio::ip::tcp::endpoint(address, 8000),
+                                                                                Secret(key),
+                                                                                {},
+                                                                                {}});
   record->accepted_keys.emplace_back(key);
   return record;
 }

@@ -178,10 +178,10 @@ TEST(Program, ReachesStaticRuntimesOverHttpsBySettingsAndByTheApi) {
   auto const put = nestgate.call("PUT", "/api/routes/s2", R"({"url":")" + nested.url() + R"(","session_api_key":"own"})");
   EXPECT_EQ(put.status, 200U) << put.body;
   nested.expect_reached(nestgate, "s2", "own");
-  EXPECT_EQ(member(nestgate.call("GET", "/api/routes/s2").body, "address"), nested.url());
+  EXPECT_NE(nestgate.call("GET", "/api/routes").body.find(nested.url()), std::string::npos);
 }
 
-TEST(Program, WarnsOnceOfAStaticRuntimeWhoseCertificateIsNotTrustedAndSendsItNothing) {
+TEST(Program, WarnsOfAStaticRuntimeWhoseCertificateIsNotTrustedAndSendsItNothing) {
   HttpsServer const nested;
   Program nestgate(static_runtime("s1", nested.url()));
   EXPECT_TRUE(

@@ -35,9 +35,9 @@ struct RequestRewrite {
 // Appends the request head for the nested server to `out`, blank line included. Dropped first, then ours added: fields
 // that Connection nominates, hop-by-hop fields (RFC 9110 section 7.6.1), every X-Session-API-Key of the client and what a
 // server may take for it (FieldId::shadow), Expect (100-continue is the gateway's own answer). Everything else passes in
-// order, byte for byte; Host too, unless the rewrite names one, which becomes "localhost" only for an HTTP/1.0 client that
-// named none. X-Forwarded-Host says what the client wrote. The body's framing
-// is written once, from what was parsed. The connection to the nested server is always HTTP/1.1 and kept alive.
+// order, byte for byte; Host too where the rewrite names none ("localhost" for an HTTP/1.0 client that named none either);
+// X-Forwarded-Host says the client's in any case. The body's framing is written once, from what was parsed. The connection
+// to the nested server is always HTTP/1.1 and kept alive.
 void append_request_head(std::string& out, RequestHead const& head, RequestRewrite const& rewrite);
 
 struct ResponseRewrite {

@@ -248,7 +248,7 @@ TEST_F(ConversationManager, PublishesErrorWhenARunningRuntimeDies) {
 
 TEST_F(ConversationManager, StopsByTheGracefulCallOfTheOlderDialectFirst) {
   ASSERT_TRUE(start("c1", "alice", full_configuration()));
-  asio::ip::tcp::endpoint stopping_endpoint;
+  upstream::Place stopping_endpoint;
   manager().on_change([&](ConversationId const&, RuntimeState state, std::string_view) {
     if (state == RuntimeState::stopped) stopping_endpoint = publisher.last->endpoint;
   });
