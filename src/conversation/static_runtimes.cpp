@@ -72,10 +72,9 @@ StaticRuntimes::StaticRuntimes(Executor control, Registry& registry, ManagerSett
 
 Outcome<upstream::Url> StaticRuntimes::checked_url(StaticRuntime const& fixed) const {
   auto url = upstream::parse_url(fixed.url);
-  if (!url) return fail(FaultKind::bad_input, "runtime.static", "url: must be http://host:port or https://host:port");
-  if (!(url->path.empty() || url->path == "/") || !url->query.empty())
+  if (!url || !(url->path.empty() || url->path == "/") || !url->query.empty())
     return fail(FaultKind::bad_input, "runtime.static",
-                "url: must be a scheme, a host and a port, without a path or a query");
+                "url: must be http://host:port or https://host:port, without a path or a query");
   auto const c = registry_.find(fixed.id);
   if (c && c->origin != Origin::fixed) return is_started();
   return std::move(*url);

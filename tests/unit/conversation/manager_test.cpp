@@ -455,11 +455,11 @@ TEST_F(ConversationManager, ForgetsAStaticRuntimeAndNothingElseByRemoveStatic) {
 }
 
 TEST_F(ConversationManager, RefusesAStaticRuntimeThatCannotBeReached) {
-  for (auto const* url : {"https://h", "http://h/path", "h:1", "http://h?x=1"}) {
+  for (auto const* url : {"ftp://h", "https://h/path", "http://h/path", "h:1", "http://h?x=1"}) {
     StaticRuntime fixed{id_of("s1"), url, std::nullopt, {}};
     auto const added = control.run(manager().put_static(std::move(fixed)));
     ASSERT_FALSE(added) << url;
-    EXPECT_EQ(added.error().reason, "url: must be http://host:port");
+    EXPECT_EQ(added.error().reason, "url: must be http://host:port or https://host:port, without a path or a query");
   }
 }
 
