@@ -95,8 +95,8 @@ Task<> Bridge::carry() {
     write_now(near_.native_handle(), "+");
     co_await both(carry_up(), carry_down());
     if (was_heard_ && !is_over_) {
-      auto [untold] = co_await server_.async_shutdown(no_throw);  // the guard ends it
-      static_cast<void>(untold);                                  // the server may have gone first
+      auto [untold] = co_await server_.async_shutdown(no_throw);  // its answer is not waited for
+      static_cast<void>(untold);
     }
   } else if (ec.category() == asio::error::get_ssl_category()) {
     on_refused_(upstream::why_refused(server_, ec));
@@ -123,7 +123,8 @@ Task<> Bridge::carry_up() {
     block.clear();
     block.release();
   }
-  server_.next_layer().cancel(ignored_);  // nobody wants what the server says now
+  // Nobody wants what the server says now. A cancel would not do: a read that has just got something goes on after it.
+  server_.next_layer().shutdown(asio::socket_base::shutdown_receive, ignored_);
 }
 
 Task<> Bridge::carry_down() {

@@ -188,7 +188,7 @@ class DockerRuntimes : public testing::Test {
 TEST_F(DockerRuntimes, AreMadeFoundStoppedStartedAnewAndRemoved) {
   auto const made = must_create("c1");
   EXPECT_FALSE(made.existed);
-  EXPECT_TRUE(made.endpoint.address().is_loopback());
+  EXPECT_TRUE(made.endpoint.at.address().is_loopback());
   ASSERT_TRUE(control.run(provider().wait_ready(id_of("c1"), Deadline::in(plenty))));
   EXPECT_TRUE(is_alive(made));
   EXPECT_EQ(status_with(made, "the-key-of-c1"), 200U);
@@ -599,7 +599,7 @@ TEST_F(DockerRuntimes, AreReachedByTheirOwnAddressWhereTheSettingsSaySo) {
   settings.reach = DockerSettings::Reach::network;
   auto const made = must_create("c1");
   EXPECT_EQ(made.endpoint.port(), 8000);
-  EXPECT_TRUE(made.endpoint.address().to_string().starts_with("10.213."));
+  EXPECT_TRUE(made.endpoint.at.address().to_string().starts_with("10.213."));
   EXPECT_TRUE(is_alive(made));
 }
 
