@@ -172,10 +172,20 @@ Checked<std::string> conversation_value(ConversationMember const& member, dom::e
   return json;
 }
 
+// A clone URL may bring a token, which no list may show.
+std::string without_user_information(std::string_view text) {
+  auto const scheme = text.find("://");
+  if (scheme == text.npos) return std::string(text);
+  auto const begin = scheme + 3;
+  auto const at = text.substr(0, text.find('/', begin)).rfind('@');
+  if (at == text.npos || at < begin) return std::string(text);
+  return std::string(text.substr(0, begin)).append(text.substr(at + 1));
+}
+
 void take_about(conversation::About& into, std::string_view name, dom::element value) {
   std::string_view text;
   if (value.get_string().get(text)) return;
-  if (name == "repository") into.repository = text;
+  if (name == "repository") into.repository = without_user_information(text);
   if (name == "selected_branch") into.branch = text;
   if (name == "git_provider") into.git_provider = text;
 }

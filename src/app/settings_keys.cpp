@@ -325,6 +325,9 @@ void add_conversations(std::vector<Key<Settings>>& keys) {
                                      "How long such a status is shown before it is asked for again.");
   key.operator()<&M::reconcile_pause>("conversations.reconcile_pause", Duration{100ms, 1h},
                                       "Between two comparisons of what is known with what really runs.");
+  key.operator()<&M::close_time_max>("conversations.close_timeout", Duration{1s, 5min},
+                                     "At the end of the gateway, where runtimes outlive it: how long the engine or API that "
+                                     "keeps them is waited for.");
   key.operator()<&M::remove_orphans>("conversations.remove_orphans", Flag{},
                                      "Whether runtimes of this installation that no conversation has are removed.");
   key.operator()<&M::releases_max>("conversations.releases_max", Count{1, 1'000},

@@ -93,6 +93,17 @@ TEST(StartBody, KeepsWhatTheConversationIsAbout) {
   EXPECT_EQ(why_start(R"({"title":"a\u0000b"})"), "title: must not have control characters");
 }
 
+TEST(StartBody, TakesNoTokenOfACloneUrlIntoWhatListsShow) {
+  for (auto const& [said, shown] : {std::pair("https://oauth2:TOKEN@git.example/a/b.git", "https://git.example/a/b.git"),
+                                    std::pair("https://git.example/a@b", "https://git.example/a@b"),
+                                    std::pair("git@git.example:a/b", "git@git.example:a/b"), std::pair("a/b@c", "a/b@c")}) {
+    auto const body = parse_start_body(R"({"repository":")" + std::string(said) + "\"}");
+    ASSERT_TRUE(body) << said;
+    EXPECT_EQ(body->about.repository, shown);
+    EXPECT_NE(body->configuration.conversation_json.reveal().find(said), std::string_view::npos) << "its server needs it";
+  }
+}
+
 TEST(StartBody, NamesWhatOfTheConversationDoesNotFit) {
   EXPECT_EQ(why_start(R"({"initial_user_msg":7})"), "initial_user_msg: must be a string");
   EXPECT_EQ(why_start(R"({"initial_user_msg":")" + std::string(1024 * 1024 + 1, 'x') + "\"}"),

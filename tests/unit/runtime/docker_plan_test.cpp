@@ -250,7 +250,7 @@ TEST(DockerEngine, IsNotWaitedForOnceItIsCutShort) {
   });
   test::Control control;
   asio::ip::tcp::endpoint const at(asio::ip::address_v4::loopback(), silent.port());
-  Engine engine({"", upstream::plain_url(at)}, nullptr, 1h, control.executor());
+  Engine engine({"", upstream::url_of(at)}, nullptr, 1h, control.executor());
   TaskGroup calls(control.executor());
   std::optional<Outcome<>> killed;
   auto const kill = [](Engine& with, std::optional<Outcome<>>& out) -> Task<> {

@@ -38,7 +38,7 @@ TEST_F(CheckedStore, MayNotBeThereYetWhereItCanBeMade) {
   EXPECT_EQ(problem(), "");
   EXPECT_EQ(problem_at("sqlite::memory:"), "");
   EXPECT_THAT(problem_at("sqlite:" + (folder_.path() / "none/nestgate.db").string()),
-              HasSubstr("/none: the store cannot be created in it: No such file or directory"));
+              HasSubstr("/none/nestgate.db: cannot be created in its folder: No such file or directory"));
   EXPECT_THAT(problem_at("sqlite:"), HasSubstr("is none of"));
 }
 
