@@ -179,6 +179,22 @@ TEST_P(ProcessCalls, WhatDoesNotExistIsNotFound) {
   EXPECT_TRUE(list().empty());
 }
 
+// Plays a gateway; however the test ends, it goes.
+class ChildGateway {
+ public:
+  explicit ChildGateway(pid_t pid) : pid_(pid) {}
+  ChildGateway(ChildGateway const&) = delete;
+  ~ChildGateway() { kill(); }
+  void kill() {
+    if (pid_ <= 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(std::exchange(pid_, -1), nullptr, 0);
+  }
+
+ private:
+  pid_t pid_;
+};
+
 TEST_P(ProcessCalls, AGatewayThatIsKilledLeavesNothingOfAPausedRuntime) {
   script(busy);
   settings.workspace_dir = folder.path();
@@ -189,15 +205,19 @@ TEST_P(ProcessCalls, AGatewayThatIsKilledLeavesNothingOfAPausedRuntime) {
     test::Control own;
     ProcessProvider made(settings, own.executor());
     auto const created = own.run(made.create(spec_of("c1"), in_time()));
-    own.run_until([this] { return fs::exists(folder_of("c1") / "workspace" / "far"); });
+    // Written, too: a shell may be frozen between the two.
+    auto const says = [this](std::string_view file) {
+      return test::read_file(folder_of("c1") / "workspace" / file).ends_with('\n');
+    };
+    own.run_until([&] { return says("pid") && says("far"); });
     if (created && own.run(made.pause(id_of("c1")))) std::ofstream(folder_of("c1") / "workspace" / "paused") << "yes\n";
     for (;;) ::pause();
   }
+  ChildGateway child(gateway);
   pid_t const all[] = {pid_in("c1", "pid"), pid_in("c1", "far")};
   ASSERT_EQ(line_in("c1", "paused"), "yes");
   auto const group = group_of(all[0], Controller::freezer).parent_path();
-  ::kill(gateway, SIGKILL);
-  ::waitpid(gateway, nullptr, 0);
+  child.kill();
   for (auto const pid : all) control.run_until([pid] { return is_gone(pid); });
   if (!is_grouped()) return;
   EXPECT_NE(group.string().find("-" + std::to_string(gateway) + "-"), std::string::npos) << group;
