@@ -162,6 +162,13 @@ struct ProcessProvider::Runtime final : ChildProcess::Listener {
     ++answers;
     changed.cancel();
   }
+  // Its files have another name now, which holds longer than the alias.
+  void move_to(fs::path place) {
+    std::string const home = "HOME=";
+    std::replace(variables.plain.begin(), variables.plain.end(), home + workspace.string(), home + place.string());
+    directory = directory == workspace ? place : place / directory.lexically_relative(workspace);
+    workspace = std::move(place);
+  }
   bool has_freezer() const noexcept { return group && group->has(Controller::freezer); }
 
   ConversationId id;
@@ -173,10 +180,10 @@ struct ProcessProvider::Runtime final : ChildProcess::Listener {
   ChildProcess child;
   std::optional<Cgroup> group;
   OutputLog log;
-  Timer changed;       // cancelled when one of those below changed
-  fs::path workspace;  // as the server sees it
-  fs::path directory;  // the server's working directory
-  fs::path link;       // of a runtime that was dormant
+  Timer changed;  // cancelled when one of those below changed
+  fs::path workspace;
+  fs::path directory;                   // the server's working directory
+  std::optional<ConversationId> alias;  // the id that it was dormant under: its server may know its files by that name
   bool existed = false;
   Variables variables;
   std::vector<std::pair<int, std::uint64_t>> limits;
@@ -219,7 +226,7 @@ std::optional<SettingProblem> problem_with(ProcessSettings const& settings) {
 
 ProcessProvider::ProcessProvider(ProcessSettings settings, Executor control)
     : settings_(std::move(settings)), files_(settings_.workspace_dir), tasks_(control), keepers_(control, settings_.cgroup) {
-  files_.remove_old_links();
+  files_.remove_old_aliases();
   asio::post(remover_, [files = files_, &stop = stop_removing_] { files.remove_old_trash(stop); });
 }
 
@@ -253,8 +260,6 @@ Task<Outcome<Instance>> ProcessProvider::create(Spec spec, Deadline by) {
   auto launched = admitted ? launch(spec, std::move(found), *place) : Outcome<RuntimePtr>(admitted.error());
   if (!launched) {
     keepers_.give_up(std::move(*place));
-    std::error_code ignored;
-    if (spec.wakefulness == Spec::Wakefulness::dormant) fs::remove(files_.link(spec.id, spec.epoch), ignored);
     co_return launched.error();
   }
   RuntimePtr runtime = *launched;
@@ -309,14 +314,7 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch(Spec& spec, Program
 }
 
 Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch_in_its_folder(Spec& spec, Programs programs, Place& place) {
-  fs::path link;
-  fs::path folder = files_.folder(spec.id);
-  if (spec.wakefulness == Spec::Wakefulness::dormant) {
-    link = files_.link(spec.id, spec.epoch);
-    if (auto const pointed = files_.point(link, spec.id); !pointed) return pointed.error();
-    folder = link;
-  }
-  fs::path const workspace = folder / "workspace";
+  fs::path const workspace = files_.folder(spec.id) / "workspace";
   fs::path directory = workspace;
   if (!spec.wish.working_dir.empty()) {
     NESTGATE_TRY(made, make_working_directory(workspace, spec.wish.working_dir));
@@ -345,7 +343,6 @@ Outcome<ProcessProvider::RuntimePtr> ProcessProvider::launch_in_its_folder(Spec&
                                            OutputLog(files_.folder(spec.id) / "output.log", settings_.output_bytes_max));
   runtime->workspace = workspace;
   runtime->directory = std::move(directory);
-  runtime->link = std::move(link);
   runtime->variables = std::move(variables);
   runtime->limits = std::move(launch.limits);
   runtime->keeper = std::move(programs.keeper);
@@ -373,8 +370,7 @@ Task<> ProcessProvider::watch(RuntimePtr runtime) {
     if (!co_await next_change(runtime->changed)) break;
   std::string reason = runtime->reason(last);
   if (runtime->group) co_await runtime->group->clear();
-  std::error_code ignored;
-  if (!runtime->link.empty()) fs::remove(runtime->link, ignored);
+  if (runtime->alias) files_.remove_alias(*runtime->alias);
   runtime->is_reaped = true;
   runtimes_.erase(runtime->id.canonical());
   runtime->changed.cancel();
@@ -402,6 +398,9 @@ Task<Outcome<>> ProcessProvider::destroy(ConversationId id, Leftovers leftovers)
 }
 
 Task<Outcome<>> ProcessProvider::remove_files(ConversationId id) {
+  auto const is_its_alias = [&id](auto const& entry) { return entry.second->alias == id; };
+  if (std::any_of(runtimes_.begin(), runtimes_.end(), is_its_alias)) co_return Outcome<>{};
+  files_.remove_alias(id);
   auto work = [folder = files_.folder(id), trash = files_.trash(id), &stop = stop_removing_] {
     return discard(folder, trash, stop);
   };
@@ -496,8 +495,9 @@ Task<Outcome<Instance>> ProcessProvider::assign(ConversationId dormant, Spec spe
   if (!wish.command.empty() || !wish.working_dir.empty() || !wish.environment.empty() || wish.resource_factor != 1)
     co_return refuse("what is wished cannot be given to a server that runs");
   NESTGATE_CO_TRY_VOID(files_.reassign(dormant, spec.id, spec.owner));
-  NESTGATE_CO_TRY_VOID(files_.point(runtime->link, spec.id));
   runtimes_.erase(dormant.canonical());
+  runtime->move_to(files_.folder(spec.id) / "workspace");
+  runtime->alias = std::move(dormant);
   runtime->id = std::move(spec.id);
   runtime->epoch = spec.epoch;
   runtime->owner = std::move(spec.owner);

@@ -17,7 +17,6 @@ namespace fs = std::filesystem;
 using upstream::fail;
 
 constexpr char trash_mark = '~';  // in no id
-constexpr char link_mark = '+';   // nor this
 constexpr std::string_view taken = "create: this id has files that belong to someone else";
 
 Result<> make_private_directory(fs::path const& path) {
@@ -34,6 +33,28 @@ std::optional<std::string> read_file(fs::path const& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
+// A link to a name beside it. One that leads elsewhere is an operator's, who keeps a folder on another disk.
+bool is_alias(fs::path const& path) {
+  std::error_code ec;
+  auto const target = fs::read_symlink(path, ec);
+  return !ec && !target.has_parent_path() && ConversationId::parse(target.string());
+}
+
+Outcome<> give_name(fs::path const& from, fs::path const& to) {
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0) {
+    int const error = errno;
+    if (error == EEXIST) return fail(FaultKind::conflict, "runtime.assign", "assign: this id has files already");
+    Fault const fault{FaultKind::unavailable, {error, boost::system::system_category()}, "runtime.assign"};
+    return upstream::failed("assign: folder", fault);
+  }
+  std::error_code ec;
+  fs::create_directory_symlink(to.filename(), from, ec);
+  if (!ec) return Outcome<>{};
+  std::error_code ignored;
+  fs::rename(to, from, ignored);
+  return upstream::failed("assign: link to the folder", Fault{FaultKind::unavailable, ec, "runtime.assign"});
+}
+
 bool write_file(fs::path const& path, std::string const& text) {
   return static_cast<bool>((std::ofstream(path, std::ios::binary) << text).flush());
 }
@@ -48,13 +69,11 @@ RuntimeFiles::RuntimeFiles(fs::path const& directory) {
 
 fs::path RuntimeFiles::trash(ConversationId const& id) const { return directory_ / (trash_mark + id.canonical()); }
 
-fs::path RuntimeFiles::link(ConversationId const& id, Epoch epoch) const {
-  return directory_ / (link_mark + id.canonical() + "." + std::to_string(epoch.get()));
-}
-
 Outcome<bool> RuntimeFiles::claim(Spec const& spec) const {
   auto const at = folder(spec.id);
   std::error_code ignored;
+  if (is_alias(at))
+    return fail(FaultKind::conflict, "runtime.create", "create: a server that was started by this id runs under another");
   bool const is_first = !fs::exists(directory_, ignored);  // one that is there keeps its rights
   auto made = is_first ? make_private_directory(directory_) : Result<>{};
   if (made) made = make_private_directory(at);
@@ -84,34 +103,28 @@ void RuntimeFiles::unclaim(ConversationId const& id) const {
   fs::remove(folder(id), ignored);
 }
 
-Outcome<> RuntimeFiles::point(fs::path const& link, ConversationId const& id) const {
-  auto const next = link.string() + ".next";
-  std::error_code ec;
-  fs::remove(next, ec);
-  fs::create_directory_symlink(id.canonical(), next, ec);
-  if (!ec) fs::rename(next, link, ec);
-  if (ec) return upstream::failed("link to the runtime's folder", Fault{FaultKind::unavailable, ec, "runtime.link"});
-  return Outcome<>{};
-}
-
 // The owner first: should this gateway end in between, the files are nobody's conversation yet, but never another's.
 Outcome<> RuntimeFiles::reassign(ConversationId const& from, ConversationId const& to, std::string const& owner) const {
   auto const earlier = read_file(folder(from) / "owner");
   if (!earlier || !write_file(folder(from) / "owner", owner))
     return fail(FaultKind::unavailable, "runtime.assign", "assign: cannot write to the runtime's folder");
-  if (::renameat2(AT_FDCWD, folder(from).c_str(), AT_FDCWD, folder(to).c_str(), RENAME_NOREPLACE) == 0) return Outcome<>{};
-  int const error = errno;
-  write_file(folder(from) / "owner", *earlier);
-  if (error == EEXIST) return fail(FaultKind::conflict, "runtime.assign", "assign: this id has files already");
-  Fault const fault{FaultKind::unavailable, {error, boost::system::system_category()}, "runtime.assign"};
-  return upstream::failed("assign: folder", fault);
+  auto given = give_name(folder(from), folder(to));
+  if (!given) write_file(folder(from) / "owner", *earlier);
+  return given;
 }
 
-std::optional<std::string> RuntimeFiles::owner(ConversationId const& id) const { return read_file(folder(id) / "owner"); }
+void RuntimeFiles::remove_alias(ConversationId const& id) const {
+  std::error_code ignored;
+  if (is_alias(folder(id))) fs::remove(folder(id), ignored);
+}
+
+std::optional<std::string> RuntimeFiles::owner(ConversationId const& id) const {
+  return is_alias(folder(id)) ? std::nullopt : read_file(folder(id) / "owner");
+}
 
 bool RuntimeFiles::exists(ConversationId const& id) const {
   std::error_code ignored;
-  return fs::is_directory(folder(id), ignored);
+  return fs::is_directory(folder(id), ignored) && !is_alias(folder(id));
 }
 
 std::vector<RuntimeFiles::Kept> RuntimeFiles::list() const {
@@ -120,19 +133,18 @@ std::vector<RuntimeFiles::Kept> RuntimeFiles::list() const {
   for (fs::directory_iterator entry(directory_, ec), end; !ec && entry != end; entry.increment(ec)) {
     auto id = ConversationId::parse(entry->path().filename().string());
     std::error_code ignored;
-    if (!id || !entry->is_directory(ignored)) continue;
+    if (!id || !entry->is_directory(ignored) || is_alias(entry->path())) continue;
     auto found = owner(*id);
     out.push_back({std::move(*id), std::move(found)});
   }
   return out;
 }
 
-void RuntimeFiles::remove_old_links() const {
+void RuntimeFiles::remove_old_aliases() const {
   std::error_code ec;
   for (fs::directory_iterator entry(directory_, ec), end; !ec && entry != end; entry.increment(ec)) {
     std::error_code ignored;
-    if (entry->path().filename().string().front() == link_mark && entry->is_symlink(ignored))
-      fs::remove(entry->path(), ignored);
+    if (is_alias(entry->path())) fs::remove(entry->path(), ignored);
   }
 }
 

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <optional>
 #include <thread>
 
@@ -84,6 +86,81 @@ TEST(Program, DeletedFilesAreNotThereForTheNextOfThatId) {
   EXPECT_TRUE(std::filesystem::is_empty(folder.parent_path()));
   ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})").status, 201U);
   EXPECT_FALSE(std::filesystem::exists(folder / "workspace" / "private"));
+}
+
+// With a command's output, from the answer to it.
+std::string output_of(Answer const& answer) { return member(answer.body, "stdout"); }
+
+// Runs `echo ran > ~/ran`.
+constexpr std::string_view run_of_c1 =
+    R"({"conversation_id":"c1","entrypoint":"sh main.sh","timeout":20,"tarball_base64":")"
+    "H4sIAAAAAAACA+3KMQqEQAxA0dSeIifYjSKznXcZRNBiHRi19eyONoKFVgrCf80PSf6+6z9DK3eyxJXl1uRYsyLf53Wf2885UZMHTMPoo6rEEMazv6v7"
+    "SzV1GzT6Xiudv6mZAAAAAAAAAAAAAAAAAADeYAEB+p85ACgAAA==\"}";
+
+bool shows(Program const& program, std::string_view figure) {
+  return program.ask_admin("/metrics").body.find("\n" + std::string(figure) + "\n") != std::string::npos;
+}
+
+bool has_warm_one(Program const& program) { return shows(program, "nestgate_warm_runtimes 1"); }
+
+std::ptrdiff_t links_in(std::filesystem::path const& folder) {
+  return std::count_if(std::filesystem::directory_iterator(folder), {},
+                       [](auto const& entry) { return entry.is_symlink(); });
+}
+
+TEST(Program, AConversationFromTheWarmPoolHasItsFilesWhereItsServerLooksForThem) {
+  Program nestgate("[conversations]\nwarm_runtimes = 1\n");
+  ASSERT_TRUE(eventually([&] { return has_warm_one(nestgate); })) << nestgate.log();
+  auto made = nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})");
+  ASSERT_EQ(made.status, 201U) << made.body << nestgate.log();
+  ASSERT_TRUE(shows(nestgate, "nestgate_runtime_starts_warm_total 1"));
+  auto const key_field = [&made] { return "X-Session-API-Key: " + member(made.body, "session_api_key") + "\r\n"; };
+  auto const command = [&](std::string_view text) {
+    return nestgate.ask("POST", "/api/bash/execute_bash_command", key_field(),
+                        R"({"command":")" + std::string(text) + R"("})");
+  };
+  auto const runtimes = nestgate.folder() / "runtimes";
+  auto const workspace = runtimes / "c1" / "workspace";
+  EXPECT_EQ(output_of(command("pwd -P; cd / && cd && pwd -P")), workspace.string() + "\n" + workspace.string() + "\n");
+
+  auto const home = output_of(command("echo -n $HOME"));
+  std::string const part = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\nsent\r\n--x--\r\n";
+  auto const sent = nestgate.ask("POST", "/api/file/upload?path=" + home + "/sent",
+                                 key_field() + "Content-Type: multipart/form-data; boundary=x\r\n", part);
+  EXPECT_EQ(sent.status, 200U) << sent.body;
+  EXPECT_EQ(read_file(workspace / "sent"), "sent");
+
+  auto const run =
+      nestgate.ask("POST", "/api/automation/v1/runs",
+                   "Authorization: Bearer " + std::string(api_key) + "\r\nContent-Type: application/json\r\n", run_of_c1);
+  ASSERT_EQ(run.status, 201U) << run.body;
+  auto const about = [&] { return nestgate.call("GET", "/api/automation/v1/runs/" + member(run.body, "id")).body; };
+  EXPECT_TRUE(eventually([&] { return member(about(), "status") == "COMPLETED"; })) << about();
+  EXPECT_EQ(read_file(workspace / "ran"), "ran\n");
+
+  EXPECT_EQ(links_in(runtimes), 1);
+  ASSERT_EQ(nestgate.call("POST", "/api/conversations/c1/stop").status, 200U);
+  EXPECT_EQ(links_in(runtimes), 0);
+  made = nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})");
+  ASSERT_EQ(made.status, 200U) << made.body;
+  EXPECT_EQ(output_of(command("pwd; cat sent ran")), workspace.string() + "\nsentran\n");
+  EXPECT_EQ(nestgate.call("DELETE", "/api/conversations/c1").status, 204U);
+  EXPECT_FALSE(std::filesystem::exists(runtimes / "c1"));
+  EXPECT_TRUE(eventually([&] { return has_warm_one(nestgate); }));
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(runtimes), {}), 1) << "the next warm one, and nothing else";
+}
+
+TEST(Program, ALinkThatAKilledGatewayLeftIsGoneAtItsNextStart) {
+  Program nestgate("[conversations]\nwarm_runtimes = 1\n");
+  ASSERT_TRUE(eventually([&] { return has_warm_one(nestgate); })) << nestgate.log();
+  ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})").status, 201U);
+  nestgate.signal(SIGKILL);
+  EXPECT_FALSE(nestgate.wait());
+  EXPECT_EQ(links_in(nestgate.folder() / "runtimes"), 1);
+  std::filesystem::remove(nestgate.folder() / "ready.json");
+  nestgate.start();
+  EXPECT_EQ(links_in(nestgate.folder() / "runtimes"), 0);
+  EXPECT_TRUE(std::filesystem::exists(nestgate.folder() / "runtimes" / "c1" / "workspace"));
 }
 
 TEST(Program, DrainsOnSigtermWithExitCodeZeroAndWithoutItsReadyFile) {

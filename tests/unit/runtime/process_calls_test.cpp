@@ -268,8 +268,8 @@ TEST_P(ProcessCalls, ADormantServerWaitsForItsKeyAndIsAssigned) {
   auto const assigned = assign("warm", std::move(spec));
   ASSERT_TRUE(assigned) << assigned.error().reason;
   EXPECT_EQ(assigned->endpoint, made->endpoint);
-  EXPECT_EQ(assigned->workspace, made->workspace) << "the server sees its files where they were";
-  EXPECT_FALSE(fs::exists(folder_of("warm")));
+  EXPECT_EQ(assigned->workspace, (folder_of("c1") / "workspace").string()) << "what a later start has, too";
+  EXPECT_TRUE(fs::is_symlink(folder_of("warm"))) << "the server sees its files where they were";
   auto const found = list();
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(found.at("c1").owner, "alice");
@@ -280,6 +280,64 @@ TEST_P(ProcessCalls, ADormantServerWaitsForItsKeyAndIsAssigned) {
   wait_for_end();
   EXPECT_EQ(ends.at(0), "c1 9 exited with status 3");
   EXPECT_EQ(std::distance(fs::directory_iterator(folder.path()), fs::directory_iterator()), 1) << "the link is gone";
+}
+
+TEST_P(ProcessCalls, AServerThatHasResolvedItsPathsKeepsThemWhenItIsAssigned) {
+  script(
+      "cd -P \"$3\"; at=$(pwd -P); echo $$ > pid; while ! [ -e \"$at/go\" ]; do /bin/sleep 0.01; done; "
+      "cd / && cd \"$at\" && echo here > \"$3/again\"; while :; do /bin/sleep 60 & wait $!; done");
+  auto spec = dormant("warm");
+  spec.wish.working_dir = "below";
+  ASSERT_TRUE(create(std::move(spec)));
+  line_in("warm", "pid");
+  ASSERT_TRUE(assign("warm", spec_of("c1")));
+  std::ofstream(folder_of("c1") / "workspace" / "go") << "x";
+  EXPECT_EQ(line_in("c1", "again"), "here");
+
+  auto const workspace = (folder_of("c1") / "workspace").string();
+  EXPECT_EQ(execute("c1", "pwd; echo $HOME")->output, workspace + "/below\n" + workspace + "\n");
+  ASSERT_TRUE(pause("c1"));
+  ASSERT_TRUE(resume("c1"));
+  EXPECT_EQ(list().at("c1").instance.workspace, workspace);
+  ASSERT_TRUE(destroy("c1"));
+  EXPECT_FALSE(fs::is_symlink(folder_of("warm")));
+  auto const cold = create("c1");
+  ASSERT_TRUE(cold) << cold.error().reason;
+  EXPECT_EQ(cold->workspace, workspace);
+  EXPECT_TRUE(cold->existed);
+}
+
+TEST_P(ProcessCalls, NothingFollowsTheLinkOfAServerThatWasAssigned) {
+  script(stay);
+  ASSERT_TRUE(create(dormant("warm")));
+  line_in("warm", "pid");
+  ASSERT_TRUE(assign("warm", spec_of("c1", "alice")));
+  EXPECT_FALSE(control.run(provider().inspect(id_of("warm"))).value());
+  EXPECT_EQ(list().size(), 1U);
+  EXPECT_EQ(log("warm", 10).error().fault.kind, FaultKind::not_found);
+  EXPECT_EQ(create("warm", "alice").error().fault.kind, FaultKind::conflict);
+  ASSERT_TRUE(create(dormant("other")));
+  line_in("other", "pid");
+  EXPECT_EQ(assign("other", spec_of("warm", "alice")).error().fault.kind, FaultKind::conflict);
+
+  EXPECT_TRUE(destroy("warm", Leftovers::remove));
+  EXPECT_TRUE(fs::is_symlink(folder_of("warm"))) << "its server runs on";
+  EXPECT_EQ(test::read_file(folder_of("c1") / "owner"), "alice");
+  EXPECT_TRUE(fs::exists(folder_of("c1") / "workspace" / "pid"));
+  ASSERT_TRUE(destroy("c1", Leftovers::remove));
+  EXPECT_FALSE(fs::is_symlink(folder_of("warm")));
+  EXPECT_FALSE(fs::exists(folder_of("c1")));
+  EXPECT_TRUE(create("warm", "alice")) << "the id is free again";
+}
+
+TEST_P(ProcessCalls, ALinkThatCannotBeTakenAwayWithItsServerGoesWithItsId) {
+  script(stay);
+  ASSERT_TRUE(create("c1"));
+  line_in("c1", "pid");
+  fs::create_directory_symlink("c1", folder_of("warm"));
+  EXPECT_TRUE(destroy("warm", Leftovers::remove));
+  EXPECT_FALSE(fs::is_symlink(folder_of("warm")));
+  EXPECT_TRUE(fs::exists(folder_of("c1") / "owner"));
 }
 
 TEST_P(ProcessCalls, ADormantServerStaysAsItIsWhereTheIdIsTaken) {
@@ -302,11 +360,19 @@ TEST_P(ProcessCalls, ADormantServerStaysAsItIsWhereTheIdIsTaken) {
   EXPECT_TRUE(assign("warm", spec_of("c3")));
 }
 
-TEST_P(ProcessCalls, LinksOfADormantServerThatAnEarlierGatewayLeftGo) {
-  fs::create_directory_symlink("c1", folder.path() / "+warm.7");
+TEST_P(ProcessCalls, LinksOfServersThatAnEarlierGatewayLeftGoAndThoseOfOperatorsStay) {
+  test::TempFolder elsewhere;
+  fs::create_directory_symlink("c1", folder_of("warm-1"));
+  fs::create_directories(folder_of("c2") / "workspace");
+  std::ofstream(folder_of("c2") / "workspace" / "file") << "x";
+  fs::create_directory_symlink("c2", folder_of("warm-2"));
+  fs::create_directory_symlink(elsewhere.path(), folder_of("c3"));
   script(stay);
   provider();
-  EXPECT_FALSE(fs::is_symlink(folder.path() / "+warm.7"));
+  EXPECT_FALSE(fs::is_symlink(folder_of("warm-1"))) << "that leads nowhere";
+  EXPECT_FALSE(fs::is_symlink(folder_of("warm-2")));
+  EXPECT_TRUE(fs::exists(folder_of("c2") / "workspace" / "file"));
+  EXPECT_TRUE(create("c3")) << "a folder that is kept on another disk";
 }
 
 TEST_P(ProcessCalls, ExecuteRunsInTheRuntimesFolderWithItsEnvironmentButNotItsKey) {
