@@ -6,7 +6,6 @@
 #include "nestgate/base/text.hpp"
 #include "nestgate/codec/json_writer.hpp"
 #include "nestgate/http/fault_status.hpp"
-#include "nestgate/nested/resources.hpp"
 
 namespace nestgate::app {
 namespace {
@@ -19,8 +18,6 @@ using Method = AdminRequest::Method;
 
 constexpr std::size_t page_max = 1000;
 constexpr std::size_t log_bytes_max = 1024 * 1024;
-constexpr std::chrono::milliseconds resources_time_max{1000};
-constexpr std::size_t askers_max = 64;  // servers that are asked for their resources at once
 constexpr std::string_view collection = "/api/conversations";
 
 identity::Principal everybody() { return {"operator", identity::Role::admin, ""}; }
@@ -133,32 +130,18 @@ std::optional<std::int64_t> seconds_since(Clock::time_point then, Clock::time_po
   return std::chrono::duration_cast<std::chrono::seconds>(now - then).count();
 }
 
+// By the proxy's count, or by what is remembered, whichever is later: the start is an act, and comes before all traffic.
+std::optional<std::int64_t> seconds_since_act(View const& view, Clock::time_point counted, Clock::time_point now) {
+  auto const by_count = seconds_since(counted, now);
+  if (view.last_act_at == std::chrono::system_clock::time_point{}) return by_count;
+  auto const ago = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now() - view.last_act_at).count();
+  auto const remembered = std::max<std::int64_t>(ago, 0);
+  return by_count ? std::min(*by_count, remembered) : remembered;
+}
+
 bool is_in_use(View const& view) { return view.state != RuntimeState::stopped && view.state != RuntimeState::error; }
 
-using ById = std::unordered_map<std::string, nested::Resources>;
-
-// Takes one server after the other from the shared list until none is left.
-Task<> ask_next_ones(std::vector<View> const& views, std::size_t& next, ById& out) {
-  while (next < views.size()) {
-    auto const& view = views[next++];
-    bool const is_ours = view.origin == conversation::Origin::managed && view.state == RuntimeState::running;
-    if (!is_ours || view.dialect == nested::Dialect::agent_server) continue;
-    auto const asked = co_await nested::ask_resources(view.endpoint, Deadline::in(resources_time_max));
-    if (asked) out.emplace(view.id.canonical(), *asked);
-  }
-}
-
-Task<ById> resources_of(std::vector<View> const& views) {
-  ById out;
-  std::size_t next = 0;
-  TaskGroup askers(co_await asio::this_coro::executor);
-  for (std::size_t i = 0; i < std::min(askers_max, views.size()); ++i)
-    askers.spawn("operators.resources", ask_next_ones(views, next, out));
-  while (!co_await askers.join()) askers.stop();
-  co_return out;
-}
-
-std::string top_json(std::vector<View> const& views, ById const& resources,
+std::string top_json(std::vector<View> const& views, UsageMeter::ById const& resources,
                      std::unordered_map<std::string, conversation::Activity const*> const& used) {
   auto const now = Clock::now();
   std::string out;
@@ -173,7 +156,7 @@ std::string top_json(std::vector<View> const& views, ById const& resources,
     text_or_null(w, "owner", view.owner);
     w.member("streams", is_used ? activity->second->streams : 0U);
     auto const never = Clock::time_point{};
-    value_or_null(w, "seconds_since_act", seconds_since(is_used ? activity->second->last_act : never, now));
+    value_or_null(w, "seconds_since_act", seconds_since_act(view, is_used ? activity->second->last_act : never, now));
     value_or_null(w, "seconds_since_traffic", seconds_since(is_used ? activity->second->last_traffic : never, now));
     value_or_null(w, "memory_bytes", shown_resources.memory_bytes);
     value_or_null(w, "cpu_percent", shown_resources.cpu_percent);
@@ -252,7 +235,7 @@ Task<AdminAnswer> OperatorApi::top() {
   auto const activities = co_await publisher_.activity();
   std::unordered_map<std::string, conversation::Activity const*> used;
   for (auto const& activity : activities) used.emplace(activity.id.canonical(), &activity);
-  auto const resources = co_await resources_of(page.views);
+  auto const resources = co_await meter_.look(page.views);
   co_return shown(top_json(page.views, resources, used));
 }
 

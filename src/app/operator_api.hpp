@@ -1,5 +1,6 @@
 #pragma once
 
+#include "app/usage_meter.hpp"
 #include "nestgate/app/admin.hpp"
 #include "nestgate/conversation/manager.hpp"
 
@@ -10,7 +11,7 @@ namespace nestgate::app {
 class OperatorApi {
  public:
   OperatorApi(conversation::Manager& manager, conversation::DirectoryPublisher& publisher)
-      : manager_(manager), publisher_(publisher) {}
+      : manager_(manager), publisher_(publisher), meter_(manager) {}
 
   Task<AdminAnswer> handle(AdminRequest request);
 
@@ -23,6 +24,7 @@ class OperatorApi {
 
   conversation::Manager& manager_;
   conversation::DirectoryPublisher& publisher_;
+  UsageMeter meter_;
 };
 
 }  // namespace nestgate::app

@@ -78,6 +78,13 @@ Task<Outcome<std::string>> Manager::log(ConversationId id, std::size_t bytes_max
   co_return co_await parts_->provider->log(std::move(id), bytes_max);
 }
 
+Task<Outcome<runtime::Usage>> Manager::usage(ConversationId id, Deadline by) {
+  auto const c = parts_->registry.find(id);
+  if (!c) co_return unknown_conversation();
+  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  co_return co_await parts_->provider->usage(std::move(id), by);
+}
+
 Task<Outcome<std::optional<bool>>> Manager::has_image(std::string image) {
   constexpr std::chrono::seconds time_max{20};  // a registry may be asked
   co_return co_await parts_->provider->has_image(std::move(image), Deadline::in(time_max));

@@ -53,6 +53,12 @@ std::uint64_t field_of(std::string const& text, std::string_view name) {
   return 0;
 }
 
+std::optional<std::uint64_t> number_in(fs::path const& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::uint64_t number = 0;
+  return file >> number ? std::optional(number) : std::nullopt;
+}
+
 struct Setting {
   Controller controller;
   std::string_view file_v1;
@@ -215,6 +221,24 @@ bool Cgroup::had_out_of_memory() const {
   if (!folder) return false;
   auto const* file = folder->version == Version::v1 ? "memory.oom_control" : "memory.events";
   return field_of(read_text(folder->own / file), "oom_kill") > 0;
+}
+
+Usage Cgroup::usage() const {
+  Usage out;
+  if (auto const* folder = with(Controller::memory)) {
+    bool const is_v1 = folder->version == Version::v1;
+    auto const used = number_in(folder->own / (is_v1 ? "memory.usage_in_bytes" : "memory.current"));
+    auto const idle = field_of(read_text(folder->own / "memory.stat"), is_v1 ? "total_inactive_file" : "inactive_file");
+    if (used) out.memory_bytes = *used - std::min(*used, idle);
+  }
+  for (auto const& folder : folders_) {
+    bool const is_v1 = folder.version == Version::v1;
+    if (auto const ns = is_v1 ? number_in(folder.own / "cpuacct.usage") : std::nullopt)
+      out.cpu_time = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::nanoseconds(*ns));
+    auto const counted = is_v1 ? std::string() : read_text(folder.own / "cpu.stat");
+    if (!counted.empty()) out.cpu_time = std::chrono::microseconds(field_of(counted, "usage_usec"));
+  }
+  return out;
 }
 
 // No fork succeeds any more, so that what is listed is all that there will be.

@@ -11,6 +11,7 @@
 #include "fd.hpp"
 #include "keeper_line.hpp"
 #include "nestgate/net/net.hpp"
+#include "nestgate/runtime/provider.hpp"
 
 namespace nestgate::runtime {
 
@@ -40,6 +41,8 @@ class Cgroup {
   Result<Seat> seat() const;
   // Whether the kernel killed a process in it because its memory was used up.
   bool had_out_of_memory() const;
+  // As far as its hierarchies count it: one of version 1 that holds the CPU need not count its time.
+  Usage usage() const;
   // Thaws it, kills what is in it, also what forks meanwhile, and removes it. What a signal does not reach is left, folder
   // and all. A cancel skips the waiting for what is dying.
   Task<> clear();

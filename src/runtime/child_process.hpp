@@ -39,6 +39,7 @@ class ChildProcess {
   // Runs it, once, in a keeper that has told that it is seated. Blocks for an exec, about half a millisecond. Fault:
   // unavailable, with its errno; `ended` is to be awaited then too.
   Result<> launch(Launch const& launch);
+  pid_t keeper() const noexcept { return keeper_; }
   // Its standard output and error; ends when every holder is gone.
   Descriptor& output() noexcept { return output_; }
   // To the server's group; SIGKILL: to all that it ever started, and to a keeper that runs nothing.

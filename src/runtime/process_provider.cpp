@@ -17,6 +17,7 @@
 #include "nestgate/runtime/factory.hpp"
 #include "output_log.hpp"
 #include "port_lease.hpp"
+#include "process_tree.hpp"
 #include "remove_tree.hpp"
 
 namespace nestgate::runtime {
@@ -584,6 +585,26 @@ Task<Outcome<std::string>> ProcessProvider::log(ConversationId id, std::size_t b
   };
   [[maybe_unused]] auto const read = co_await run_on(reader_, std::move(work));
   co_return std::move(*text);
+}
+
+// By its group, and what that does not count, by its processes.
+Task<Outcome<Usage>> ProcessProvider::usage(ConversationId id, Deadline) {
+  auto const runtime = find(id);
+  if (!runtime) co_return no_runtime("usage");
+  std::vector<pid_t> keepers = {runtime->child.keeper()};
+  for (auto const& execution : runtime->executions)
+    if (execution->child) keepers.push_back(execution->child->keeper());
+  auto work = [group = runtime->group, keepers = std::move(keepers)]() -> Result<Usage> {
+    Usage out = group ? group->usage() : Usage{};
+    if (out.memory_bytes && out.cpu_time) return out;
+    auto const by_process = usage_below(keepers);
+    if (!out.memory_bytes) out.memory_bytes = by_process.memory_bytes;
+    if (!out.cpu_time) out.cpu_time = by_process.cpu_time;
+    return out;
+  };
+  auto const seen = co_await run_on(reader_, std::move(work));
+  if (!seen || runtime->is_reaped) co_return no_runtime("usage");
+  co_return *seen;
 }
 
 Task<> ProcessProvider::close() {

@@ -35,6 +35,7 @@ class ProcessProvider final : public RuntimeProvider {
   Task<Outcome<Instance>> assign(ConversationId dormant, Spec spec) override;
   Task<Outcome<CommandResult>> execute(ConversationId id, std::vector<std::string> command, Deadline by) override;
   Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max) override;
+  Task<Outcome<Usage>> usage(ConversationId id, Deadline by) override;
   Task<> close() override;
 
  private:

@@ -38,6 +38,7 @@ Task<Outcome<CommandResult>> RuntimeProvider::execute(ConversationId, std::vecto
   co_return cannot(name(), "execute");
 }
 Task<Outcome<std::string>> RuntimeProvider::log(ConversationId, std::size_t) { co_return cannot(name(), "log"); }
+Task<Outcome<Usage>> RuntimeProvider::usage(ConversationId, Deadline) { co_return Usage{}; }
 Task<Outcome<std::optional<bool>>> RuntimeProvider::has_image(std::string, Deadline) { co_return std::optional<bool>(); }
 
 }  // namespace nestgate::runtime

@@ -741,6 +741,21 @@ TEST_F(DockerRuntimes, OfTheWarmPoolAreStartedAgainWithTheKeyOfTheirConversation
   control.run(manager.stop_all());
 }
 
+TEST_F(DockerRuntimes, TellWhatTheyUse) {
+  script("while :; do :; done");
+  must_create("c1");
+  auto const usage = [this] { return control.run(provider().usage(id_of("c1"), Deadline::in(plenty))).value(); };
+  auto const first = usage();
+  ASSERT_TRUE(first.memory_bytes);
+  ASSERT_TRUE(first.cpu_time);
+  EXPECT_GT(*first.memory_bytes, 0U);
+  control.run_until([&] { return *usage().cpu_time > *first.cpu_time + 20ms; });
+  ASSERT_TRUE(destroy("c1"));
+  auto const after = control.run(provider().usage(id_of("c1"), Deadline::in(plenty)));
+  EXPECT_FALSE(after && after->memory_bytes);
+  EXPECT_EQ(control.run(provider().usage(id_of("none"), Deadline::in(plenty))).error().fault.kind, FaultKind::not_found);
+}
+
 TEST_F(DockerRuntimes, NeedNoEngineUntilTheyAreStarted) {
   settings.host = "unix:///nowhere/docker.sock";
   auto const refused = create("c1");

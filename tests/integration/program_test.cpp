@@ -163,6 +163,29 @@ TEST(Program, ALinkThatAKilledGatewayLeftIsGoneAtItsNextStart) {
   EXPECT_TRUE(std::filesystem::exists(nestgate.folder() / "runtimes" / "c1" / "workspace"));
 }
 
+TEST(Program, TellsOperatorsWhatItsNestletsUse) {
+  Program nestgate;
+  auto const made = nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})");
+  ASSERT_EQ(made.status, 201U) << made.body << nestgate.log();
+  auto const of_c1 = [&nestgate](std::string_view name) {
+    simdjson::dom::parser parser;
+    auto const top = nestgate.ask_admin("/api/top").body;
+    double figure = -1;
+    if (parser.parse(top)["results"].at(0)[name].get_double().get(figure)) return -1.0;
+    return figure;
+  };
+  EXPECT_GT(of_c1("memory_bytes"), 64 * 1024);
+  EXPECT_GE(of_c1("cpu_percent"), 0);
+  EXPECT_GE(of_c1("seconds_since_act"), 0);
+  ASSERT_EQ(nestgate
+                .ask("POST", "/api/bash/execute_bash_command",
+                     "X-Session-API-Key: " + member(made.body, "session_api_key") + "\r\n",
+                     R"({"command":"setsid sh -c 'while :; do :; done' >/dev/null 2>&1 &"})")
+                .status,
+            200U);
+  EXPECT_TRUE(eventually([&] { return of_c1("cpu_percent") > 20; })) << "a core is busy";
+}
+
 TEST(Program, DrainsOnSigtermWithExitCodeZeroAndWithoutItsReadyFile) {
   Program nestgate;
   ASSERT_EQ(nestgate.call("POST", "/api/conversations", "{}").status, 201U);

@@ -72,6 +72,11 @@ class FakeProvider final : public runtime::RuntimeProvider {
     if (!images) co_return std::optional<bool>();
     co_return std::optional(std::find(images->begin(), images->end(), image) != images->end());
   }
+  Task<upstream::Outcome<runtime::Usage>> usage(ConversationId, Deadline) override {
+    auto const now = used;
+    used.cpu_time = used.cpu_time ? std::optional(*used.cpu_time + used_by_look) : std::nullopt;
+    co_return now;
+  }
   void die(ConversationId const& id, std::string reason) {
     auto const epoch = alive.at(id.canonical());
     alive.erase(id.canonical());
@@ -83,6 +88,8 @@ class FakeProvider final : public runtime::RuntimeProvider {
   std::function<Task<>(ConversationId)> before_destroy, before_pause;
   std::string said;                                // by every server
   std::optional<std::vector<std::string>> images;  // nothing: it cannot tell
+  runtime::Usage used;                             // what it tells of each runtime
+  std::chrono::microseconds used_by_look{};        // more at each look
   std::vector<std::string> calls;
   std::vector<std::string> keys;
   std::vector<runtime::Wish> wishes;

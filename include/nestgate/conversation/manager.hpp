@@ -204,6 +204,8 @@ class Manager final : public Waker {
   Task<Outcome<View>> withdraw_key(ConversationId id);
   // The newest of what its server has said. Faults: not_found, conflict.
   Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max);
+  // What its runtime uses. Faults: not_found, conflict, those of the provider.
+  Task<Outcome<runtime::Usage>> usage(ConversationId id, Deadline by);
   // Whether a start that names that image would find it; nothing: the provider cannot tell. Faults: those of the provider.
   Task<Outcome<std::optional<bool>>> has_image(std::string image);
   // Returns when the conversation has another version than `seen`, or by then. Fault: not_found (also: removed meanwhile).

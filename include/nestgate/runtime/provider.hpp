@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -94,6 +95,12 @@ struct CommandResult {
   std::string output;  // both streams, the last 64 KiB
 };
 
+// What a runtime uses, by those that the provider can tell.
+struct Usage {
+  std::optional<std::uint64_t> memory_bytes;          // without what the kernel keeps of files that are not in use
+  std::optional<std::chrono::microseconds> cpu_time;  // since its start, of all its cores
+};
+
 // Makes and ends the runtimes of conversations, at most one for an id at a time. Lives on the control core, with every
 // call and callback on its thread. src/runtime/README.md says how each kind of provider maps onto this.
 class RuntimeProvider {
@@ -135,6 +142,8 @@ class RuntimeProvider {
   virtual Task<Outcome<CommandResult>> execute(ConversationId id, std::vector<std::string> command, Deadline by);
   // The newest `bytes_max` of what its server has said. Faults: not_found.
   virtual Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max);
+  // Faults: not_found, and those of the provider's own server.
+  virtual Task<Outcome<Usage>> usage(ConversationId id, Deadline by);
   // Whether a start that names `image` would find it; nothing: the provider cannot tell. Faults: unavailable, upstream,
   // timed_out (who would know does not answer).
   virtual Task<Outcome<std::optional<bool>>> has_image(std::string image, Deadline by);

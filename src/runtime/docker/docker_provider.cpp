@@ -490,6 +490,12 @@ Task<Outcome<std::string>> DockerProvider::log(ConversationId id, std::size_t by
   co_return co_await engine_.log(container.id, container.has_terminal, bytes_max);
 }
 
+Task<Outcome<Usage>> DockerProvider::usage(ConversationId id, Deadline by) {
+  auto const runtime = known(id);
+  if (!runtime) co_return fail(FaultKind::not_found, "docker.usage", "usage: the id has no runtime");
+  co_return co_await engine_.usage(runtime->handle, by);
+}
+
 Task<Outcome<std::optional<bool>>> DockerProvider::has_image(std::string image, Deadline by) {
   using Pull = DockerSettings::Pull;
   auto reference = parse_image(image);

@@ -37,6 +37,7 @@ class DockerProvider final : public RuntimeProvider {
   Task<Outcome<Instance>> assign(ConversationId dormant, Spec spec) override;
   Task<Outcome<CommandResult>> execute(ConversationId id, std::vector<std::string> command, Deadline by) override;
   Task<Outcome<std::string>> log(ConversationId id, std::size_t bytes_max) override;
+  Task<Outcome<Usage>> usage(ConversationId id, Deadline by) override;
   // Asks the engine, and where a start would pull, the registry by the engine.
   Task<Outcome<std::optional<bool>>> has_image(std::string image, Deadline by) override;
   void cut_short() override { engine_.cut_short(); }

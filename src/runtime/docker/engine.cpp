@@ -249,6 +249,12 @@ Task<Outcome<CommandResult>> Engine::execute(std::string container, std::vector<
   }
 }
 
+Task<Outcome<Usage>> Engine::usage(std::string container, Deadline by) {
+  auto query = query_of({{"stream", "false"}, {"one-shot", "true"}});
+  NESTGATE_CO_TRY(answer, co_await ask("usage", "GET", container_path(container, "/stats"), std::move(query), {}, by));
+  co_return parse_usage(answer.body);
+}
+
 Task<Outcome<bool>> Engine::has_image(ImageReference image, Deadline by) {
   auto answer = co_await ask("image", "GET", "/images/" + text_of(image) + "/json", {}, {}, by);
   if (!answer && answer.error().fault.kind == FaultKind::not_found) co_return false;

@@ -58,6 +58,8 @@ class Engine {
   // The newest `bytes_max` of both streams.
   Task<Outcome<std::string>> log(std::string container, bool has_terminal, std::size_t bytes_max);
   Task<Outcome<CommandResult>> execute(std::string container, std::vector<std::string> command, Deadline by);
+  // Of one that does not run: nothing. Engines before API 1.41 take two seconds for it.
+  Task<Outcome<Usage>> usage(std::string container, Deadline by);
 
   // Whether it is on the engine's machine.
   Task<Outcome<bool>> has_image(ImageReference image, Deadline by);

@@ -311,6 +311,24 @@ std::optional<ExecState> parse_exec(std::string_view answer) {
   return out;
 }
 
+Usage parse_usage(std::string_view answer) {
+  dom::parser parser;
+  dom::element root;
+  Usage out;
+  if (parser.parse(answer.data(), answer.size()).get(root)) return out;
+  std::uint64_t used = 0, idle = 0, cpu_ns = 0;
+  if (!root.at_pointer("/memory_stats/usage").get(used)) {
+    if (root.at_pointer("/memory_stats/stats/total_inactive_file").get(idle))  // where groups are of version 1
+        [[maybe_unused]]
+      auto const none = root.at_pointer("/memory_stats/stats/inactive_file").get(idle);
+    out.memory_bytes = used - std::min(used, idle);
+  }
+  bool const counts = !root.at_pointer("/cpu_stats/cpu_usage/total_usage").get(cpu_ns);
+  if (counts && out.memory_bytes)  // all zero: it does not run
+    out.cpu_time = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::nanoseconds(cpu_ns));
+  return out;
+}
+
 Labels parse_volume_labels(std::string_view answer) {
   dom::parser parser;
   dom::element root;

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "nestgate/base/secret.hpp"
+#include "nestgate/runtime/provider.hpp"
 #include "runtime/excerpt.hpp"
 
 // What the Docker engine says and is told, as owned values. Pure.
@@ -86,6 +87,8 @@ struct ExecState {
   int exit_code = 0;
 };
 std::optional<ExecState> parse_exec(std::string_view answer);
+// Of a container's statistics; empty where there are none. Memory as the engine's own tools count it.
+Usage parse_usage(std::string_view answer);
 // Of a volume.
 Labels parse_volume_labels(std::string_view answer);
 

@@ -127,12 +127,42 @@ TEST_F(Operators, SeeWhoUsesWhat) {
   EXPECT_EQ(at(top, "/results/2"), "(none)") << "what is stopped uses nothing";
   EXPECT_EQ(at(top, "/results/0/id"), R"("c2")");
   EXPECT_EQ(at(top, "/results/0/streams"), "0");
-  EXPECT_EQ(at(top, "/results/0/seconds_since_act"), "null");
+  EXPECT_EQ(at(top, "/results/0/seconds_since_act"), "0") << "its start is an act";
+  EXPECT_EQ(at(top, "/results/0/seconds_since_traffic"), "null");
   EXPECT_EQ(at(top, "/results/1/streams"), "3");
-  EXPECT_EQ(at(top, "/results/1/seconds_since_act"), "90");
+  EXPECT_EQ(at(top, "/results/1/seconds_since_act"), "0") << "it was started after that";
   EXPECT_EQ(at(top, "/results/1/seconds_since_traffic"), "0");
   EXPECT_EQ(at(top, "/results/1/memory_bytes"), "1048576");
   EXPECT_EQ(at(top, "/results/1/cpu_percent"), "12.5");
+}
+
+TEST_F(Operators, SeeTheProvidersFiguresBeforeThoseOfServers) {
+  nested_.on("GET /server_info", {200, R"({"resources":{"cpu_percent":12.5,"memory":{"rss":1048576}}})"});
+  provider_->used.memory_bytes = 4096;
+  start("c1");
+  auto const memory_only = ask("/api/top");
+  EXPECT_EQ(at(memory_only, "/results/0/memory_bytes"), "4096");
+  EXPECT_EQ(at(memory_only, "/results/0/cpu_percent"), "12.5") << "the provider cannot tell it";
+  auto const asked = nested_.requests().size();
+  provider_->used.cpu_time = std::chrono::seconds(7);
+  provider_->used_by_look = std::chrono::milliseconds(100);
+  for (int look = 0; look < 3; ++look) {
+    auto const percent = std::stod(at(ask("/api/top"), "/results/0/cpu_percent"));
+    EXPECT_GT(percent, 0);
+    EXPECT_LE(percent, 40) << "0.1 s in a quarter of a second, or more";
+  }
+  EXPECT_EQ(nested_.requests().size(), asked) << "who knows it all asks nobody else";
+}
+
+TEST_F(Operators, SeeNoCpuTimeOfALifeBefore) {
+  provider_->used = {4096, std::chrono::hours(1)};
+  start("c1");
+  ask("/api/top");
+  ASSERT_EQ(ask("/api/conversations/c1/stop", {}, Method::post).status, 200U);
+  start("c1");
+  provider_->used.cpu_time = std::chrono::microseconds(0);
+  provider_->used_by_look = std::chrono::milliseconds(25);
+  EXPECT_GT(std::stod(at(ask("/api/top"), "/results/0/cpu_percent")), 0) << "it was compared with itself";
 }
 
 TEST_F(Operators, SeeWhatServersSayNothingOf) {

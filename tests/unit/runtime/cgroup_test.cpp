@@ -76,6 +76,26 @@ TEST(Cgroup, WritesTheLimitsOfVersionTwo) {
   EXPECT_TRUE(group->had_out_of_memory());
 }
 
+TEST(Cgroup, TellsWhatItsFoldersCount) {
+  test::TempFolder one, two;
+  auto const v1 = Cgroup::make({{Version::v1, one.path(), Controllers{Controller::memory, Controller::cpu}}}, "1");
+  auto const v2 = Cgroup::make({{Version::v2, two.path(), Controllers{Controller::memory, Controller::freezer}}}, "1");
+  ASSERT_TRUE(v1 && v2);
+  EXPECT_FALSE(v1->usage().memory_bytes);
+  EXPECT_FALSE(v1->usage().cpu_time) << "where cpuacct is mounted apart";
+  auto const write = [](fs::path const& path, std::string_view text) { std::ofstream(path) << text; };
+  write(one.path() / "1" / "memory.usage_in_bytes", "9000\n");
+  write(one.path() / "1" / "memory.stat", "inactive_file 1\ntotal_inactive_file 1000\n");
+  write(one.path() / "1" / "cpuacct.usage", "5000000\n");
+  EXPECT_EQ(v1->usage().memory_bytes, 8000U);
+  EXPECT_EQ(v1->usage().cpu_time, std::chrono::milliseconds(5));
+  write(two.path() / "1" / "memory.current", "700\n");
+  write(two.path() / "1" / "memory.stat", "anon 3\ninactive_file 900\n");
+  write(two.path() / "1" / "cpu.stat", "usage_usec 77\nuser_usec 70\n");
+  EXPECT_EQ(v2->usage().memory_bytes, 0U);
+  EXPECT_EQ(v2->usage().cpu_time, std::chrono::microseconds(77));
+}
+
 TEST(Cgroup, SaysThatItCannotLimitWhatItHasNoControllerFor) {
   test::TempFolder folder;
   auto const group = Cgroup::make({{Version::v2, folder.path(), only(Controller::freezer)}}, "1");

@@ -129,6 +129,20 @@ TEST(DockerMessages, ReadWhatIsMadeAndHowACommandDid) {
   EXPECT_TRUE(parse_volume_labels(R"({"Name":"v","Labels":null})").empty());
 }
 
+TEST(DockerMessages, TellWhatAContainerUses) {
+  auto const v1 = parse_usage(R"({"memory_stats":{"usage":9000,"stats":{"inactive_file":1,"total_inactive_file":1000}},
+      "cpu_stats":{"cpu_usage":{"total_usage":5000000}}})");
+  EXPECT_EQ(v1.memory_bytes, 8000U);
+  EXPECT_EQ(v1.cpu_time, std::chrono::milliseconds(5));
+  auto const v2 = parse_usage(R"({"memory_stats":{"usage":9000,"stats":{"inactive_file":9001}},"cpu_stats":{}})");
+  EXPECT_EQ(v2.memory_bytes, 0U);
+  EXPECT_FALSE(v2.cpu_time);
+  for (auto const* none : {R"({"memory_stats":{},"cpu_stats":{"cpu_usage":{"total_usage":0}}})", "[]", "nothing"}) {
+    EXPECT_FALSE(parse_usage(none).memory_bytes) << none;
+    EXPECT_FALSE(parse_usage(none).cpu_time) << none;
+  }
+}
+
 TEST(DockerMessages, QuoteTheEngineInPrintableAndBoundedText) {
   EXPECT_EQ(message_in("{\"message\":\"No such image: x\\nand more\"}"), "No such image: x and more");
   EXPECT_EQ(message_in("<html>"), "");

@@ -169,6 +169,39 @@ TEST_P(ProcessCalls, ANestletIsPausedAndAnswersAgainWhenItIsResumed) {
   EXPECT_EQ(answer_of(port), "");
 }
 
+// A nestlet, and a command that takes 32 MiB and a core.
+TEST_P(ProcessCalls, WhatARuntimeUsesIsTold) {
+  settings.command[0] = NESTLET_PROGRAM;
+  auto const made = create("c1");
+  ASSERT_TRUE(made) << made.error().reason;
+  auto const port = made->endpoint.port();
+  control.run_until([port] { return answer_of(port).starts_with("HTTP/1.1 200"); });
+  auto const usage = [this] { return control.run(provider().usage(id_of("c1"), in_time())).value(); };
+  auto const idle = usage();
+  ASSERT_TRUE(idle.memory_bytes);
+  ASSERT_TRUE(idle.cpu_time);
+  EXPECT_GT(*idle.memory_bytes, 64U * 1024);
+  EXPECT_LT(*idle.memory_bytes, 32U * 1024 * 1024);
+  EXPECT_LT(*idle.cpu_time, 5s);
+
+  TaskGroup tasks(control.executor());
+  auto const run = [](RuntimeProvider& provider) -> Task<> {
+    std::vector<std::string> command = {
+        "bash", "-c", "x=$(head -c 33554432 /dev/zero | tr '\\0' x); echo $$ > command; while :; do :; done"};
+    [[maybe_unused]] auto const done = co_await provider.execute(id_of("c1"), std::move(command), in_time());
+  };
+  tasks.spawn("execute", run(provider()));
+  pid_in("c1", "command");
+  EXPECT_GT(*usage().memory_bytes, *idle.memory_bytes + 32U * 1024 * 1024);
+  auto const before = *usage().cpu_time;
+  control.run_until([&] { return *usage().cpu_time > before + 20ms; });
+  ASSERT_TRUE(pause("c1"));
+  EXPECT_GT(*usage().memory_bytes, 32U * 1024 * 1024) << "what is frozen keeps it";
+  ASSERT_TRUE(destroy("c1"));
+  control.run_until([&tasks] { return tasks.size() == 0; });
+  EXPECT_EQ(control.run(provider().usage(id_of("c1"), in_time())).error().fault.kind, FaultKind::not_found);
+}
+
 TEST_P(ProcessCalls, WhatDoesNotExistIsNotFound) {
   EXPECT_EQ(pause("c1").error().fault.kind, FaultKind::not_found);
   EXPECT_EQ(resume("c1").error().fault.kind, FaultKind::not_found);
