@@ -4,6 +4,7 @@
 
 #include <array>
 #include <boost/asio/experimental/parallel_group.hpp>
+#include <boost/asio/ssl/error.hpp>
 #include <memory>
 #include <utility>
 
