@@ -564,7 +564,7 @@ void add_store(std::vector<Key<Settings>>& keys) {
   add<&Settings::store_url>(
       keys, "store.url", Text{1, 4096, R"("sqlite:PATH" or "sqlite::memory:")", is_store_url}, Reload::restart,
       "Where conversations, users and API keys are kept: one file of SQLite, with its log beside it; sqlite::memory: "
-      "forgets. Gateways of one machine may share it.");
+      "forgets. Gateways of one machine that have the same identity.secret may share it.");
 }
 
 void add_automation(std::vector<Key<Settings>>& keys) {
