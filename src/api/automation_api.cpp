@@ -41,7 +41,7 @@ class AutomationApi final : public RouteFamily {
 std::span<Route<AutomationApi::Handler> const> AutomationApi::table() {
   static constexpr Route<Handler> all[] = {
       {Method::get, "/api/automation/v1/runs", &AutomationApi::list},
-      {Method::post, "/api/automation/v1/runs", &AutomationApi::submit},
+      {Method::post, "/api/automation/v1/runs", &AutomationApi::submit, any_body_bytes},
       {Method::get, "/api/automation/v1/runs/{id}", &AutomationApi::show},
       {Method::post, completion_pattern, &AutomationApi::complete},
   };

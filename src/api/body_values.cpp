@@ -8,6 +8,38 @@ namespace nestgate::api {
 
 namespace dom = simdjson::dom;
 
+namespace {
+
+// Where the string that begins at `quote` ends; the text's end when it does not.
+std::size_t behind_string(std::string_view text, std::size_t quote) {
+  auto at = text.find_first_of("\"\\", quote + 1);
+  while (at != text.npos && text[at] == '\\') at = text.find_first_of("\"\\", at + 2);
+  return at == text.npos ? text.size() : at + 1;
+}
+
+// A comma, a colon or an opening bracket stands before each value but the first.
+bool has_more_values(std::string_view text, std::size_t count_max) {
+  if (text.size() / 2 < count_max) return false;
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < text.size() && count <= count_max;) {
+    char const c = text[at];
+    count += c == ',' || c == ':' || c == '[' || c == '{' ? 1 : 0;
+    at = c == '"' ? behind_string(text, at) : at + 1;
+  }
+  return count > count_max;
+}
+
+}  // namespace
+
+Checked<dom::element> json_of(dom::parser& parser, std::string_view text, std::string const& field, std::size_t count_max) {
+  if (has_more_values(text, count_max))
+    return Invalid("too_long", field, "must not have more than " + std::to_string(count_max) + " values");
+  dom::element root;
+  if (auto const error = parser.parse(text.data(), text.size()).get(root))
+    return Invalid("json_invalid", field, std::string("is not JSON: ") + simdjson::error_message(error));
+  return root;
+}
+
 bool has_control_bytes(std::string_view text) {
   return std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; });
 }
@@ -17,9 +49,7 @@ Invalid over(std::string type, std::string const& field, std::size_t bytes_max) 
 }
 
 Checked<dom::object> members_of(dom::parser& parser, std::string_view body) {
-  dom::element root;
-  if (auto const error = parser.parse(body.data(), body.size()).get(root))
-    return Invalid("json_invalid", "", std::string("is not JSON: ") + simdjson::error_message(error));
+  NESTGATE_TRY(root, json_of(parser, body));
   dom::object members;
   if (root.get_object().get(members)) return Invalid("dict_type", "", "must be an object");
   return members;

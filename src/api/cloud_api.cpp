@@ -37,6 +37,7 @@ class CloudApi final : public RouteFamily {
   bool admits_without_api_key(Method method, std::string_view path) const noexcept override {
     return method == Method::get && (match_pattern(secrets_pattern, path) || match_pattern(secret_pattern, path));
   }
+  bool is_open_to(identity::Role role) const noexcept override { return role != identity::Role::automation; }
   Task<ApiResponse> handle(ApiRequest request) override;
   std::vector<RouteName> routes() const override;
 

@@ -1,5 +1,7 @@
 #include "nestgate/api/control_api.hpp"
 
+#include <algorithm>
+
 #include "answers.hpp"
 #include "automation_api.hpp"
 #include "cloud_api.hpp"
@@ -19,20 +21,38 @@ using proxy::ApiResponse;
 
 class ControlApi final : public proxy::OwnRoutes {
  public:
-  explicit ControlApi(std::vector<std::unique_ptr<RouteFamily>> families) : families_(std::move(families)) {}
+  explicit ControlApi(std::vector<std::unique_ptr<RouteFamily>> families) : families_(std::move(families)) {
+    for (auto const& family : families_) {
+      for (auto const& route : family->routes()) routes_.push_back(route);
+    }
+  }
 
   bool admits_without_api_key(http::Method method, std::string_view path) const noexcept override {
     auto const* const family = family_of(path);
-    return family != nullptr && family->admits_without_api_key(method, path);
+    return family != nullptr && family->admits_without_api_key(as_asked(method), path);
+  }
+
+  std::size_t body_bytes_max(http::Method method, std::string_view path, identity::Role by) const noexcept override {
+    auto const* const family = family_of(path);
+    if (family == nullptr || !family->is_open_to(by)) return short_body_bytes_max;
+    auto const route = std::find_if(routes_.begin(), routes_.end(), [&](RouteName const& one) {
+      return one.method == method && match_pattern(one.pattern, path);
+    });
+    return route == routes_.end() ? short_body_bytes_max : route->body_bytes_max;
   }
 
   Task<ApiResponse> handle(ApiRequest request) override {
+    request.method = as_asked(request.method);
     auto* const family = family_of(request.path);
     if (family == nullptr) co_return error(request, 404, "not_found", "there is no such route");
     co_return co_await family->handle(std::move(request));
   }
 
  private:
+  // HEAD is answered as GET; the proxy leaves the body out.
+  static http::Method as_asked(http::Method method) noexcept {
+    return method == http::Method::head ? http::Method::get : method;
+  }
   RouteFamily* family_of(std::string_view path) const noexcept {
     for (auto const& family : families_) {
       if (family->covers(path)) return family.get();
@@ -41,6 +61,7 @@ class ControlApi final : public proxy::OwnRoutes {
   }
 
   std::vector<std::unique_ptr<RouteFamily>> families_;
+  std::vector<RouteName> routes_;  // of them all
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include "answers.hpp"
+#include "body_values.hpp"
 #include "nestgate/api/list_query.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "open_streams.hpp"
@@ -20,6 +21,9 @@ using proxy::ApiRequest;
 using proxy::ApiResponse;
 using upstream::Outcome;
 
+constexpr std::size_t start_bytes_max = 40 * 1024 * 1024;  // 32 MiB of `replay_json`, which is JSON escaped as a text
+constexpr std::size_t change_bytes_max = 4 * 1024 * 1024;  // 1 MiB of settings, and secrets
+constexpr std::size_t event_bytes_max = 16 * 1024 * 1024;  // images may be in it
 constexpr std::size_t page_max = 1000;
 constexpr std::size_t log_bytes_max = 1024 * 1024;
 // Of a call whose end nobody waits for: so that what cannot be done at all is told by its own status.
@@ -29,8 +33,7 @@ constexpr std::chrono::seconds event_time_max{30};
 
 bool is_json_object(std::string_view body) {
   simdjson::dom::parser parser;
-  simdjson::dom::object object;
-  return !parser.parse(body.data(), body.size()).get_object().get(object);
+  return members_of(parser, body).has_value();
 }
 
 // RFC 7240 section 4.1, or the query's short form of it.
@@ -59,6 +62,7 @@ class ConversationApi final : public RouteFamily {
       : manager_(manager), streams_(publisher), images_(std::move(images)) {}
 
   bool covers(std::string_view path) const noexcept override { return is_at_or_below("/api/conversations", path); }
+  bool is_open_to(identity::Role role) const noexcept override { return role != identity::Role::automation; }
   Task<ApiResponse> handle(ApiRequest request) override;
   std::vector<RouteName> routes() const override;
 
@@ -92,7 +96,7 @@ class ConversationApi final : public RouteFamily {
 std::span<Route<ConversationApi::OnAll> const> ConversationApi::routes_of_all() {
   static constexpr Route<OnAll> all[] = {
       {Method::get, "/api/conversations", &ConversationApi::list},
-      {Method::post, "/api/conversations", &ConversationApi::start},
+      {Method::post, "/api/conversations", &ConversationApi::start, start_bytes_max},
   };
   return all;
 }
@@ -100,12 +104,12 @@ std::span<Route<ConversationApi::OnAll> const> ConversationApi::routes_of_all() 
 std::span<Route<ConversationApi::OnOne> const> ConversationApi::routes_of_one() {
   static constexpr Route<OnOne> all[] = {
       {Method::get, "/api/conversations/{id}", &ConversationApi::show},
-      {Method::patch, "/api/conversations/{id}", &ConversationApi::reconfigure},
+      {Method::patch, "/api/conversations/{id}", &ConversationApi::reconfigure, change_bytes_max},
       {Method::delete_, "/api/conversations/{id}", &ConversationApi::remove},
       {Method::post, "/api/conversations/{id}/stop", &ConversationApi::stop},
       {Method::post, "/api/conversations/{id}/pause", &ConversationApi::pause},
       {Method::post, "/api/conversations/{id}/resume", &ConversationApi::resume},
-      {Method::post, "/api/conversations/{id}/events", &ConversationApi::send_event},
+      {Method::post, "/api/conversations/{id}/events", &ConversationApi::send_event, event_bytes_max},
       {Method::post, "/api/conversations/{id}/session-key/revoke", &ConversationApi::withdraw_key},
       {Method::get, "/api/conversations/{id}/log", &ConversationApi::show_log},
       {Method::get, "/api/conversations/{id}/progress", &ConversationApi::show_progress},
@@ -122,7 +126,7 @@ std::vector<RouteName> ConversationApi::routes() const {
 
 Task<ApiResponse> ConversationApi::handle(ApiRequest request) {
   if (!request.principal) co_return error(request, 401, "unauthorized", "an API key is needed");
-  if (request.principal->role == identity::Role::automation)
+  if (!is_open_to(request.principal->role))
     co_return error(request, 403, "forbidden", "this API key is for the automation API only");
   auto const on_all = find_route(routes_of_all(), request.method, request.path);
   if (on_all.route) co_return co_await (this->*on_all.route->handler)(std::move(request));

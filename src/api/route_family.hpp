@@ -17,6 +17,8 @@ class RouteFamily {
   virtual bool covers(std::string_view path) const noexcept = 0;
   // As OwnRoutes has it, of a path that it covers.
   virtual bool admits_without_api_key(http::Method, std::string_view /*path*/) const noexcept { return false; }
+  // Whether a key of this role may use any of them; pure, any core.
+  virtual bool is_open_to(identity::Role) const noexcept { return true; }
   virtual Task<proxy::ApiResponse> handle(proxy::ApiRequest request) = 0;
   virtual std::vector<RouteName> routes() const = 0;
 };

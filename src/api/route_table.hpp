@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -11,10 +12,16 @@
 // Routes as tables: which one a request is for, and which methods its path has. Pure.
 namespace nestgate::api {
 
+// What a route takes that says nothing else: one without a body, or with a few short members.
+inline constexpr std::size_t short_body_bytes_max = 64 * 1024;
+// Only the settings' limits hold.
+inline constexpr std::size_t any_body_bytes = SIZE_MAX;
+
 // A route by name: "POST /api/conversations/{id}/stop".
 struct RouteName {
   http::Method method;
   std::string_view pattern;
+  std::size_t body_bytes_max = short_body_bytes_max;
 };
 
 // A segment of `pattern` in braces takes any segment that is not empty.
@@ -23,6 +30,7 @@ struct Route {
   http::Method method;
   std::string_view pattern;
   Handler handler;
+  std::size_t body_bytes_max = short_body_bytes_max;
 };
 
 // What the braces took, in their order; nothing when the path is another. One slash at the end is as none.
@@ -46,13 +54,14 @@ FoundRoute<Handler> find_route(std::span<Route<Handler> const> table, http::Meth
     if (route.method == method) return {&route, *std::move(taken), {}};
     if (!found.allow.empty()) found.allow += ", ";
     found.allow += method_name(route.method);
+    if (route.method == http::Method::get) found.allow += ", HEAD";
   }
   return found;
 }
 
 template <class Handler>
 void append_names(std::span<Route<Handler> const> table, std::vector<RouteName>& out) {
-  for (auto const& route : table) out.push_back({route.method, route.pattern});
+  for (auto const& route : table) out.push_back({route.method, route.pattern, route.body_bytes_max});
 }
 
 }  // namespace nestgate::api

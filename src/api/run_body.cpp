@@ -5,6 +5,7 @@
 #include <charconv>
 #include <set>
 
+#include "body_values.hpp"
 #include "multipart.hpp"
 #include "nestgate/http/field.hpp"
 #include "nestgate/http/route.hpp"
@@ -21,15 +22,13 @@ constexpr std::size_t parts_max = 16;
 constexpr std::string_view extra = "Extra inputs are not permitted";
 
 Checked<dom::object> object_in(dom::parser& parser, std::string_view json, std::string const& field) {
-  dom::element root;
-  if (auto const error = parser.parse(json.data(), json.size()).get(root))
-    return Invalid("json_invalid", field, std::string("JSON decode error: ") + simdjson::error_message(error));
+  NESTGATE_TRY(root, json_of(parser, json, field));
   dom::object object;
   if (root.get_object().get(object)) return Invalid("dict_type", field, "Input should be an object");
   return object;
 }
 
-Checked<std::string> text_of(dom::element value, std::string const& field) {
+Checked<std::string> string_of(dom::element value, std::string const& field) {
   std::string_view text;
   if (value.get_string().get(text)) return Invalid("string_type", field, "Input should be a valid string");
   return std::string(text);
@@ -38,7 +37,7 @@ Checked<std::string> text_of(dom::element value, std::string const& field) {
 Checked<std::vector<std::pair<std::string, Secret>>> environment_of(dom::object members) {
   std::vector<std::pair<std::string, Secret>> out;
   for (auto const [name, value] : members) {
-    NESTGATE_TRY(text, text_of(value, "env." + std::string(name)));
+    NESTGATE_TRY(text, string_of(value, "env." + std::string(name)));
     out.emplace_back(std::string(name), Secret(std::move(text)));
   }
   return out;
@@ -99,7 +98,7 @@ Checked<RunRequest> parse_json(std::string_view body) {
     std::string const field(key);
     if (value.is_null()) continue;
     if (key == "tarball_base64") {
-      NESTGATE_TRY(text, text_of(value, field));
+      NESTGATE_TRY(text, string_of(value, field));
       auto bytes = identity::decode_base64(text);
       if (!bytes) return Invalid("value_error", field, "must be padded base64");
       out.tarball = std::move(*bytes);
@@ -113,7 +112,7 @@ Checked<RunRequest> parse_json(std::string_view body) {
       if (value.get_int64().get(seconds)) return Invalid("int_type", field, "Input should be a valid integer");
       out.time_max_s = seconds;
     } else {
-      NESTGATE_TRY(text, text_of(value, field));
+      NESTGATE_TRY(text, string_of(value, field));
       NESTGATE_TRY(known, set_text(out, key, std::move(text)));
       if (!known) return Invalid("extra_forbidden", field, std::string(extra));
     }
@@ -184,10 +183,10 @@ Checked<Report> parse_report_body(std::string_view body) {
       if (key != "run_id" && key != "conversation_id" && key != "error" && key != "cost")
         return Invalid("extra_forbidden", field, std::string(extra));
     } else if (key == "run_id") {
-      NESTGATE_TRY(ignored, text_of(value, field));
+      NESTGATE_TRY(ignored, string_of(value, field));
       static_cast<void>(ignored);
     } else if (key == "conversation_id") {
-      NESTGATE_TRY(text, text_of(value, field));
+      NESTGATE_TRY(text, string_of(value, field));
       out.conversation_id = std::move(text);
     } else if (key == "cost") {
       double cost = 0;
@@ -196,7 +195,7 @@ Checked<Report> parse_report_body(std::string_view body) {
     } else if (key == "error") {
       dom::object error;
       if (value.get_object().get(error)) {
-        NESTGATE_TRY(text, text_of(value, field));
+        NESTGATE_TRY(text, string_of(value, field));
         out.error = std::move(text);
       } else {
         out.error = format_error(error);

@@ -21,6 +21,7 @@ using http::Method;
 using proxy::ApiRequest;
 using proxy::ApiResponse;
 
+constexpr std::size_t start_bytes_max = 2 * 1024 * 1024;  // what a process may have of words and variables
 constexpr std::size_t batch_max = 1'000;
 constexpr std::size_t pod_log_bytes_max = 16 * 1024;
 
@@ -30,6 +31,7 @@ class RuntimeApi final : public RouteFamily {
       : manager_(manager), settings_(std::move(settings)), images_(settings_.images) {}
 
   bool covers(std::string_view path) const noexcept override;
+  bool is_open_to(identity::Role role) const noexcept override { return role != identity::Role::automation; }
   Task<ApiResponse> handle(ApiRequest request) override;
   std::vector<RouteName> routes() const override;
 
@@ -64,7 +66,7 @@ class RuntimeApi final : public RouteFamily {
 
 std::span<Route<RuntimeApi::Handler> const> RuntimeApi::table() {
   static constexpr Route<Handler> all[] = {
-      {Method::post, "/start", &RuntimeApi::start},
+      {Method::post, "/start", &RuntimeApi::start, start_bytes_max},
       {Method::post, "/stop", &RuntimeApi::stop},
       {Method::post, "/pause", &RuntimeApi::pause},
       {Method::post, "/resume", &RuntimeApi::resume},

@@ -40,6 +40,7 @@ class StaticRoutesApi final : public RouteFamily {
   explicit StaticRoutesApi(conversation::Manager& manager) : manager_(manager) {}
 
   bool covers(std::string_view path) const noexcept override { return is_at_or_below("/api/routes", path); }
+  bool is_open_to(identity::Role role) const noexcept override { return role == identity::Role::admin; }
   Task<ApiResponse> handle(ApiRequest request) override;
   std::vector<RouteName> routes() const override;
 
@@ -59,7 +60,7 @@ class StaticRoutesApi final : public RouteFamily {
 std::span<Route<StaticRoutesApi::Handler> const> StaticRoutesApi::table() {
   static constexpr Route<Handler> all[] = {
       {Method::get, "/api/routes", &StaticRoutesApi::list},
-      {Method::post, "/api/routes", &StaticRoutesApi::change},
+      {Method::post, "/api/routes", &StaticRoutesApi::change, any_body_bytes},
       {Method::put, "/api/routes/{id}", &StaticRoutesApi::put},
       {Method::delete_, "/api/routes/{id}", &StaticRoutesApi::remove},
   };
@@ -74,8 +75,7 @@ std::vector<RouteName> StaticRoutesApi::routes() const {
 
 Task<ApiResponse> StaticRoutesApi::handle(ApiRequest request) {
   if (!request.principal) co_return error(request, 401, "unauthorized", "an API key is needed");
-  if (request.principal->role != identity::Role::admin)
-    co_return error(request, 403, "forbidden", "only an admin's API key opens this");
+  if (!is_open_to(request.principal->role)) co_return error(request, 403, "forbidden", "only an admin's API key opens this");
   auto found = find_route(table(), request.method, request.path);
   if (!found.route && found.allow.empty()) co_return error(request, 404, "not_found", "there is no such route");
   if (!found.route) co_return not_allowed(request, found.allow);

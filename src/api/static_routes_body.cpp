@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "body_values.hpp"
 #include "nestgate/base/result.hpp"
 #include "nestgate/http/route.hpp"
 
@@ -14,6 +15,7 @@ namespace {
 namespace dom = simdjson::dom;
 using conversation::StaticRuntime;
 
+constexpr std::size_t batch_values_max = 4 * values_max;  // the largest batch, with all ports
 constexpr std::size_t url_bytes_max = 2048;
 constexpr std::size_t key_bytes_max = 512;
 constexpr std::size_t ports_max = 32;
@@ -72,9 +74,7 @@ Checked<StaticRuntime> route_of(ConversationId id, dom::object members) {
 }
 
 Checked<dom::object> root_of(dom::parser& parser, std::string_view body) {
-  dom::element root;
-  if (auto const error = parser.parse(body.data(), body.size()).get(root))
-    return Invalid("json_invalid", "", std::string("is not JSON: ") + simdjson::error_message(error));
+  NESTGATE_TRY(root, json_of(parser, body, {}, batch_values_max));
   dom::object members;
   if (root.get_object().get(members)) return Invalid("dict_type", "", "must be an object");
   return members;

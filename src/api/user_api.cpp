@@ -22,6 +22,8 @@ using proxy::ApiRequest;
 using proxy::ApiResponse;
 
 constexpr std::string_view user_path = "/api/v1/users/me";
+constexpr std::size_t settings_bytes_max = 2 * 1024 * 1024;  // of 1 MiB, however they are written
+constexpr std::size_t secret_bytes_max = 512 * 1024;         // of 64 KiB, each byte escaped
 constexpr std::size_t secrets_max = 1'000;
 
 class UserApi final : public RouteFamily {
@@ -30,6 +32,7 @@ class UserApi final : public RouteFamily {
       : manager_(manager), store_(store), secrets_(std::move(secrets)), audit_(std::move(audit)) {}
 
   bool covers(std::string_view path) const noexcept override { return is_at_or_below(user_path, path); }
+  bool is_open_to(identity::Role role) const noexcept override { return role != identity::Role::automation; }
   Task<ApiResponse> handle(ApiRequest request) override;
   std::vector<RouteName> routes() const override;
 
@@ -57,9 +60,9 @@ class UserApi final : public RouteFamily {
 std::span<Route<UserApi::Handler> const> UserApi::table() {
   static constexpr Route<Handler> all[] = {
       {Method::get, "/api/v1/users/me", &UserApi::show},
-      {Method::patch, "/api/v1/users/me", &UserApi::change},
+      {Method::patch, "/api/v1/users/me", &UserApi::change, settings_bytes_max},
       {Method::get, "/api/v1/users/me/secrets", &UserApi::list_secrets},
-      {Method::put, "/api/v1/users/me/secrets/{name}", &UserApi::put_secret},
+      {Method::put, "/api/v1/users/me/secrets/{name}", &UserApi::put_secret, secret_bytes_max},
       {Method::delete_, "/api/v1/users/me/secrets/{name}", &UserApi::remove_secret},
   };
   return all;

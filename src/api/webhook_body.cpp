@@ -61,9 +61,7 @@ Checked<Pushed> parse_pushed_conversation(std::string_view body) {
 
 Checked<Pushed> parse_pushed_events(std::string_view body) {
   dom::parser parser;
-  dom::element root;
-  if (auto const error = parser.parse(body.data(), body.size()).get(root))
-    return Invalid("json_invalid", "", std::string("is not JSON: ") + simdjson::error_message(error));
+  NESTGATE_TRY(root, json_of(parser, body));
   dom::array events;
   if (root.get_array().get(events)) return Invalid("list_type", "", "must be a list");
   Pushed out;

@@ -641,7 +641,7 @@ void add_limits(std::vector<Key<Settings>>& keys) {
       "What is read at once, each way; a connection holds it only while bytes move.", Reload::restart);
   limit.operator()<&Limits::api_body_bytes_max>(
       "limits.api_body_bytes_max", Bytes{64_KiB, 1_GiB},
-      "Body of a request to the gateway's own routes (tarballs are the largest); beyond it 413.");
+      "Body of a request to the gateway's own routes (tarballs are the largest; most take less); beyond it 413.");
   limit.operator()<&Limits::callback_body_bytes_max>(
       "limits.callback_body_bytes_max", Bytes{1_KiB, 1_MiB},
       "Body of a request that carries a run's token instead of an API key; beyond it 413.");

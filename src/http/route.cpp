@@ -95,7 +95,8 @@ OwnRoute own_conversation_route(Method method, DecodedCursor behind_name) noexce
   if (!behind_name.take("/") || !is_id(behind_name.take_segment())) return OwnRoute::none;
   auto const verb = [&behind_name](std::string_view text) { return is(behind_name, text); };
   switch (method) {
-    case Method::get: return when(behind_name.at_end() || verb("/log") || verb("/progress"));
+    case Method::get:
+    case Method::head: return when(behind_name.at_end() || verb("/log") || verb("/progress"));
     case Method::delete_:
     case Method::patch: return when(behind_name.at_end());
     case Method::post:
@@ -120,7 +121,7 @@ OwnRoute own_api_route(Method method, DecodedCursor behind_api) noexcept {
 
 bool is_runtime_api(Method method, DecodedCursor path) noexcept {
   if (method == Method::post) return is(path, "/start") || is(path, "/stop") || is(path, "/pause") || is(path, "/resume");
-  if (method != Method::get) return false;
+  if (!reads_only(method)) return false;
   return is(path, "/list") || is(path, "/registry_prefix") || is(path, "/image_exists") || is_item(path, "/sessions/") ||
          is_item(path, "/runtime/");
 }

@@ -364,9 +364,9 @@ class Session final : public Watch {
   std::size_t take_own_body(WipedString& body);
   struct OwnBodyLimit {
     std::uint64_t bytes_max;
-    std::string_view message;  // beyond it
+    std::string_view name;
   };
-  OwnBodyLimit own_body_limit(Decision const& decision, Secret const& session_key) const;
+  OwnBodyLimit own_body_limit(ApiRequest const& request) const;
   Task<Next> refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes);
 
   ProxyCore& proxy_;

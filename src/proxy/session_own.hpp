@@ -11,7 +11,7 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   ApiRequest request;
   fill_api_request(request, decision, head);
   bool const expects_continue = head.expect_continue;
-  auto const limit = own_body_limit(decision, request.session_key);
+  auto const limit = own_body_limit(request);
   if (head.body == http::BodyKind::length && head.content_length > limit.bytes_max) {
     co_return co_await refuse_own_body(limit, head_bytes);
   }
@@ -42,14 +42,17 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   co_return co_await answer_own(std::move(request));
 }
 
-// Without a key that we know nobody gets to fill our memory.
+// Without a key that we know nobody gets to fill our memory, and with one nobody more of it than the route needs.
 template <class Stream>
-auto Session<Stream>::own_body_limit(Decision const& decision, Secret const& session_key) const -> OwnBodyLimit {
-  if (decision.principal) return {limits().api_body_bytes_max, "the body is over the limit limits.api_body_bytes_max"};
+auto Session<Stream>::own_body_limit(ApiRequest const& request) const -> OwnBodyLimit {
   bool const by_a_runtime =
-      decision.own == http::OwnRoute::webhooks && proxy_.directory().find_by_key(session_key.reveal()) != nullptr;
-  if (by_a_runtime) return {limits().webhook_body_bytes_max, "the body is over the limit limits.webhook_body_bytes_max"};
-  return {limits().callback_body_bytes_max, "the body is over the limit limits.callback_body_bytes_max"};
+      request.route == http::OwnRoute::webhooks && proxy_.directory().find_by_key(request.session_key.reveal()) != nullptr;
+  if (by_a_runtime) return {limits().webhook_body_bytes_max, "limits.webhook_body_bytes_max"};
+  if (!request.principal) return {limits().callback_body_bytes_max, "limits.callback_body_bytes_max"};
+  auto const& routes = proxy_.surroundings().own_routes;
+  auto const of_route = routes.body_bytes_max(request.method, request.path, request.principal->role);
+  if (of_route < limits().api_body_bytes_max) return {of_route, "of this route"};
+  return {limits().api_body_bytes_max, "limits.api_body_bytes_max"};
 }
 
 template <class Stream>
@@ -158,7 +161,9 @@ auto Session<Stream>::take_own_body(WipedString& body) -> std::size_t {
 template <class Stream>
 auto Session<Stream>::refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes) -> Task<Next> {
   proxy_.counters().rejected[static_cast<std::size_t>(Reject::body_too_large)].add();
-  ExchangeFailure const failure{413, "body_too_large", limit.message, 0};
+  std::string message = "the body is over the limit ";
+  message.append(limit.name).append(": ").append(std::to_string(limit.bytes_max)).append(" bytes");
+  ExchangeFailure const failure{413, "body_too_large", message, 0};
   co_return co_await answer_failure(failure, head_bytes);
 }
 

@@ -56,6 +56,8 @@ class OwnRoutes {
   virtual ~OwnRoutes() = default;
   // Whether this route checks a credential of its own (a run's token) instead of an API key. Pure; any core.
   virtual bool admits_without_api_key(http::Method method, std::string_view path) const noexcept = 0;
+  // What the route takes of a body from an API key of that role; `limits.api_body_bytes_max` holds besides. Pure; any core.
+  virtual std::size_t body_bytes_max(http::Method method, std::string_view path, identity::Role by) const noexcept = 0;
   virtual Task<ApiResponse> handle(ApiRequest request) = 0;
 };
 

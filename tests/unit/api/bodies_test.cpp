@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "api/body_values.hpp"
 #include "api/multipart.hpp"
 #include "api/run_body.hpp"
 #include "api/shapes.hpp"
@@ -21,6 +22,15 @@ TEST(StartBody, IsAnObjectOfKnownKeysOrNothing) {
   EXPECT_EQ(why_start("[]"), ": must be an object");
   EXPECT_TRUE(why_start("{").starts_with(": is not JSON"));
   EXPECT_TRUE(why_start(R"({"conversation_di":"x"})").starts_with("conversation_di: is no member of this body"));
+}
+
+TEST(StartBody, OfTooManyValuesIsNotParsed) {
+  std::string many = R"({"settings":{"a":[1)";
+  for (std::size_t i = 0; i < values_max; ++i) many += ",1";
+  EXPECT_EQ(why_start(many), ": must not have more than 1048576 values") << "nor is it found out that it is cut";
+  std::string const commas(2 * values_max, ',');
+  EXPECT_TRUE(parse_start_body(R"({"replay_json":"\"\\)" + commas + R"(\\"})")) << "those in texts are none";
+  EXPECT_EQ(why_start(R"({"replay_json":"\"\\)" + commas).find("more than"), std::string::npos);
 }
 
 TEST(StartBody, KeepsSettingsAsTheyAreWritten) {
@@ -238,7 +248,7 @@ TEST(RunBody, NamesWhatDoesNotFit) {
   EXPECT_EQ(why_run(form, part("timeout", "1") + part("timeout", "2") + "--B--"), "value_error timeout: is given twice");
   EXPECT_EQ(why_run(form, part("env", "[]") + "--B--"), "dict_type env: Input should be an object");
   EXPECT_EQ(why_run(form, part("env", R"({"A":1})") + "--B--"), "string_type env.A: Input should be a valid string");
-  EXPECT_TRUE(why_run("application/json", "{").starts_with("json_invalid : JSON decode error"));
+  EXPECT_TRUE(why_run("application/json", "{").starts_with("json_invalid : is not JSON"));
   EXPECT_EQ(why_run("application/json", R"({"tarball_base64":"%%%%"})"),
             "value_error tarball_base64: must be padded base64");
   EXPECT_EQ(why_run("application/json", R"({"timeout":"60"})"), "int_type timeout: Input should be a valid integer");

@@ -81,8 +81,8 @@ TEST_F(ConversationRoutes, SayWhichMethodsTheyHave) {
     std::string path, allow;
   };
   for (auto const& [path, allow] :
-       {Case{"/api/conversations", "GET, POST"}, Case{"/api/automation/v1/runs", "GET, POST"},
-        Case{"/api/conversations/c1", "GET, PATCH, DELETE"}, Case{"/api/conversations/c1/stop", "POST"}}) {
+       {Case{"/api/conversations", "GET, HEAD, POST"}, Case{"/api/automation/v1/runs", "GET, HEAD, POST"},
+        Case{"/api/conversations/c1", "GET, HEAD, PATCH, DELETE"}, Case{"/api/conversations/c1/stop", "POST"}}) {
     auto const answer = ask(Method::put, path);
     EXPECT_EQ(answer.status, 405U) << path;
     EXPECT_EQ(answer.headers, (std::vector<std::pair<std::string, std::string>>{{"Allow", allow}})) << path;
@@ -122,10 +122,42 @@ TEST_F(ConversationRoutes, StopAndDeleteByAnyFormOfTheId) {
   EXPECT_EQ(ask(Method::get, "/api/conversations/9eba03e68cc24c3daa8a225f0e79e062").status, 404U);
 }
 
+TEST_F(ConversationRoutes, AnswerHeadAsGet) {
+  ASSERT_EQ(start("c1").status, 201U);
+  EXPECT_EQ(ask(Method::head, "/api/conversations/c1").status, 200U);
+  EXPECT_EQ(ask(Method::head, "/api/conversations").status, 200U);
+  EXPECT_EQ(ask(Method::head, "/list").status, 200U);
+  EXPECT_EQ(ask(Method::head, "/api/conversations/c1/stop").status, 405U);
+  EXPECT_TRUE(api->admits_without_api_key(Method::head, "/api/v1/sandboxes/c1/settings/secrets"));
+}
+
+TEST_F(ConversationRoutes, TakeNoLargerBodyThanTheyNeed) {
+  using http::Method;
+  using identity::Role;
+  constexpr std::size_t kib = 1024, mib = 1024 * kib;
+  auto const taken = [this](Method method, std::string_view path, Role by = Role::user) {
+    return api->body_bytes_max(method, path, by);
+  };
+  EXPECT_EQ(taken(Method::post, "/api/conversations"), 40 * mib);
+  EXPECT_EQ(taken(Method::post, "/api/conversations", Role::automation), 64 * kib) << "it is refused in any case";
+  EXPECT_EQ(taken(Method::patch, "/api/conversations/c1"), 4 * mib);
+  EXPECT_EQ(taken(Method::post, "/api/conversations/c1/events"), 16 * mib);
+  EXPECT_EQ(taken(Method::post, "/api/conversations/c1/stop"), 64 * kib);
+  EXPECT_EQ(taken(Method::get, "/api/conversations"), 64 * kib);
+  EXPECT_EQ(taken(Method::post, "/api/routes"), 64 * kib);
+  EXPECT_EQ(taken(Method::post, "/api/routes", Role::admin), SIZE_MAX);
+  EXPECT_EQ(taken(Method::put, "/api/routes/s1", Role::admin), 64 * kib);
+  EXPECT_EQ(taken(Method::post, "/api/automation/v1/runs", Role::automation), SIZE_MAX);
+  EXPECT_EQ(taken(Method::patch, "/api/v1/users/me"), 2 * mib);
+  EXPECT_EQ(taken(Method::put, "/api/v1/users/me/secrets/A"), 512 * kib);
+  EXPECT_EQ(taken(Method::post, "/start"), 2 * mib);
+  EXPECT_EQ(taken(Method::post, "/nowhere"), 64 * kib);
+}
+
 TEST_F(ConversationRoutes, NameTheMethodsThatArePossible) {
   ASSERT_EQ(start("c1").status, 201U);
-  EXPECT_EQ(ask(Method::put, "/api/conversations").headers.at(0).second, "GET, POST");
-  EXPECT_EQ(ask(Method::put, "/api/conversations/c1").headers.at(0).second, "GET, PATCH, DELETE");
+  EXPECT_EQ(ask(Method::put, "/api/conversations").headers.at(0).second, "GET, HEAD, POST");
+  EXPECT_EQ(ask(Method::put, "/api/conversations/c1").headers.at(0).second, "GET, HEAD, PATCH, DELETE");
   EXPECT_EQ(ask(Method::get, "/api/conversations/c1/stop").headers.at(0).second, "POST");
   EXPECT_EQ(ask(Method::post, "/api/conversations/c1/explode").status, 404U);
 }

@@ -31,7 +31,7 @@ TEST(FindRoute, NamesTheMethodsOfAPathThatHasAnother) {
   EXPECT_EQ(one.taken, Taken{"c1"});
   auto const other = find_route(all, Method::put, "/x/c1");
   EXPECT_EQ(other.route, nullptr);
-  EXPECT_EQ(other.allow, "GET, DELETE");
+  EXPECT_EQ(other.allow, "GET, HEAD, DELETE");
   auto const unknown = find_route(all, Method::get, "/y");
   EXPECT_EQ(unknown.route, nullptr);
   EXPECT_EQ(unknown.allow, "");

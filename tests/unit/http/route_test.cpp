@@ -179,6 +179,8 @@ TEST(OwnRoute, IsTheControlApiAndNothingDeeper) {
   EXPECT_EQ(match_own(Method::post, "/api/conversations"), OwnRoute::conversations);
   EXPECT_EQ(match_own(Method::get, "/api/conversations"), OwnRoute::conversations);
   EXPECT_EQ(match_own(Method::get, "/api/conversations/c1"), OwnRoute::conversations);
+  EXPECT_EQ(match_own(Method::head, "/api/conversations/c1"), OwnRoute::conversations);
+  EXPECT_EQ(match_own(Method::head, "/list"), OwnRoute::runtime_api);
   EXPECT_EQ(match_own(Method::delete_, "/api/conversations/c1"), OwnRoute::conversations);
   EXPECT_EQ(match_own(Method::patch, "/api/conversations/c1"), OwnRoute::conversations);
   for (std::string const verb : {"stop", "pause", "resume", "events", "session-key/revoke", "session-key%2Frevoke"})

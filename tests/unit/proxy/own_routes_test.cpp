@@ -60,6 +60,29 @@ TEST(OwnRoutes, RefuseABodyBeyondTheLimit) {
   EXPECT_EQ(fits.status, 200u);
 }
 
+TEST(OwnRoutes, TakeNoMoreOfABodyThanTheRouteNeedsFromThatKey) {
+  Alone at;
+  auto const path = "/api/automation/short";
+  EXPECT_EQ(at.gateway.ask(post(path, bearer(alice_api_key), "Content-Length: 100\r\n\r\n" + std::string(100, 'x'))).status,
+            200u);
+  for (auto const& rest : {"Content-Length: 101\r\n\r\n" + std::string(),
+                           "Transfer-Encoding: chunked\r\n\r\n65\r\n" + std::string(101, 'x') + "\r\n"}) {
+    auto const refused = at.gateway.ask(post(path, bearer(alice_api_key), rest));
+    EXPECT_EQ(refused.status, 413u);
+    EXPECT_NE(refused.body.find("of this route: 100 bytes"), std::string::npos) << refused.body;
+  }
+  auto const by_admin =
+      at.gateway.ask(post(path, bearer(admin_api_key), "Content-Length: 101\r\n\r\n" + std::string(101, 'x')));
+  EXPECT_EQ(by_admin.status, 200u);
+}
+
+TEST(OwnRoutes, SayHowToShowAKey) {
+  Alone at;
+  auto const refused = at.gateway.ask("GET /api/v1/sandboxes HTTP/1.1\r\nHost: g\r\n\r\n");
+  EXPECT_EQ(refused.status, 401u);
+  EXPECT_EQ(refused.value("www-authenticate"), "Bearer");
+}
+
 TEST(OwnRoutes, TakeLittleFromThoseWithoutAnApiKey) {
   auto config = default_config();
   config.limits.callback_body_bytes_max = 100;
