@@ -38,7 +38,7 @@ bool is_json_object(std::string_view body) {
 
 // RFC 7240 section 4.1, or the query's short form of it.
 bool wants_no_waiting(ApiRequest const& request) {
-  if (http::query_value(request.query, "wait").value == "false") return true;
+  if (flag_in(request.query, "wait", true) == false) return true;
   std::string_view list = request.prefer;
   while (!list.empty()) {
     auto const comma = std::min(list.find(','), list.size());
@@ -128,6 +128,7 @@ Task<ApiResponse> ConversationApi::handle(ApiRequest request) {
   if (!request.principal) co_return error(request, 401, "unauthorized", "an API key is needed");
   if (!is_open_to(request.principal->role))
     co_return error(request, 403, "forbidden", "this API key is for the automation API only");
+  if (!flag_in(request.query, "wait", true)) co_return error(request, 400, "bad_input", "wait: must be true or false");
   auto const on_all = find_route(routes_of_all(), request.method, request.path);
   if (on_all.route) co_return co_await (this->*on_all.route->handler)(std::move(request));
   if (!on_all.allow.empty()) co_return not_allowed(request, on_all.allow);

@@ -16,6 +16,16 @@ std::optional<std::size_t> number_in(std::string_view query, std::string_view na
   return value;
 }
 
+std::optional<bool> flag_in(std::string_view query, std::string_view name, bool fallback) {
+  auto const text = http::query_value(query, name).value;
+  if (text.empty()) return fallback;
+  for (std::string_view const word : {"true", "1", "yes", "on"})
+    if (http::equals_ignoring_case(text, word)) return true;
+  for (std::string_view const word : {"false", "0", "no", "off"})
+    if (http::equals_ignoring_case(text, word)) return false;
+  return std::nullopt;
+}
+
 std::string text_in(std::string_view query, std::string_view name) {
   auto const raw = http::query_value(query, name).value;
   std::string decoded(raw.size(), '\0');  // decoding never makes it longer

@@ -7,7 +7,6 @@
 #include "detail_answers.hpp"
 #include "nestgate/api/list_query.hpp"
 #include "nestgate/base/text.hpp"
-#include "nestgate/http/field.hpp"
 #include "secret_name.hpp"
 #include "session_caller.hpp"
 #include "shapes.hpp"
@@ -99,17 +98,13 @@ void UserApi::tell(ApiRequest const& request, std::optional<View> const& caller,
   if (audit_) audit_(access);
 }
 
-bool is_true(std::string_view text) {
-  constexpr std::string_view words[] = {"true", "1", "yes", "on"};
-  return std::any_of(std::begin(words), std::end(words),
-                     [text](std::string_view word) { return http::equals_ignoring_case(text, word); });
-}
-
 // An API key alone shows no secret: beside it the key of a running sandbox of the same user is needed.
 Task<ApiResponse> UserApi::show(ApiRequest request, Taken) {
   auto const owner = request.principal->owner;
+  auto const exposed = flag_in(request.query, "expose_secrets", false);
+  if (!exposed) co_return invalid_query("expose_secrets", "bool_parsing", "Input should be true or false");
+  bool const is_asked = *exposed;
   auto const caller = running_by_key(manager_, request.session_key);
-  bool const is_asked = is_true(text_in(request.query, "expose_secrets"));
   bool const is_own = caller && caller->owner == owner;
   if (is_asked && !is_own) {
     auto refused = caller ? refusal(403, "Session API key does not belong to the authenticated user")
@@ -154,7 +149,7 @@ bool has_secret(std::vector<store::UserSecretRow> const& rows, std::string_view 
 Task<ApiResponse> UserApi::put_secret(ApiRequest request, Taken taken) {
   auto const owner = request.principal->owner;
   auto const name = percent_decoded(taken.front());
-  if (!name || !is_secret_name(*name)) co_return refusal(422, why_not_a_secret_name);
+  if (!name || !is_secret_name(*name)) co_return refusal(422, "name: " + std::string(why_not_a_secret_name));
   auto body = parse_secret_body(request.body);
   WipedString().swap(request.body);
   if (!body) co_return answer(422, invalid_json(body.error()));

@@ -12,6 +12,8 @@ namespace nestgate::api {
 // `fallback` when it is not there; nothing when it is no number within the bounds.
 std::optional<std::size_t> number_in(std::string_view query, std::string_view name, std::size_t fallback, std::size_t min,
                                      std::size_t max);
+// true, 1, yes or on, or their opposites, in any case; `fallback` when it is not there; nothing when it is another word.
+std::optional<bool> flag_in(std::string_view query, std::string_view name, bool fallback);
 // Decoded; "" when it is not there.
 std::string text_in(std::string_view query, std::string_view name);
 

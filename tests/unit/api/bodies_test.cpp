@@ -68,7 +68,7 @@ TEST(StartBody, NamesTheFieldAndTheLimitOfWhatDoesNotFit) {
   EXPECT_EQ(why_start(R"({"secrets":{"A":{"vale":"x"}}})"), "secrets.A.vale: is none of value, secret, description");
   EXPECT_EQ(why_start(R"({"secrets":{"A":""}})"), "secrets.A: must have a value that is not empty");
   EXPECT_EQ(why_start(R"({"secrets":{"A B":"x"}})"),
-            "secrets: a name must be 1 to 128 bytes without spaces, slashes and control bytes");
+            "secrets: a name must be 1 to 128 bytes without spaces, slashes and control bytes, and not . or ..");
   EXPECT_EQ(why_start(R"({"git_provider_tokens":{"github":{"tokn":"x"}}})"),
             "git_provider_tokens.github.tokn: is none of token, user_id, host");
   EXPECT_EQ(why_start(R"({"secrets":{"A":")" + std::string(65537, 'x') + "\"}}"), "secrets.A: must not exceed 65536 bytes");

@@ -173,6 +173,7 @@ void Document::try_conversations() {
   call({"followProgress", 200, {"c1"}});
   call({"pauseConversation", 200, {"c1"}});
   call({"resumeConversation", 200, {"c1"}});
+  call({"stopConversation", 400, {"c1"}, "?wait=zz"});
   call({"stopConversation", 200, {"c1"}});
   call({"reconfigureConversation", 409, {"c1"}, "", as(alice, R"({"settings":{"a":1}})")});
   call({"stopConversation", 404, {"c1"}, "", as(bob)});
@@ -264,6 +265,8 @@ void Document::try_sandboxes_and_users() {
   call({"changeMe", 422, {}, "", as(alice, "7")});
   call({"getMe", 200});
   call({"getMe", 401, {}, "?expose_secrets=true"});
+  call({"getMe", 422, {}, "?expose_secrets=zz"});
+  call({"putMySecret", 422, {".."}, "", as(alice, R"({"value":"v"})")});
   call({"pushConversation", 200, {}, "", with_key(key, R"({"execution_status":"running"})")});
   call({"pushConversation", 401, {}, "", with_key("wrong", "{}")});
   call({"pushConversationOf", 200, {id}, "", with_key(key, "{}")});
