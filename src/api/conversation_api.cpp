@@ -258,13 +258,8 @@ Task<ApiResponse> ConversationApi::resume(ApiRequest request, ConversationId id)
 Task<ApiResponse> ConversationApi::send_event(ApiRequest request, ConversationId id) {
   if (!is_json_object(request.body)) co_return error(request, 400, "bad_input", "the body: must be a JSON object");
   bool const is_awake = co_await manager_.wake(id, Deadline::in(wake_time_max));
+  if (!is_awake) co_return failure(request, manager_.why_asleep(id));
   auto const view = manager_.find(id);
-  if (!view) co_return error(request, 404, "not_found", "there is no such conversation");
-  if (!is_awake || view->state != RuntimeState::running) {
-    std::string message = "the conversation is " + std::string(to_string(view->state));
-    if (!view->progress.empty()) message += ": " + view->progress;
-    co_return failure(request, upstream::fail(FaultKind::unavailable, "conversation.event", std::move(message)));
-  }
   nested::Client server(view->endpoint, view->session_key.clone());
   auto sent = co_await server.send_event(view->id, request.body, Deadline::in(event_time_max));
   if (!sent) co_return failure(request, sent.error());

@@ -140,6 +140,15 @@ Task<bool> Manager::wake(ConversationId id, Deadline by) {
   co_return !c->is_busy && c->state == RuntimeState::running;
 }
 
+Failure Manager::why_asleep(ConversationId const& id) const {
+  auto const c = parts_->registry.find(id);
+  if (!c) return unknown_conversation();
+  if (c->refusal && c->wakes()) return *c->refusal;
+  std::string why = "the conversation is " + std::string(to_string(c->state));
+  if (!c->progress.empty()) why += ": " + c->progress;
+  return upstream::fail(FaultKind::unavailable, "conversation.wake", std::move(why));
+}
+
 Task<Outcome<>> Manager::put_static(StaticRuntime fixed) { return parts_->statics.put(std::move(fixed)); }
 Task<Outcome<StaticsChanged>> Manager::change_statics(std::vector<StaticRuntime> put, std::vector<ConversationId> removed) {
   return parts_->statics.change(std::move(put), std::move(removed));

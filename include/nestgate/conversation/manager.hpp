@@ -215,6 +215,8 @@ class Manager final : public Waker {
   // The same of its title; the last one counts. At most About::title_bytes_max.
   void note_pushed_title(ConversationId const& id, std::string title);
   Task<bool> wake(ConversationId id, Deadline by) override;
+  // After a `wake` in vain: what refused the start that it waited for, else unavailable with the state.
+  Failure why_asleep(ConversationId const& id) const;
 
   // Resolves the host and publishes it as running, in place of an earlier one of that id, whose streams end. Faults:
   // bad_input (URL), conflict (a started conversation's id), cancelled (put anew or removed meanwhile), and upstream or

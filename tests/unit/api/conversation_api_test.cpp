@@ -259,6 +259,60 @@ TEST_F(ConversationCalls, WakeAConversationForAnEvent) {
   EXPECT_EQ(ask(Method::get, "/api/conversations/c1").at("/status"), "RUNNING");
 }
 
+TEST_F(ConversationCalls, HoldAnEventForAConversationThatStarts) {
+  gate.close();
+  ASSERT_EQ(begin_slow_start("c1").status, 202U);
+  std::optional<unsigned> status;
+  auto const send = [](proxy::OwnRoutes& routes, proxy::ApiRequest request, std::optional<unsigned>& out) -> Task<> {
+    auto const response = co_await routes.handle(std::move(request));
+    out = response.status;
+  };
+  TaskGroup sending(control.executor());
+  sending.spawn("send", send(*api, request_for(Method::post, "/api/conversations/c1/events", {alice, {}, "{}"}), status));
+  auto const shown = ask(Method::get, "/api/conversations/c1");
+  EXPECT_EQ(shown.at("/status"), "STARTING");
+  EXPECT_FALSE(status) << *status;
+  gate.open();
+  control.run_until([&] { return status.has_value(); });
+  EXPECT_EQ(status, 200U);
+}
+
+TEST_F(ConversationCalls, RefuseToWaitSomehow) {
+  for (auto const* path : {"/api/conversations", "/api/conversations/c1/stop"}) {
+    auto const refused = ask(Method::post, std::string(path) + "?wait=zz", alice, "{}");
+    EXPECT_EQ(refused.status, 400U) << path;
+    EXPECT_EQ(refused.at("/error/message"), "wait: must be true or false");
+  }
+}
+
+class ConversationsWithinAQuota : public Api {
+ protected:
+  ConversationsWithinAQuota() : Api(one_each()) {}
+
+ private:
+  static conversation::ManagerSettings one_each() {
+    conversation::ManagerSettings settings;
+    settings.quota.of_owner = 1;
+    return settings;
+  }
+};
+
+TEST_F(ConversationsWithinAQuota, AnswerAnEventThatCannotWakeAsTheStartThatItWouldBe) {
+  ASSERT_EQ(start("c1").status, 201U);
+  ASSERT_EQ(ask(Method::post, "/api/conversations/c1/pause").status, 200U);
+  ASSERT_EQ(start("c2").status, 201U);
+  auto const resumed = ask(Method::post, "/api/conversations/c1/resume");
+  EXPECT_EQ(resumed.status, 429U);
+  auto const sent = ask(Method::post, "/api/conversations/c1/events", alice, "{}");
+  EXPECT_EQ(sent.status, 429U);
+  EXPECT_EQ(sent.body, resumed.body);
+  EXPECT_EQ(sent.at("/detail/error"), "CONCURRENCY_LIMIT_REACHED");
+  ASSERT_EQ(ask(Method::post, "/api/conversations/c1/stop").status, 200U);
+  auto const stopped = ask(Method::post, "/api/conversations/c1/events", alice, "{}");
+  EXPECT_EQ(stopped.status, 503U) << "nothing was tried: " << stopped.body;
+  EXPECT_EQ(stopped.at("/error/message"), "the conversation is stopped");
+}
+
 TEST_F(ConversationCalls, ConfigureOneThatRunsAnew) {
   ASSERT_EQ(start("c1").status, 201U);
   auto const changed =
