@@ -208,7 +208,6 @@ ApiResponse CloudApi::audited(ApiRequest const& request, std::optional<View> con
   access.status = response.status;
   access.request_id = request.request_id;
   if (audit_) audit_(access);
-  response.headers.emplace_back("Cache-Control", "no-store");
   return response;
 }
 

@@ -288,7 +288,6 @@ Task<ApiResponse> ConversationApi::show_log(ApiRequest request, ConversationId i
 Task<ApiResponse> ConversationApi::show_progress(ApiRequest, ConversationId id) {
   ApiResponse response;
   response.content_type = "text/event-stream";
-  response.headers.emplace_back("Cache-Control", "no-store");
   response.stream = make_progress_stream(manager_, std::move(id));
   co_return response;
 }

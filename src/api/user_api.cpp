@@ -78,9 +78,7 @@ Task<ApiResponse> UserApi::handle(ApiRequest request) {
   if (!found.route) co_return no_such_route(std::move(found.allow));
   if (auto refused = refuse_principal(request.principal)) co_return *std::move(refused);
   if (request.principal->owner.empty()) co_return refusal(403, "This API key belongs to no user");
-  auto response = co_await (this->*found.route->handler)(std::move(request), std::move(found.taken));
-  response.headers.emplace_back("Cache-Control", "no-store");
-  co_return response;
+  co_return co_await (this->*found.route->handler)(std::move(request), std::move(found.taken));
 }
 
 ApiResponse UserApi::shown(std::string_view owner, Secret const& settings, Shown how) const {

@@ -46,8 +46,8 @@ struct ApiResponse {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body;
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::shared_ptr<ApiStream> stream;  // set: follows `body`, which may be empty
+  std::vector<std::pair<std::string, std::string>> headers;  // besides those of every answer (Cache-Control: no-store)
+  std::shared_ptr<ApiStream> stream;                         // set: follows `body`, which may be empty
 };
 
 // The control API behind the proxy. `handle` runs on the control core; a session on another core awaits it there.

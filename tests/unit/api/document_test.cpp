@@ -6,6 +6,8 @@
 #include <set>
 
 #include "api/families.hpp"
+#include "proxy/answers.hpp"
+#include "proxy/decide.hpp"
 #include "support/json_schema.hpp"
 #include "unit/api/api_fixture.hpp"
 
@@ -63,7 +65,35 @@ class Document : public Api {
     std::string const what = example.operation + " " + std::to_string(example.status) + " " + path + example.query;
     EXPECT_EQ(answered.status, example.status) << what << ": " << answered.body;
     EXPECT_EQ(why_undocumented(operation, answered), "") << what << ": " << answered.body;
+    for (auto const& [name, value] : answered.headers) EXPECT_NE(name, "Cache-Control") << what << ": the proxy has it";
     if (answered.status < 300) called_.insert(example.operation);
+  }
+
+  // As the proxy answers by itself, before a route is asked; nothing where it asks.
+  std::optional<Answered> ask_proxy(Operation const& operation, std::string const& fields) const {
+    struct NoSids final : proxy::SidTable {
+      conversation::EntryPtr find_sid(std::string_view) const override { return nullptr; }
+    };
+    proxy::Config config;
+    std::vector<identity::ApiKeyEntry> keys;
+    keys.push_back({alice, identity::hash_api_key("alice-key")});
+    config.api_keys = std::make_shared<identity::ApiKeys const>(std::move(keys));
+    auto const text = std::string(method_name(operation.method)) + " " + with_x1(operation.path) +
+                      " HTTP/1.1\r\nHost: g\r\n" + fields + "\r\n";
+    http::RequestHead head;
+    std::size_t scanned = 0;
+    auto const parsed = http::parse_request_head(text, {4096, 16}, head, scanned);
+    EXPECT_EQ(parsed.state, http::HeadParse::State::complete);
+    auto const decision = proxy::decide(head, config, conversation::Directory(), NoSids(), *api);
+    if (decision.kind != proxy::Decision::Kind::refuse) return std::nullopt;
+    return answered_by_proxy(decision.status, decision.code, decision.message);
+  }
+  static Answered answered_by_proxy(unsigned status, std::string_view code, std::string_view message) {
+    return {status, proxy::error_body(status, code, message, "req-1"), "application/json", {}, nullptr};
+  }
+  static std::string with_x1(std::string path) {
+    while (path.find('{') != path.npos) path.replace(path.find('{'), path.find('}') - path.find('{') + 1, "x1");
+    return path;
   }
 
   std::string why_undocumented(Operation const& operation, Answered const& answered) const {
@@ -132,9 +162,29 @@ TEST_F(Document, SaysWhichRoutesTakeNoApiKey) {
       for (auto const one : simdjson::dom::array(security))
         needs_api_key = needs_api_key || one["runtimeKey"].error() == simdjson::SUCCESS;
     }
-    std::string path = operation.path;
-    while (path.find('{') != path.npos) path.replace(path.find('{'), path.find('}') - path.find('{') + 1, "x1");
-    EXPECT_EQ(api->admits_without_api_key(operation.method, path), !needs_api_key) << id;
+    EXPECT_EQ(api->admits_without_api_key(operation.method, with_x1(operation.path)), !needs_api_key) << id;
+  }
+}
+
+TEST_F(Document, HoldsForWhoShowsNoKeyOrAWrongOne) {
+  operations_.erase("getDocument");
+  for (auto const& [id, operation] : operations_) {
+    for (std::string const fields : {"", "Authorization: Bearer wrong\r\n", "X-API-Key: wrong\r\n"}) {
+      auto refused = ask_proxy(operation, fields);
+      if (!refused) refused = ask(operation.method, with_x1(operation.path), with_key("wrong", R"({"status":"COMPLETED"})"));
+      EXPECT_EQ(refused->status, 401U) << id << " " << fields;
+      EXPECT_EQ(why_undocumented(operation, *refused), "") << id << " " << fields << refused->body;
+    }
+    // The remote runtime API's key stands in another field.
+    auto const by_wrong_field = ask_proxy(operation, "Authorization: Bearer alice-key\r\n");
+    if (by_wrong_field) EXPECT_EQ(why_undocumented(operation, *by_wrong_field), "") << id << by_wrong_field->body;
+  }
+}
+
+TEST_F(Document, HoldsForABodyThatIsTooLarge) {
+  for (auto const& [id, operation] : operations_) {
+    if (operation.described["requestBody"].error()) continue;
+    EXPECT_EQ(why_undocumented(operation, answered_by_proxy(413, "body_too_large", "x")), "") << id;
   }
 }
 
