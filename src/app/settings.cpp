@@ -111,7 +111,8 @@ class Loader {
   toml::table parse_file() {
     std::ifstream in(*source_.file, std::ios::binary);
     std::ostringstream text;
-    if (!in || !(text << in.rdbuf())) {
+    bool const is_empty = in.peek() == std::ifstream::traits_type::eof() && in.eof() && !in.bad();
+    if (!is_empty && (!in || !(text << in.rdbuf()))) {
       out_.faults.push_back(file_name() + ": cannot be read, a readable file is needed: " + std::strerror(errno));
       return {};
     }

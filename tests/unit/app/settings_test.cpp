@@ -204,6 +204,17 @@ TEST_F(SettingsFile, IsNamedWhenItCannotBeRead) {
   EXPECT_THAT(loaded.faults.front(), HasSubstr("missing.toml: cannot be read"));
 }
 
+TEST_F(SettingsFile, MayBeEmptyWhereTheEnvironmentSaysAll) {
+  SettingsSource source;
+  source.environment.secret.emplace(std::string(secret_text));
+  for (auto const& file : {folder_.write("empty.toml", ""), std::filesystem::path("/dev/null")}) {
+    source.file = file;
+    EXPECT_THAT(load_settings(source).faults, ElementsAre());
+  }
+  source.file = folder_.path();
+  EXPECT_THAT(load_settings(source).faults, ElementsAre(HasSubstr("cannot be read"))) << "a folder is no file";
+}
+
 TEST_F(SettingsFile, IsOverriddenByTheEnvironment) {
   variables_ = {{"NESTGATE_LISTEN_CLIENT", "127.0.0.1:1, [::1]:2"},
                 {"NESTGATE_LISTEN_THREADS", "7"},
