@@ -79,6 +79,7 @@ class Loader {
       read_signing_keys();
       check_api_keys();
       check_static_runtimes();
+      check_sandbox_specs();
       check_limits();
     }
     if (out_.faults.empty()) out_.settings = std::move(settings_);
@@ -292,6 +293,7 @@ class Loader {
     if (!listen.client_tls.empty() && settings_.tls.certificates.empty()) {
       fault("listen.client_tls", "there is no certificate; at least one [[tls.certificate]] is needed");
     }
+    check_admin_address();
     std::set<std::string> known;
     for (auto const* list : {&listen.client, &listen.client_tls}) {
       std::string_view const key = list == &listen.client ? "listen.client" : "listen.client_tls";
@@ -308,6 +310,18 @@ class Loader {
         }
       }
     }
+  }
+
+  void check_admin_address() {
+    auto const& listen = settings_.listen;
+    auto const is_admins = [&listen](ListenAddress const& address) {
+      auto const* const endpoint = std::get_if<boost::asio::ip::tcp::endpoint>(&address);
+      return endpoint != nullptr && endpoint->port() != 0 && *endpoint == listen.admin;
+    };
+    bool const is_clients = std::any_of(listen.client.begin(), listen.client.end(), is_admins) ||
+                            std::any_of(listen.client_tls.begin(), listen.client_tls.end(), is_admins);
+    if (is_clients)
+      fault("listen.admin", print_endpoint(listen.admin) + " is in listen.client or listen.client_tls; it needs its own");
   }
 
   void check_certificates() {
@@ -496,6 +510,17 @@ class Loader {
       if (!is_field_value)
         fault(key_name, "the key has bytes that no header field can carry; allowed: visible ASCII without spaces");
       runtime.session_api_key = std::move(*key);
+    }
+  }
+
+  void check_sandbox_specs() {
+    std::set<std::string_view> ids;
+    auto const& specs = settings_.sandbox_specs;
+    for (std::size_t i = 0; i < specs.size(); ++i) {
+      bool const is_new = specs[i].id.empty() || ids.insert(specs[i].id).second;
+      if (!is_new)
+        fault(element_name(SandboxSpecTable::name, i) + ".id",
+              "\"" + specs[i].id + "\" is there twice; each id is allowed once");
     }
   }
 

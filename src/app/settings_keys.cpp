@@ -1,6 +1,7 @@
 #include "app/settings_keys.hpp"
 
 #include <array>
+#include <bit>
 #include <charconv>
 
 #include "app/settings_specs.hpp"
@@ -112,12 +113,13 @@ struct Networks {
     auto const list = as_list(value);
     if (list.kind != RawValue::Kind::list || list.items.size() > size_max) return not_allowed(value, allowed());
     TrustedProxies networks;
+    Problem problems;
     for (auto const& item : list.items) {
       bool const added = item.kind == RawValue::Kind::text && add_network(item.text, networks) == Added::yes;
-      if (!added) return not_allowed(item, allowed());
+      if (!added) add_problem(problems, not_allowed(item, allowed()).value());
     }
-    out = std::move(networks);
-    return std::nullopt;
+    if (!problems) out = std::move(networks);
+    return problems;
   }
   std::string print(TrustedProxies const& value) const {
     std::string out = "[";
@@ -128,6 +130,18 @@ struct Networks {
     for (auto const& network : value.v6) put(network);
     return out + "]";
   }
+};
+
+struct ResourceFactor {
+  std::string allowed() const { return "1, 2, 4 or 8"; }
+  Problem read(std::uint32_t& out, RawValue const& value) const {
+    std::uint32_t factor = 0;
+    bool const is_power = !Count{1, 8}.read(factor, value) && std::has_single_bit(factor);
+    if (!is_power) return not_allowed(value, allowed());
+    out = factor;
+    return std::nullopt;
+  }
+  std::string print(std::uint32_t value) const { return std::to_string(value); }
 };
 
 struct OptionalId {
@@ -492,8 +506,8 @@ void add_remote(std::vector<Key<Settings>>& keys) {
   key.operator()<&R::environment>("runtime.remote.environment",
                                   MapOf<Text>{{1, 128, "of A-Za-z0-9_", is_variable_name}, {0, 32'768}, 256},
                                   "The agent's commands can read it: no secrets here.");
-  key.operator()<&R::resource_factor>("runtime.remote.resource_factor", Count{1, 8},
-                                      "1, 2, 4 or 8 times what the API gives, times the start's; at most 8.");
+  key.operator()<&R::resource_factor>("runtime.remote.resource_factor", ResourceFactor{},
+                                      "Times what the API gives, times the start's; at most 8.");
   key.operator()<&R::runtime_class>("runtime.remote.runtime_class", Text{0, 128},
                                     "Of the pod, \"sysbox-runc\" for one. Empty: as the API says.");
   Count const numeric_id{0, 4'294'967'295};
@@ -831,7 +845,7 @@ std::vector<Key<api::SandboxSpec>> const& SandboxSpecTable::keys() {
     key.operator()<&S::environment>("environment",
                                     MapOf<Text>{{1, 128, "of A-Za-z0-9_", is_variable_name}, {0, 32'768}, 256},
                                     "Besides the provider's. The agent's commands can read it: no secrets here.");
-    key.operator()<&S::resource_factor>("resource_factor", Count{1, 8}, "1, 2, 4 or 8 times the provider's limits.");
+    key.operator()<&S::resource_factor>("resource_factor", ResourceFactor{}, "Times the provider's limits.");
     return k;
   }();
   return all;

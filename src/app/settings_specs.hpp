@@ -34,6 +34,15 @@ inline Problem not_allowed(RawValue const& value, std::string const& allowed) {
   return shown + " is not allowed; allowed: " + allowed;
 }
 
+// Of a list or table: one problem after the other.
+inline void add_problem(Problem& into, std::string_view what) {
+  if (into) {
+    into->append("; ").append(what);
+  } else {
+    into.emplace(what);
+  }
+}
+
 inline bool may_be(RawValue const& value, RawValue::Kind kind) {
   return value.kind == kind || value.origin == RawValue::Origin::environment;
 }
@@ -261,13 +270,14 @@ struct ListOf {
     bool const right = list.kind == RawValue::Kind::list && list.items.size() >= size_min && list.items.size() <= size_max;
     if (!right) return not_allowed(value, allowed());
     std::vector<T> read_items;
+    Problem problems;
     for (auto const& raw : list.items) {
       T one{};
-      if (auto problem = item.read(one, raw)) return problem;
+      if (auto const problem = item.read(one, raw)) add_problem(problems, *problem);
       read_items.push_back(std::move(one));
     }
-    out = std::move(read_items);
-    return std::nullopt;
+    if (!problems) out = std::move(read_items);
+    return problems;
   }
   template <class T>
   std::string print(std::vector<T> const& value) const {
@@ -292,15 +302,17 @@ struct MapOf {
     auto const map = as_map(value);
     if (map.kind != RawValue::Kind::map || map.items.size() > size_max) return not_allowed(value, allowed());
     Container read_members;
+    Problem problems;
     for (std::size_t i = 0; i < map.items.size(); ++i) {
       auto const& member = map.names[i];
       typename Container::value_type::second_type one{};
-      if (!name.fits(member)) return "name " + in_quotes(member) + " is not allowed; allowed: " + name.allowed();
-      if (auto problem = item.read(one, map.items[i])) return problem;
+      if (!name.fits(member))
+        add_problem(problems, "name " + in_quotes(member) + " is not allowed; allowed: " + name.allowed());
+      if (auto const problem = item.read(one, map.items[i])) add_problem(problems, *problem);
       read_members.insert(read_members.end(), {member, std::move(one)});
     }
-    out = std::move(read_members);
-    return std::nullopt;
+    if (!problems) out = std::move(read_members);
+    return problems;
   }
   template <class Container>
   std::string print(Container const& value) const {

@@ -46,12 +46,21 @@ std::optional<std::string> program_path(std::string const& program) {
   return find_program(program, directory_of_this_program(), search_path_of_this_process());
 }
 
+// For root every folder can be written to, those of /proc too: only the making of one tells.
+int error_of_making_a_folder_in(fs::path const& path) {
+  auto probe = (path / ".nestgate-XXXXXX").string();
+  if (::mkdtemp(probe.data()) == nullptr) return errno;
+  return ::rmdir(probe.c_str()) == 0 ? 0 : errno;
+}
+
 // Whether what is there can be written, or where nothing is, what it would be made in.
 std::optional<std::string> problem_with_folder(fs::path const& path) {
   std::error_code ignored;
-  auto at = fs::absolute(path, ignored);
+  auto const wanted = fs::absolute(path, ignored);
+  auto at = wanted;
   while (!fs::exists(at, ignored) && at.has_relative_path()) at = at.parent_path();
-  int const error = !fs::is_directory(at, ignored) ? ENOTDIR : ::access(at.c_str(), R_OK | W_OK | X_OK) == 0 ? 0 : errno;
+  int error = !fs::is_directory(at, ignored) ? ENOTDIR : ::access(at.c_str(), R_OK | W_OK | X_OK) == 0 ? 0 : errno;
+  if (error == 0 && at != wanted) error = error_of_making_a_folder_in(at);
   if (error == 0) return std::nullopt;
   return at.string() + ": " + std::generic_category().message(error);
 }

@@ -172,6 +172,30 @@ derivation = "md5"
   for (auto const& fault : loaded.faults) EXPECT_EQ(fault.find('\n'), fault.npos);
 }
 
+TEST_F(SettingsFile, NamesEachFaultyElementOfAListOrTable) {
+  auto const fault = [&](std::string const& text) { return fault_of(std::string(with_secret) + text); };
+  EXPECT_THAT(fault("[routing]\ntrusted_proxies = [\"nowhere\", \"10.0.0.0/8\", \"10.0.0.1/8\"]\n"),
+              testing::AllOf(HasSubstr("\"nowhere\" is not allowed"), HasSubstr("; \"10.0.0.1/8\" is not allowed")));
+  EXPECT_THAT(fault("[wake]\nnever = [\"a\", \"/b\", \"/c/\"]\n"),
+              testing::AllOf(HasSubstr("\"a\" is not allowed"), HasSubstr("; \"/c/\" is not allowed")));
+  EXPECT_THAT(fault("[runtime.process]\nenvironment = { \"1A\" = \"x\", GOOD = \"y\", \"B-C\" = \"z\" }\n"),
+              testing::AllOf(HasSubstr("name \"1A\" is not allowed"), HasSubstr("; name \"B-C\" is not allowed")));
+}
+
+TEST_F(SettingsFile, TakesFactorsOfResourcesThatAStartMayHaveToo) {
+  for (std::string const table : {"[runtime.remote]\n", "[[cloud.spec]]\nid = \"a\"\n"}) {
+    for (auto const* factor : {"0", "3", "16"})
+      EXPECT_THAT(fault_of(std::string(with_secret) + table + "resource_factor = " + factor + "\n"),
+                  HasSubstr("is not allowed; allowed: 1, 2, 4 or 8"));
+    EXPECT_TRUE(load(std::string(with_secret) + table + "resource_factor = 4\n").faults.empty());
+  }
+}
+
+TEST_F(SettingsFile, RefusesOneSandboxSpecificationTwice) {
+  EXPECT_THAT(fault_of(std::string(with_secret) + "[[cloud.spec]]\nid = \"a\"\n[[cloud.spec]]\nid = \"a\"\n"),
+              HasSubstr("cloud.spec[1].id: \"a\" is there twice"));
+}
+
 TEST_F(SettingsFile, RefusesUnknownKeysOnEveryLevelAndNamesThoseThatExist) {
   EXPECT_THAT(fault_of(std::string(with_secret) + "[nonsense]\na = 1\n"),
               HasSubstr("nestgate.toml:3: nonsense: unknown key; allowed here: listen, tls, identity"));
@@ -510,6 +534,9 @@ TEST_F(SettingsFile, AnAddressIsListenedOnOnce) {
     auto const twice = "[\"" + address + "\", \"" + address + "\"]\n";
     EXPECT_THAT(fault_of(with(twice)), HasSubstr("is there twice")) << address;
   }
+  EXPECT_THAT(fault_of(with("[\"127.0.0.1:8080\"]\nadmin = \"127.0.0.1:8080\"\n")),
+              HasSubstr("listen.admin: 127.0.0.1:8080 is in listen.client or listen.client_tls"));
+  EXPECT_TRUE(load(with("[\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n")).faults.empty()) << "any two free ports";
   EXPECT_TRUE(load(with("[\"127.0.0.1:0\", \"127.0.0.1:0\"]\n")).faults.empty()) << "any two free ports";
   EXPECT_TRUE(load(with("[\"127.0.0.1:8080\", \"127.0.0.2:8080\"]\n")).faults.empty());
 }

@@ -342,6 +342,8 @@ TEST(ProblemWith, NamesTheSettingThatLetsNoRuntimeStart) {
     settings.workspace_dir = path;
     EXPECT_EQ(problem(), "runtime.process.workspace_dir: " + file.string() + ": Not a directory");
   }
+  settings.workspace_dir = "/proc/runtimes";
+  EXPECT_TRUE(problem().starts_with("runtime.process.workspace_dir: /proc: ")) << problem();
 }
 
 TEST_P(ProcessRuntimes, SayWhatTheyLackAtEachStartUntilItIsThere) {
