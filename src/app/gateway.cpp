@@ -382,6 +382,7 @@ Task<bool> Gateway::reload(Settings next, std::string& problem) {
   if (!p.load_certificates(plan.settings, problem)) co_return false;
   for (auto const& key : plan.applied) log(LogLevel::info, "setting changed", {{"key", key}});
   for (auto const& key : plan.needs_restart) log(LogLevel::warn, "setting changed, needs a restart", {{"key", key}});
+  log(LogLevel::info, "settings read again", {{"changed", plan.applied.size() + plan.needs_restart.size()}});
   auto wanted = std::exchange(plan.settings.static_runtimes, std::move(p.settings.static_runtimes));
   p.settings = std::move(plan.settings);
   set_log_level(p.settings.log.level);
