@@ -164,7 +164,10 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   auto* const check = app.add_subcommand("check", "Check settings and store: nothing and exit code 0, or the faults and 2");
   check->add_option("--config", config_file, "Settings, TOML")->required()->type_name("FILE");
 
-  auto* const key = app.add_subcommand("key", "Print the session key of each conversation id, a line \"ID KEY\" each");
+  auto* const key =
+      app.add_subcommand("key",
+                         "Print the session key of each conversation id, a line \"ID KEY\" each: the first one, before any "
+                         "was withdrawn");
   key->add_option("--config", config_file, "Settings, TOML; without it the secret is NESTGATE_SECRET")->type_name("FILE");
   key->add_option("ID", ids, "Conversation ids")->required()->type_name("");
 
@@ -187,8 +190,10 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
 
   auto* const user = app.add_subcommand("user", "Users of the gateway");
   user->require_subcommand(1);
-  StoreCommands<UserCommand> users(*user, config_file, "a user, or enable a revoked one again",
-                                   "Disable a user and revoke the user's keys");
+  StoreCommands<UserCommand> users(
+      *user, config_file, "a user, or enable a revoked one again",
+      "Disable a user and revoke the user's keys; conversations go on, and session keys open them, "
+      "until they are stopped");
   users.add->add_option("--organisation", users.command.organisation, "Whose member the user is")->type_name("ORG");
   users.revoke->add_option("NAME", users.command.name, "As `user list` prints it")->required()->type_name("");
 
