@@ -21,7 +21,7 @@ using proxy::ApiRequest;
 using proxy::ApiResponse;
 using upstream::Outcome;
 
-constexpr std::size_t start_bytes_max = 40 * 1024 * 1024;  // 32 MiB of `replay_json`, which is JSON escaped as a text
+constexpr std::size_t start_bytes_max = 64 * 1024 * 1024;  // 32 MiB of `replay_json`, which is JSON escaped as a text
 constexpr std::size_t change_bytes_max = 4 * 1024 * 1024;  // 1 MiB of settings, and secrets
 constexpr std::size_t event_bytes_max = 16 * 1024 * 1024;  // images may be in it
 constexpr std::size_t page_max = 1000;

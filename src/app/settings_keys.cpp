@@ -481,8 +481,9 @@ void add_docker(std::vector<Key<Settings>>& keys) {
       "runtime.docker.pull",
       Choice<D::Pull, 3>{{{{"missing", D::Pull::missing}, {"always", D::Pull::always}, {"never", D::Pull::never}}}},
       "When an image is fetched.");
-  key.operator()<&D::registry_auth_file>("runtime.docker.registry_auth_file", Path{0},
-                                         "JSON with username, password and serveraddress; empty: none is needed.");
+  key.operator()<&D::registry_auth_file>(
+      "runtime.docker.registry_auth_file", Path{0},
+      "JSON with username, password and serveraddress, sent for images of that server only; empty: none is needed.");
   key.operator()<&D::stop_grace>("runtime.docker.stop_grace", Duration{0ms, 10min}, "From SIGTERM to SIGKILL.");
   key.operator()<&D::call_time_max>("runtime.docker.timeout", Duration{100ms, 10min}, "Each call of the engine.");
   key.operator()<&D::pull_time_max>("runtime.docker.pull_timeout", Duration{1s, 24h}, "To fetch an image.");

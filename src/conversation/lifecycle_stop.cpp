@@ -46,8 +46,11 @@ Task<Outcome<View>> Lifecycle::stop_now(ConversationId id) {
 
 Task<Outcome<>> Lifecycle::until_roused_elsewhere(ConversationPtr c, Deadline by) {
   auto const epoch = c->epoch;  // another one: it was tried
-  NESTGATE_CO_TRY_VOID(co_await registry_.store().ask_holder(c->id, "resume"));
-  while (c->is_elsewhere && !c->is_forgotten && c->state == RuntimeState::paused && c->epoch == epoch)
+  constexpr std::string_view wish = "resume";
+  NESTGATE_CO_TRY_VOID(co_await registry_.store().ask_holder(c->id, std::string(wish)));
+  c->asked = wish;
+  auto const is_waiting = [&] { return c->state == RuntimeState::paused && c->epoch == epoch && c->asked == wish; };
+  while (c->is_elsewhere && !c->is_forgotten && is_waiting())
     NESTGATE_CO_TRY_VOID(co_await registry_.until_changed(c, c->version, by));
   co_return Outcome<>{};
 }

@@ -66,20 +66,21 @@ struct Conversation {
   FaultKind failure_kind = FaultKind::upstream;  // of state error: what a starter is told
   std::optional<Failure> refusal;                // of the last start, when it left no trace
   std::optional<Failure> removal_failure;        // of the last removal, until the next start
-  unsigned puts = 0;                             // of a static runtime: only the latest counts
-  std::string url = {};                          // of a static runtime, as it was put
-  bool is_routed = false;                        // a static runtime that was put through the API, not by the settings
-  bool is_busy = false;                          // a task works on it; the only one
-  bool is_being_told = false;                    // its running server gets a new configuration
-  bool is_admitted = false;                      // its start has passed the quota and is remembered
-  bool is_remembered = false;                    // the store has a row of it
-  bool is_held = false;                          // this gateway holds that row
-  bool is_elsewhere = false;                     // another gateway on the store works on it or serves it
-  bool is_unknown = false;                       // what runs of it cannot be looked at yet, so nothing is done with it
-  bool was_made = false;                         // the provider made a runtime for it at least once
-  bool has_run = false;                          // and it ran: it may hold somebody's work
-  bool left_behind = false;                      // something of it may still be there, for the reconciler to release
-  bool is_announced = false;                     // somebody was shown its start before it succeeded or failed
+  std::string asked = {};      // of one elsewhere: what its gateway was asked to do, and did not take up yet
+  unsigned puts = 0;           // of a static runtime: only the latest counts
+  std::string url = {};        // of a static runtime, as it was put
+  bool is_routed = false;      // a static runtime that was put through the API, not by the settings
+  bool is_busy = false;        // a task works on it; the only one
+  bool is_being_told = false;  // its running server gets a new configuration
+  bool is_admitted = false;    // its start has passed the quota and is remembered
+  bool is_remembered = false;  // the store has a row of it
+  bool is_held = false;        // this gateway holds that row
+  bool is_elsewhere = false;   // another gateway on the store works on it or serves it
+  bool is_unknown = false;     // what runs of it cannot be looked at yet, so nothing is done with it
+  bool was_made = false;       // the provider made a runtime for it at least once
+  bool has_run = false;        // and it ran: it may hold somebody's work
+  bool left_behind = false;    // something of it may still be there, for the reconciler to release
+  bool is_announced = false;   // somebody was shown its start before it succeeded or failed
   bool is_forgotten = false;
   Timer idle;     // cancelled when the task is done and what it published is known to every core, or the server is told
   Timer trip;     // cancelled to end a start

@@ -113,14 +113,15 @@ Task<Outcome<>> StaticRuntimes::put(StaticRuntime fixed) {
 Task<Outcome<StaticsChanged>> StaticRuntimes::change(std::vector<StaticRuntime> put, std::vector<ConversationId> removed) {
   StaticsChanged changed;
   std::vector<store::StaticRow> rows;
+  // All of them: what this gateway knows of the others' routes may be a moment old.
   for (auto const& fixed : put)
-    if (check_put(fixed) && !is_remembered(fixed)) rows.push_back(row_of(fixed));
+    if (check_put(fixed)) rows.push_back(row_of(fixed));
   std::vector<std::string> gone;
   changed.removed.reserve(removed.size());
   for (auto const& id : removed) {
     auto const c = registry_.find(id);
     changed.removed.push_back(c ? check_routed(*c) : Outcome<>{});
-    if (c && changed.removed.back()) gone.push_back(c->id.text());
+    if (changed.removed.back()) gone.push_back(c ? c->id.text() : id.text());
   }
   auto const version = co_await registry_.store().put_statics(std::move(rows), gone);
   if (!version) co_return version.error();
@@ -131,7 +132,7 @@ Task<Outcome<StaticsChanged>> StaticRuntimes::change(std::vector<StaticRuntime> 
   auto placed = place_all(put);
   changed.put = std::move(placed.outcomes);
   for (auto const& fixed : put)
-    if (auto const c = registry_.find(fixed.id)) c->is_remembered = true;
+    if (auto const c = registry_.find(fixed.id); c && c->is_routed) c->is_remembered = true;
   co_await registry_.publisher().apply(std::move(placed.records), std::move(withdrawn));
   co_return changed;
 }
@@ -147,11 +148,6 @@ Outcome<upstream::Url> StaticRuntimes::check_put(StaticRuntime const& fixed) con
   NESTGATE_TRY(url, checked_url(fixed));
   if (auto const c = registry_.find(fixed.id)) NESTGATE_TRY_VOID(check_routed(*c));
   return std::move(url);
-}
-
-bool StaticRuntimes::is_remembered(StaticRuntime const& fixed) const {
-  auto const c = registry_.find(fixed.id);
-  return c && c->is_routed && c->is_remembered && is_same_route(*c, fixed);
 }
 
 Outcome<> StaticRuntimes::place_routed(StaticRuntime& fixed, Placed& placed) {

@@ -29,7 +29,6 @@ class StaticRuntimes {
   };
   Outcome<upstream::Url> checked_url(StaticRuntime const& fixed) const;
   Outcome<upstream::Url> check_put(StaticRuntime const& fixed) const;
-  bool is_remembered(StaticRuntime const& fixed) const;
   Placed place_all(std::vector<StaticRuntime>& put);
   Outcome<> place_routed(StaticRuntime& fixed, Placed& placed);
   upstream::Place place_at(upstream::Url const& url, asio::ip::tcp::endpoint const& at) const;

@@ -24,6 +24,17 @@ bool is_up(runtime::Found const& found) {
 
 bool is_there(runtime::Found const& found) { return is_up(found) || found.presence == Presence::paused; }
 
+// Of a provider's failure: it says nothing of the runtime.
+bool is_for_now(FaultKind kind) {
+  return kind == FaultKind::upstream || kind == FaultKind::timed_out || kind == FaultKind::unavailable;
+}
+
+std::set<std::string> ids_of(std::vector<store::ConversationRow> const& rows) {
+  std::set<std::string> out;
+  for (auto const& row : rows) out.insert(row.id.canonical());
+  return out;
+}
+
 }  // namespace
 
 Sweeps::Sweeps(Executor control, Registry& registry, Lifecycle& lifecycle, StaticRuntimes& statics,
@@ -49,18 +60,22 @@ Task<Outcome<>> Sweeps::show_rows() {
   NESTGATE_CO_TRY(rows, co_await registry_.store().conversations());
   std::vector<RuntimeRecordPtr> shown;
   for (auto& row : rows) {
-    if (row.purpose == "warm") continue;
-    bool const is_over = store::is_over(row.phase);
-    auto c = registry_.add(row.id, Origin::managed);
-    registry_.load(*c, row);
-    c->has_run = true;
-    c->is_elsewhere = c->is_unknown = !is_over;
-    registry_.change(*c, is_over ? state_of(row.phase) : RuntimeState::starting, row.reason);
-    if (is_over) c->closed = parse_closed(row.closed);
+    if (row.purpose == "warm" || registry_.find(row.id)) continue;
+    auto const c = registry_.add(row.id, Origin::managed);
+    show(*c, row);
     shown.push_back(registry_.record_of(*c));
   }
   co_await registry_.publisher().apply(std::move(shown), {});
   co_return Outcome<>{};
+}
+
+void Sweeps::show(Conversation& c, store::ConversationRow& row) {
+  bool const is_over = store::is_over(row.phase);
+  registry_.load(c, row);
+  c.has_run = true;
+  c.is_elsewhere = c.is_unknown = !is_over;
+  registry_.change(c, is_over ? state_of(row.phase) : RuntimeState::starting, row.reason);
+  if (is_over) c.closed = parse_closed(row.closed);
 }
 
 void Sweeps::begin() {
@@ -93,38 +108,56 @@ Task<Outcome<>> Sweeps::recover_all(Found const& found) {
   store_version_ = changes.version;
   for (auto& row : changes.rows)
     if (is_known_dead(row.holder)) NESTGATE_CO_TRY_VOID(co_await registry_.store().leave(row.holder));
+  auto known = ids_of(changes.rows);
   std::vector<RuntimeRecordPtr> shown;
   for (auto& row : changes.rows) {
     auto c = registry_.find(row.id);
-    if (c && (c->is_busy || c->is_held)) continue;  // started since, while the provider was away
+    if (c && (c->is_busy || c->is_held || c->origin == Origin::fixed)) continue;  // begun since, or somebody else's id
+    if (row.purpose == "warm" && warm_.is_busy_with(row.id)) continue;
     auto const at = found.find(row.id.canonical());
     auto const* runtime = at == found.end() ? nullptr : &at->second;
     if (is_at_rest(row, runtime)) {
       if (!c) c = registry_.add(row.id, Origin::managed);
-      registry_.load(*c, row);
-      registry_.change(*c, state_of(row.phase), row.reason);
-      c->closed = parse_closed(row.closed);
-      c->has_run = true;
+      show(*c, row);
       shown.push_back(registry_.record_of(*c));
       continue;
     }
     NESTGATE_CO_TRY(taken, co_await registry_.store().take(row.id, registry_.gateway()));
+    if (!taken) {
+      see(std::move(row));
+      continue;
+    }
     std::optional<runtime::Found> unlisted;
-    if (taken && !runtime) {  // taken on from somebody else, it is in no list
-      NESTGATE_CO_TRY(inspected, co_await provider_.inspect(row.id));
-      unlisted = std::move(inspected);
+    if (!runtime) {  // taken on from somebody else, it is in no list
+      auto inspected = co_await provider_.inspect(row.id);
+      if (!inspected) {  // asked for again by the reconciler
+        if (!c) c = registry_.add(row.id, Origin::managed);
+        show(*c, row);
+        shown.push_back(registry_.record_of(*c));
+        continue;
+      }
+      unlisted = std::move(*inspected);
       runtime = unlisted ? &*unlisted : nullptr;
     }
-    if (taken) {
-      co_await recover_one(std::move(*taken), runtime);
-    } else {
-      see(std::move(row));
-    }
+    co_await recover_one(std::move(*taken), runtime);
   }
   co_await registry_.publisher().apply(std::move(shown), {});
+  co_await forget_others(std::move(known));
   is_recovered_ = true;
   co_await settle_orphans(found);
   co_return Outcome<>{};
+}
+
+// What was remembered, and is in no row any more.
+Task<> Sweeps::forget_others(std::set<std::string> known) {
+  for (auto const& c : registry_.all())
+    if (!known.contains(c->id.canonical())) co_await forget_gone(c);
+}
+
+Task<> Sweeps::forget_gone(ConversationPtr c) {
+  if (c->origin == Origin::fixed || c->is_held || c->is_busy || !c->is_remembered || c->is_forgotten) co_return;
+  registry_.forget(*c);
+  co_await registry_.withdraw(std::move(c));
 }
 
 bool Sweeps::is_at_rest(store::ConversationRow const& row, runtime::Found const* found) const {
@@ -187,7 +220,10 @@ Task<Outcome<runtime::Instance>> Sweeps::take_on(ConversationPtr c, TakenOn how,
 
 Task<Outcome<>> Sweeps::adopt_instance(ConversationPtr c, TakenOn how, runtime::Wish wish) {
   auto const by = Deadline::in(adopted_alive_max);
-  NESTGATE_CO_TRY(instance, co_await take_on(c, how, std::move(wish), by));
+  auto taken_on = co_await take_on(c, how, std::move(wish), by);
+  c->is_unknown = !taken_on && is_for_now(taken_on.error().fault.kind);
+  if (!taken_on) co_return taken_on.error();
+  auto& instance = *taken_on;
   c->was_made = true;
   c->endpoint = instance.endpoint;
   c->handle = std::move(instance.handle);
@@ -212,6 +248,16 @@ Task<> Sweeps::adopt(ConversationPtr c, TakenOn how, runtime::Wish wish) {
   } else if (!alive) {
     alive = Outcome<>{};  // to be stopped: whoever asked for it ends what runs
   }
+  // It may run well: the reconciler asks for it again.
+  if (!*alive && !has_died && c->is_unknown) {
+    bool const was_paused = how == TakenOn::from_pause;
+    c->is_elsewhere = c->is_unknown = !was_paused;
+    c->is_held = was_paused;
+    registry_.change(*c, was_paused ? RuntimeState::paused : RuntimeState::starting, alive->error().reason);
+    co_await registry_.publish(c);
+    co_return registry_.done(*c);
+  }
+  c->is_unknown = false;
   if (*alive) {
     registry_.change(*c, RuntimeState::running);
     auto row = co_await registry_.store().find(c->id);
@@ -275,6 +321,7 @@ Task<> Sweeps::follow() {
   auto changes = co_await registry_.store().changes_since(store_version_);
   if (!changes) co_return;
   store_version_ = changes->version;
+  if (changes->is_all) co_await forget_others(ids_of(changes->rows));
   auto const late = std::exchange(late_, {});
   for (auto& row : changes->rows) follow_row(std::move(row));
   for (auto const& canonical : late) {
@@ -285,10 +332,8 @@ Task<> Sweeps::follow() {
   }
   for (auto const& canonical : changes->forgotten) {
     auto const id = ConversationId::parse(canonical);
-    auto const c = id ? registry_.find(*id) : nullptr;
-    if (!c || c->origin == Origin::fixed || c->is_held || c->is_busy || !c->is_remembered) continue;
-    registry_.forget(*c);
-    co_await registry_.withdraw(c);
+    auto c = id ? registry_.find(*id) : nullptr;
+    if (c) co_await forget_gone(std::move(c));
   }
 }
 
@@ -333,6 +378,7 @@ void Sweeps::see(store::ConversationRow row) {
   bool const is_left_over = c->is_held && c->epoch != row.epoch && !provider_.traits().outlives_gateway;
   if (is_left_over) tasks_.spawn("sweep.lost", release_lost(c->id));
   registry_.load(*c, row);
+  c->asked = row.asked;
   c->is_elsewhere = !is_over;  // also of one that nobody holds: it is to be taken over
   c->is_held = false;
   c->has_run = true;

@@ -26,6 +26,10 @@ class Sweeps {
 
   Task<Outcome<Found>> look();
   Task<Outcome<>> show_rows();
+  // What a row says, where what runs of it is not known.
+  void show(Conversation& c, store::ConversationRow& row);
+  Task<> forget_others(std::set<std::string> known);
+  Task<> forget_gone(ConversationPtr c);
   Task<Outcome<>> recover_all(Found const& found);
   bool is_at_rest(store::ConversationRow const& row, runtime::Found const* found) const;
   Task<> recover_one(store::ConversationRow row, runtime::Found const* found);

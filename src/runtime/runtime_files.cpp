@@ -144,7 +144,8 @@ void RuntimeFiles::remove_old_aliases() const {
   std::error_code ec;
   for (fs::directory_iterator entry(directory_, ec), end; !ec && entry != end; entry.increment(ec)) {
     std::error_code ignored;
-    if (is_alias(entry->path())) fs::remove(entry->path(), ignored);
+    // One that leads somewhere may be a server's of another gateway that lives.
+    if (is_alias(entry->path()) && !fs::exists(entry->path(), ignored)) fs::remove(entry->path(), ignored);
   }
 }
 

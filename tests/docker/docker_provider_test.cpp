@@ -478,13 +478,19 @@ TEST_F(DockerRuntimes, HaveTheirImagePulledWithTheRegistrysPassword) {
   ASSERT_FALSE(unread);
   EXPECT_EQ(unread.error().reason,
             "pull: " + settings.registry_auth_file.string() + " cannot be read (runtime.docker.registry_auth_file)");
-  folder.write("auth", R"({"username":"u","password":"wrong"})");
+  auto const auth = [&registry](std::string_view password) {
+    auto const server = registry.image().substr(0, registry.image().find('/'));
+    return R"({"username":"u","password":")" + std::string(password) + R"(","serveraddress":")" + server + "\"}";
+  };
+  folder.write("auth", auth("wrong"));
   auto const refused = create("c1");
   ASSERT_FALSE(refused);
   EXPECT_TRUE(refused.error().reason.starts_with("pull: the Docker engine says: ")) << refused.error().reason;
   EXPECT_EQ(refused.error().reason.find("wrong"), std::string::npos) << refused.error().reason;
 
-  folder.write("auth", R"({"username":"u","password":"p"})");
+  folder.write("auth", R"({"username":"u","password":"p","serveraddress":"registry.example"})");
+  EXPECT_FALSE(create("c1")) << "that password is another registry's";
+  folder.write("auth", auth("p"));
   std::vector<std::string> progress;
   provider().on_progress([&progress](ConversationId const& id, std::string_view news) {
     progress.push_back(id.text() + " " + std::string(news));
@@ -513,7 +519,11 @@ TEST_F(DockerRuntimes, FindTheImagesOfTheEngineAndWhereTheyWouldPullThoseOfTheRe
   test::TempFolder folder;
   folder.write("layer", "of it");
   test::ImageRegistry const registry({folder.path()}, "dTpw");  // u:p
-  settings.registry_auth_file = folder.write("auth", R"({"username":"u","password":"p"})");
+  auto const auth = [&registry](std::string_view password) {
+    auto const server = registry.image().substr(0, registry.image().find('/'));
+    return R"({"username":"u","password":")" + std::string(password) + R"(","serveraddress":"http://)" + server + "/v2/\"}";
+  };
+  settings.registry_auth_file = folder.write("auth", auth("p"));
   settings.pull = DockerSettings::Pull::missing;
   restart();
   EXPECT_EQ(has(registry.image()), "yes");
@@ -521,7 +531,9 @@ TEST_F(DockerRuntimes, FindTheImagesOfTheEngineAndWhereTheyWouldPullThoseOfTheRe
   EXPECT_EQ(has(other), "no");
   EXPECT_EQ(engine().ask("GET", "/images/" + registry.image() + "/json").status, 404U) << "asking pulls nothing";
   EXPECT_EQ(has(image), "yes") << "it is there: no registry is asked";
-  folder.write("auth", R"({"username":"u","password":"wrong"})");
+  folder.write("auth", R"({"username":"u","password":"p"})");
+  EXPECT_EQ(has(registry.image()), "no") << "that is docker.io's password";
+  folder.write("auth", auth("wrong"));
   EXPECT_EQ(has(registry.image()), "no") << "a start would not get it";
 
   settings.host = "unix:///nowhere/docker.sock";

@@ -150,7 +150,7 @@ TEST(Program, AConversationFromTheWarmPoolHasItsFilesWhereItsServerLooksForThem)
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(runtimes), {}), 1) << "the next warm one, and nothing else";
 }
 
-TEST(Program, ALinkThatAKilledGatewayLeftIsGoneAtItsNextStart) {
+TEST(Program, ALinkThatAKilledGatewayLeftIsGoneOnceItLeadsNowhere) {
   Program nestgate("[conversations]\nwarm_runtimes = 1\n");
   ASSERT_TRUE(eventually([&] { return has_warm_one(nestgate); })) << nestgate.log();
   ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})").status, 201U);
@@ -159,8 +159,12 @@ TEST(Program, ALinkThatAKilledGatewayLeftIsGoneAtItsNextStart) {
   EXPECT_EQ(links_in(nestgate.folder() / "runtimes"), 1);
   std::filesystem::remove(nestgate.folder() / "ready.json");
   nestgate.start();
-  EXPECT_EQ(links_in(nestgate.folder() / "runtimes"), 0);
   EXPECT_TRUE(std::filesystem::exists(nestgate.folder() / "runtimes" / "c1" / "workspace"));
+  EXPECT_EQ(nestgate.call("DELETE", "/api/conversations/c1").status, 204U);
+  nestgate.signal(SIGTERM);
+  ASSERT_EQ(nestgate.wait(), 0);
+  nestgate.start();
+  EXPECT_EQ(links_in(nestgate.folder() / "runtimes"), 0);
 }
 
 TEST(Program, TellsOperatorsWhatItsNestletsUse) {

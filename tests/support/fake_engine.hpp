@@ -54,8 +54,8 @@ struct Engine {
   std::map<std::string, std::string> boot_keys;  // of what was given away, by its id now: made again it is dormant again
   std::vector<std::string> calls;
   std::vector<runtime::Spec::Wakefulness> made_as;
-  std::optional<upstream::Failure> list_failure, create_failure, resume_failure, pause_failure, assign_failure,
-      removal_failure;
+  std::optional<upstream::Failure> list_failure, inspect_failure, create_failure, resume_failure, pause_failure,
+      assign_failure, removal_failure;
   std::set<std::string> unlisted;  // canonical ids: there, but in no list
   std::size_t lists = 0;
   bool ends_after_list = false;       // everything, before anybody can do anything about what was listed
@@ -103,6 +103,7 @@ class EngineProvider final : public runtime::RuntimeProvider {
     co_return upstream::Outcome<>{};
   }
   Task<upstream::Outcome<std::optional<runtime::Found>>> inspect(ConversationId id) override {
+    if (engine_.inspect_failure) co_return *engine_.inspect_failure;
     auto const found = engine_.there.find(id.canonical());
     if (found == engine_.there.end()) co_return std::optional<runtime::Found>();
     co_return std::optional(copy(found->second));

@@ -45,14 +45,15 @@ bool may_work_later(Failure const& failure) {
 
 Failure cancelled(std::string_view step) { return upstream::failed(step, Fault{FaultKind::cancelled, {}, "docker"}); }
 
-// The file's content as the header has it: base64 for URLs.
-Outcome<Secret> registry_auth(std::filesystem::path const& path) {
+// The file's content as the header has it: base64 for URLs. Nothing for another registry, which could read it.
+Outcome<Secret> registry_auth(std::filesystem::path const& path, ImageReference const& image) {
   if (path.empty()) return Secret();
   std::ifstream file(path, std::ios::binary);
   Secret const text(std::string(std::istreambuf_iterator<char>(file), {}));
   if (!file || text.empty())
     return fail(FaultKind::unavailable, "docker.registry_auth",
                 "pull: " + path.string() + " cannot be read (runtime.docker.registry_auth_file)");
+  if (!is_auth_for(text.reveal(), registry_of(image.name))) return Secret();
   auto encoded = identity::encode_base64(text.reveal());
   std::replace(encoded.begin(), encoded.end(), '+', '-');
   std::replace(encoded.begin(), encoded.end(), '/', '_');
@@ -191,8 +192,8 @@ Task<Outcome<>> DockerProvider::make_volumes(Spec const& spec, std::string const
 }
 
 Task<Outcome<>> DockerProvider::pull(ConversationId id, std::string image, Deadline by) {
-  NESTGATE_CO_TRY(auth, registry_auth(settings_.registry_auth_file));
   auto reference = parse_image(image).value();
+  NESTGATE_CO_TRY(auth, registry_auth(settings_.registry_auth_file, reference));
   tell_progress(id, "pulling image");
   auto const on_news = [this, &id](std::string_view news) { tell_progress(id, news); };
   auto const in_time = by.capped(settings_.pull_time_max);
@@ -504,7 +505,7 @@ Task<Outcome<std::optional<bool>>> DockerProvider::has_image(std::string image, 
     NESTGATE_CO_TRY(is_there, co_await engine_.has_image(*reference, by));
     if (is_there || settings_.pull == Pull::never) co_return std::optional(is_there);
   }
-  NESTGATE_CO_TRY(auth, registry_auth(settings_.registry_auth_file));
+  NESTGATE_CO_TRY(auth, registry_auth(settings_.registry_auth_file, *reference));
   NESTGATE_CO_TRY(is_offered, co_await engine_.can_pull(std::move(*reference), std::move(auth), by));
   co_return std::optional(is_offered);
 }

@@ -268,8 +268,10 @@ Task<Outcome<bool>> Engine::can_pull(ImageReference image, Secret registry_auth,
   if (!registry_auth.empty()) call.secret_headers.emplace_back("X-Registry-Auth", std::move(registry_auth));
   auto answer = co_await exchange(std::move(call), by.capped(call_time_max_));
   if (!answer) co_return unreachable("image", answer.error());
-  // Registries tell strangers of what they hide what they tell of what they do not have.
-  bool const is_hidden = answer->status == 401 || answer->status == 403 || answer->status == 404;
+  // Registries tell strangers of what they hide what they tell of what they do not have; the engine says 500 of one that
+  // wants a password, where it was given none.
+  bool const wants_password = answer->body.find("no basic auth credentials") != std::string::npos;
+  bool const is_hidden = answer->status == 401 || answer->status == 403 || answer->status == 404 || wants_password;
   if (!answer->ok() && !is_hidden) co_return refused("image", *answer);
   co_return !is_hidden;
 }

@@ -433,6 +433,27 @@ std::optional<ImageReference> parse_image(std::string_view text) {
   return out;
 }
 
+std::string registry_of(std::string_view image_name) {
+  constexpr std::string_view docker_io = "docker.io";
+  auto const slash = image_name.find('/');
+  if (slash == image_name.npos) return std::string(docker_io);
+  auto const first = image_name.substr(0, slash);
+  bool const is_host = first.find_first_of(".:") != first.npos || first == "localhost";
+  if (!is_host || first == "index.docker.io" || first == "registry-1.docker.io") return std::string(docker_io);
+  return std::string(first);
+}
+
+bool is_auth_for(std::string_view auth_json, std::string_view registry) {
+  simdjson::dom::parser parser;
+  simdjson::dom::object auth;
+  std::string_view server = "docker.io";
+  if (parser.parse(simdjson::padded_string(auth_json)).get(auth)) return false;
+  [[maybe_unused]] auto const names_one = auth["serveraddress"].get(server);
+  if (auto const scheme = server.find("://"); scheme != server.npos) server.remove_prefix(scheme + 3);
+  server = server.substr(0, server.find('/'));
+  return registry_of(std::string(server) + "/image") == registry;
+}
+
 Secret container_body(NewContainer const& c) {
   std::size_t const room = room_for(c);
   std::string out;

@@ -155,6 +155,11 @@ struct ImageReference {
 // Nothing for what cannot be one, so that it can stand in a path.
 std::optional<ImageReference> parse_image(std::string_view text);
 
+// The registry of an image's name as Docker reads it: its first part where that looks like a host, else "docker.io".
+std::string registry_of(std::string_view image_name);
+// Whether the text of `registry_auth_file` is for that registry: its "serveraddress" names it; without one, for docker.io.
+bool is_auth_for(std::string_view auth_json, std::string_view registry);
+
 struct NewContainer {
   std::string image;
   std::vector<std::string> command;

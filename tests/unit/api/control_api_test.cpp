@@ -138,7 +138,7 @@ TEST_F(ConversationRoutes, TakeNoLargerBodyThanTheyNeed) {
   auto const taken = [this](Method method, std::string_view path, Role by = Role::user) {
     return api->body_bytes_max(method, path, by);
   };
-  EXPECT_EQ(taken(Method::post, "/api/conversations"), 40 * mib);
+  EXPECT_EQ(taken(Method::post, "/api/conversations"), 64 * mib);
   EXPECT_EQ(taken(Method::post, "/api/conversations", Role::automation), 64 * kib) << "it is refused in any case";
   EXPECT_EQ(taken(Method::patch, "/api/conversations/c1"), 4 * mib);
   EXPECT_EQ(taken(Method::post, "/api/conversations/c1/events"), 16 * mib);

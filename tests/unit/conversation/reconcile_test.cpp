@@ -30,6 +30,18 @@ TEST_F(Reconciler, SeesThatOneWasPausedFromOutsideAndThenWentOn) {
   EXPECT_EQ(engine.count("create c1"), 1U);
 }
 
+TEST_F(Reconciler, TakesOnWhatWentOnOnceTheEngineAnswers) {
+  ASSERT_TRUE(start("c1"));
+  engine.put(id_of("c1"), runtime::Presence::paused);
+  wait_for("c1", RuntimeState::paused);
+  engine.resume_failure = Failure{Fault{FaultKind::timed_out}, "resume: the engine says nothing"};
+  engine.put(id_of("c1"), runtime::Presence::running);
+  control.run_until([&] { return engine.count("resume c1") > 2; });
+  EXPECT_EQ(engine.count("destroy c1"), 0U);
+  engine.resume_failure.reset();
+  wait_for("c1", RuntimeState::running);
+}
+
 TEST_F(Reconciler, LeavesWhatRunsButIsInNoList) {
   engine.unlisted.insert("c1");
   ASSERT_TRUE(start("c1"));

@@ -229,12 +229,11 @@ TEST_F(ConversationRecovery, FinishesAnInterruptedStartWithItsConfiguration) {
   EXPECT_EQ(engine.count("create c1"), 1U);
 }
 
-TEST_F(ConversationRecovery, PutsAnAdoptedOneThatDoesNotAnswerInError) {
-  engine.server = {asio::ip::address_v4::loopback(), 1};
+TEST_F(ConversationRecovery, PutsOneThatCannotBeAdoptedInError) {
   leave_row("c1", Phase::running);
   engine.put(id_of("c1"), Presence::running);
   open();
-  engine.create_failure = Failure{Fault{FaultKind::upstream}, "create: it is broken"};
+  engine.create_failure = Failure{Fault{FaultKind::conflict}, "create: it is somebody else's"};
   wait_for("c1", RuntimeState::error);
   EXPECT_NE(manager().find(id_of("c1"))->reason.find("after a restart of the gateway"), std::string::npos);
 }
@@ -325,6 +324,57 @@ TEST_F(ConversationRecovery, TellsWhatIsKnownWhileTheProviderIsAway) {
   EXPECT_EQ(engine.count("destroy c1"), 0U);
   EXPECT_EQ(gateway().state("c2"), RuntimeState::running) << "what was started meanwhile goes on";
   EXPECT_TRUE(stop("c1"));
+}
+
+TEST_F(ConversationRecovery, ForgetsWhatIsRemovedElsewhereWhileTheProviderIsAway) {
+  settings.reconcile_pause = 5ms;
+  leave_row("c1", Phase::removing);
+  leave_row("c2", Phase::running);
+  engine.list_failure = Failure{Fault{FaultKind::upstream}, "list: the engine is away"};
+  open();
+  ASSERT_TRUE(gateway().record("c1"));
+  auto const left = row("c1");
+  ASSERT_TRUE(control.run(gateway().backing.store->forget(id_of("c1"), left->holder, left->epoch)));
+  auto stopped = row("c2");
+  stopped->phase = Phase::stopped;
+  stopped->closed = "when_idle";
+  ASSERT_TRUE(control.run(gateway().backing.store->save(std::move(*stopped))));
+  engine.list_failure.reset();
+  control.run_until([&] { return !manager().find(id_of("c1")) && !gateway().record("c1"); });
+  wait_for("c2", RuntimeState::stopped);
+  EXPECT_TRUE(gateway().record("c2")->wakes);
+}
+
+TEST_F(ConversationRecovery, GoesOnWithTheOthersWhenOneCannotBeLookedAt) {
+  settings.reconcile_pause = 5ms;
+  leave_row("c1", Phase::running);
+  leave_row("c2", Phase::running);
+  engine.put(id_of("c1"), Presence::running);
+  engine.put(id_of("c2"), Presence::running);
+  engine.unlisted.insert("c1");
+  engine.inspect_failure = Failure{Fault{FaultKind::upstream}, "inspect: the engine says 500"};
+  open();
+  EXPECT_EQ(gateway().state("c1"), RuntimeState::starting);
+  EXPECT_TRUE(manager().find(id_of("c2")));
+  engine.inspect_failure.reset();
+  wait_for("c1", RuntimeState::running);
+  wait_for("c2", RuntimeState::running);
+}
+
+TEST_F(ConversationRecovery, LeavesAStaticRuntimeThatHasTheIdOfARow) {
+  for (bool const is_away : {false, true}) {
+    SCOPED_TRACE(is_away);
+    std::string const id = is_away ? "s2" : "s1";
+    leave_row(id, Phase::stopped);
+    Gateway next(control, url(), engine, credentials, settings);
+    ASSERT_TRUE(control.run(next.manager.put_static({id_of(id), "http://127.0.0.1:9001", Secret("own"), {}})));
+    if (is_away) engine.list_failure = Failure{Fault{FaultKind::upstream}, "list: the engine is away"};
+    ASSERT_TRUE(control.run(next.manager.recover()));
+    EXPECT_EQ(next.state(id), RuntimeState::running);
+    EXPECT_EQ(next.record(id)->endpoint.at.port(), 9001);
+    EXPECT_TRUE(next.manager.find_by_key("own"));
+    control.run(next.manager.stop_all());
+  }
 }
 
 TEST_F(ConversationRecovery, AdoptsWhatRunsButIsInNoList) {

@@ -131,6 +131,41 @@ TEST_F(SharedConversations, ThatCannotBeResumedWhereTheyAreFrozenAreSaidToBe) {
   EXPECT_EQ(a->state("c1"), RuntimeState::paused);
 }
 
+TEST_F(SharedConversations, ThatTheirGatewayRefusesToResumeAreSaidToBeAtOnce) {
+  settings.quota.in_all = 1;
+  settings.ready_time_max = 1h;
+  open_both();
+  ASSERT_TRUE(control.run(a->manager.start(request_of("c1"))));
+  ASSERT_TRUE(control.run(a->manager.pause(id_of("c1"))));
+  ASSERT_TRUE(control.run(a->manager.start(request_of("c2"))));
+  wait_on(*b, "c1", RuntimeState::paused);
+  EXPECT_EQ(control.run(b->manager.resume(id_of("c1"))).error().fault.kind, FaultKind::conflict);
+}
+
+TEST_F(SharedConversations, KeepTheLastWordOnARouteWhicheverHasIt) {
+  open_both();
+  auto const put = [&](Gateway& at, std::string url) {
+    std::vector<StaticRuntime> one;
+    one.push_back({id_of("s1"), std::move(url), std::nullopt, {}});
+    EXPECT_TRUE(control.run(at.manager.change_statics(std::move(one), {})));
+  };
+  auto const remove = [&](Gateway& at) {
+    EXPECT_TRUE(control.run(at.manager.change_statics({}, std::vector<ConversationId>{id_of("s1")})));
+  };
+  put(*a, "http://127.0.0.1:9001");
+  wait_on(*b, "s1", RuntimeState::running);
+  remove(*a);
+  put(*b, "http://127.0.0.1:9001");  // which it may know still
+  EXPECT_EQ(control.run(a->backing.store->statics_since(0))->rows.size(), 1U);
+  wait_on(*a, "s1", RuntimeState::running);
+  wait_on(*b, "s1", RuntimeState::running);
+  remove(*a);
+  control.run_until([&] { return !b->manager.find(id_of("s1")); });
+  put(*a, "http://127.0.0.1:9002");
+  remove(*b);  // which it may not know yet
+  EXPECT_TRUE(control.run(a->backing.store->statics_since(0))->rows.empty());
+}
+
 TEST_F(SharedConversations, ThatAreFrozenAtOneAreStoppedAndRemovedByTheOther) {
   open_both();
   ASSERT_TRUE(control.run(a->manager.start(request_of("c1"))));

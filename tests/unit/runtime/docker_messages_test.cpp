@@ -216,6 +216,24 @@ TEST(DockerPullProgress, CountsLayersAndKeepsTheFault) {
   EXPECT_EQ(progress.error(), "no space left");
 }
 
+TEST(DockerImage, IsOfTheRegistryThatItsFirstPartNames) {
+  for (auto const name : {"python", "library/python", "docker.io/library/python", "index.docker.io/a/b"})
+    EXPECT_EQ(registry_of(name), "docker.io") << name;
+  EXPECT_EQ(registry_of("ghcr.io/a/b"), "ghcr.io");
+  EXPECT_EQ(registry_of("localhost/a"), "localhost");
+  EXPECT_EQ(registry_of("registry:5000/a"), "registry:5000");
+}
+
+TEST(DockerImage, IsShownAPasswordOfItsOwnRegistryOnly) {
+  EXPECT_TRUE(is_auth_for(R"({"username":"u","password":"p"})", "docker.io"));
+  EXPECT_FALSE(is_auth_for(R"({"username":"u","password":"p"})", "evil.example"));
+  EXPECT_TRUE(is_auth_for(R"({"serveraddress":"https://index.docker.io/v1/"})", "docker.io"));
+  EXPECT_TRUE(is_auth_for(R"({"serveraddress":"ghcr.io"})", "ghcr.io"));
+  EXPECT_TRUE(is_auth_for(R"({"serveraddress":"https://registry:5000/v2/"})", "registry:5000"));
+  EXPECT_FALSE(is_auth_for(R"({"serveraddress":"ghcr.io"})", "ghcr.io.evil.example"));
+  EXPECT_FALSE(is_auth_for("no JSON", "docker.io"));
+}
+
 TEST(DockerImage, NamesAlwaysHaveATagOrADigest) {
   auto const both = [](std::string_view text) {
     auto const image = parse_image(text);

@@ -181,7 +181,6 @@ TEST_P(ProcessCalls, WhatARuntimeUsesIsTold) {
   ASSERT_TRUE(idle.memory_bytes);
   ASSERT_TRUE(idle.cpu_time);
   EXPECT_GT(*idle.memory_bytes, 64U * 1024);
-  EXPECT_LT(*idle.memory_bytes, 32U * 1024 * 1024);
   EXPECT_LT(*idle.cpu_time, 5s);
 
   TaskGroup tasks(control.executor());
@@ -393,7 +392,7 @@ TEST_P(ProcessCalls, ADormantServerStaysAsItIsWhereTheIdIsTaken) {
   EXPECT_TRUE(assign("warm", spec_of("c3")));
 }
 
-TEST_P(ProcessCalls, LinksOfServersThatAnEarlierGatewayLeftGoAndThoseOfOperatorsStay) {
+TEST_P(ProcessCalls, LinksThatLeadNowhereGoAndThoseOfOperatorsStay) {
   test::TempFolder elsewhere;
   fs::create_directory_symlink("c1", folder_of("warm-1"));
   fs::create_directories(folder_of("c2") / "workspace");
@@ -403,7 +402,7 @@ TEST_P(ProcessCalls, LinksOfServersThatAnEarlierGatewayLeftGoAndThoseOfOperators
   script(stay);
   provider();
   EXPECT_FALSE(fs::is_symlink(folder_of("warm-1"))) << "that leads nowhere";
-  EXPECT_FALSE(fs::is_symlink(folder_of("warm-2")));
+  EXPECT_TRUE(fs::is_symlink(folder_of("warm-2"))) << "its server may be one of a gateway that lives";
   EXPECT_TRUE(fs::exists(folder_of("c2") / "workspace" / "file"));
   EXPECT_TRUE(create("c3")) << "a folder that is kept on another disk";
 }
