@@ -53,7 +53,7 @@ struct ManagerSettings {
   bool remove_orphans = false;                        // runtimes of this installation that no conversation has
   // At the end of the gateway, where runtimes outlive it: how long the provider's own server is waited for.
   std::chrono::milliseconds close_time_max{10'000};
-  std::shared_ptr<ClientTls const> nested_tls;        // trusted for nested servers; nullptr: the system's authorities
+  std::shared_ptr<ClientTls const> nested_tls;  // trusted for nested servers; nullptr: the system's authorities
   std::string internal_url;  // where nested servers reach this gateway ("http://127.0.0.1:8080"); "": no webhooks
 };
 

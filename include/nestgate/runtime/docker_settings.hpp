@@ -49,8 +49,8 @@ struct DockerSettings {
   std::uint64_t output_bytes_max = 8 * 1024 * 1024;  // of a runtime's output are kept by the engine
   std::uint32_t runtimes_max = 256;
   Pull pull = Pull::missing;
-  // {"username": .., "password": .., "serveraddress": ..}; "": a registry that asks for none. Read at each pull, and sent for
-  // images of that server only (docker.io where it names none).
+  // {"username": .., "password": .., "serveraddress": ..}; "": a registry that asks for none. Read at each pull, and sent
+  // for images of that server only (docker.io where it names none).
   std::filesystem::path registry_auth_file;
   std::chrono::milliseconds stop_grace{10'000};  // from SIGTERM to SIGKILL; whole seconds, rounded up
   std::chrono::milliseconds call_time_max{30'000};
