@@ -214,8 +214,7 @@ ApiResponse CloudApi::audited(ApiRequest const& request, std::optional<View> con
 Task<ApiResponse> CloudApi::list_secrets(ApiRequest request, Taken taken) {
   auto const caller = running_by_key(manager_, request.session_key);
   if (auto refused = refuse_key(caller, taken[0])) co_return audited(request, caller, {}, *std::move(refused));
-  KnownSecrets::Version const version(caller->epoch, caller->version);
-  auto const known = co_await secrets_->of(caller->id, version, caller->owner);
+  auto const known = co_await secrets_->of(*caller);
   if (!known) co_return audited(request, caller, {}, refusal(request, known.error()));
   co_return audited(request, caller, {}, answer(200, secret_names_json(known->names())));
 }
@@ -224,8 +223,7 @@ Task<ApiResponse> CloudApi::show_secret(ApiRequest request, Taken taken) {
   auto const name = percent_decoded(taken[1]).value_or(std::string());
   auto const caller = running_by_key(manager_, request.session_key);
   if (auto refused = refuse_key(caller, taken[0])) co_return audited(request, caller, name, *std::move(refused));
-  KnownSecrets::Version const version(caller->epoch, caller->version);
-  auto const known = co_await secrets_->of(caller->id, version, caller->owner);
+  auto const known = co_await secrets_->of(*caller);
   if (!known) co_return audited(request, caller, name, refusal(request, known.error()));
   auto const* const value = known->find(name);
   if (!value) co_return audited(request, caller, name, refusal(404, "Secret not found"));

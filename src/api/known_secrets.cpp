@@ -60,9 +60,11 @@ Secret const* ConversationSecrets::find(std::string_view name) const {
 KnownSecrets::KnownSecrets(store::Store& store, std::chrono::milliseconds age_max)
     : store_(store), owners_(age_max, owners_max), configurations_(age_max, conversations_max) {}
 
-Task<Outcome<ConversationSecrets>> KnownSecrets::of(ConversationId id, Version version, std::string owner) {
-  auto const key = id.canonical();
-  NESTGATE_CO_TRY(configuration, co_await configurations_.get(key, version, read_configuration(store_, std::move(id))));
+Task<Outcome<ConversationSecrets>> KnownSecrets::of(conversation::View const& conversation) {
+  auto const& id = conversation.id;
+  Version const version(conversation.epoch, conversation.version);
+  auto owner = conversation.owner;
+  NESTGATE_CO_TRY(configuration, co_await configurations_.get(id.canonical(), version, read_configuration(store_, id)));
   NESTGATE_CO_TRY(owners, co_await of_user(std::move(owner)));
   co_return ConversationSecrets(std::move(configuration), std::move(owners));
 }

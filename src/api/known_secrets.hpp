@@ -40,15 +40,16 @@ class KnownSecrets {
  public:
   KnownSecrets(store::Store& store, std::chrono::milliseconds age_max);
 
-  // A life of an id, and how often it changed: the next one of that id may be another's.
-  using Version = std::pair<Epoch, std::uint64_t>;
-  // Faults: those of the store; internal (what it has of the conversation cannot be read).
-  Task<upstream::Outcome<ConversationSecrets>> of(ConversationId id, Version version, std::string owner);
+  // `conversation` outlives the call. Faults: those of the store; internal (what it has of the conversation cannot be read).
+  Task<upstream::Outcome<ConversationSecrets>> of(conversation::View const& conversation);
   // Those of a user; none for "".
   Task<upstream::Outcome<ConversationSecrets::OwnersSecrets>> of_user(std::string owner);
   void forget_user(std::string const& owner) { owners_.drop(owner); }
 
  private:
+  // A life of an id, and how often it changed: the next one of that id may be another's.
+  using Version = std::pair<Epoch, std::uint64_t>;
+
   store::Store& store_;
   AgedCache<std::vector<store::UserSecretRow>> owners_;
   AgedCache<nested::Configuration, Version> configurations_;

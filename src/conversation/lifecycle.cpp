@@ -554,9 +554,7 @@ Task<Outcome<View>> Lifecycle::resume(ConversationId id) { return resume_until(s
 Task<Outcome<View>> Lifecycle::begin_resume(ConversationId id) { return resume_until(std::move(id), Until::admitted); }
 
 Task<Outcome<View>> Lifecycle::resume_until(ConversationId id, Until until) {
-  auto const c = registry_.find(id);
-  if (!c) co_return unknown_conversation();
-  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY(c, registry_.find_managed(id));
   StartRequest request;
   request.id = std::move(id);
   request.by = {"resume", identity::Role::admin, c->owner, c->organisation};

@@ -30,9 +30,7 @@ void merge(nested::Configuration& configuration, nested::Configuration change) {
 }
 
 Task<Outcome<View>> Lifecycle::reconfigure(ConversationId id, nested::Configuration change) {
-  auto const c = registry_.find(id);
-  if (!c) co_return unknown_conversation();
-  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY(c, registry_.find_managed(id));
   NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
   if (c->is_elsewhere) co_return fail(FaultKind::conflict, "conversation.configure", "another gateway works on it");
   if (!c->is_idle_in(RuntimeState::running))
@@ -110,8 +108,7 @@ Task<> Lifecycle::refresh_tokens(ConversationPtr c) {
 void Lifecycle::take_title(ConversationPtr c, std::string title) {
   if (c->about.title == title) return;
   c->about.title = std::move(title);
-  ++c->version;
-  c->changed.cancel();
+  registry_.note_changed(*c);
   // The task that works on it saves it anyway, and a removal's row is not to be written over.
   if (c->is_held && !c->is_busy && !registry_.is_closing()) tasks_.spawn("conversation.title", save(std::move(c)));
 }
@@ -119,9 +116,7 @@ void Lifecycle::take_title(ConversationPtr c, std::string title) {
 Task<> Lifecycle::save(ConversationPtr c) { [[maybe_unused]] auto saved = co_await registry_.save(std::move(c)); }
 
 Task<Outcome<View>> Lifecycle::withdraw_key(ConversationId id) {
-  auto const c = registry_.find(id);
-  if (!c) co_return unknown_conversation();
-  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY(c, registry_.find_managed(id));
   NESTGATE_CO_TRY_VOID(co_await registry_.until_idle(c));
   if (c->is_elsewhere) co_return fail(FaultKind::conflict, "conversation.key", "another gateway works on it");
   registry_.withdraw_client_key(*c);

@@ -24,9 +24,7 @@ Task<Outcome<>> Lifecycle::remove(ConversationId id) {
 }
 
 Task<Outcome<View>> Lifecycle::stop_now(ConversationId id) {
-  auto const c = registry_.find(id);
-  if (!c) co_return unknown_conversation();
-  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY(c, registry_.find_managed(id));
   if (c->is_unknown) co_return unknown_runtime_failure();
   if (c->is_elsewhere) {
     NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "stop"));
@@ -113,9 +111,7 @@ Task<Outcome<>> Lifecycle::release(ConversationId id, runtime::Leftovers leftove
 }
 
 Task<Outcome<View>> Lifecycle::pause_now(ConversationId id) {
-  auto const c = registry_.find(id);
-  if (!c) co_return unknown_conversation();
-  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY(c, registry_.find_managed(id));
   if (c->is_unknown) co_return unknown_runtime_failure();
   if (c->is_elsewhere) {
     NESTGATE_CO_TRY_VOID(co_await until_down_elsewhere(c, "pause"));

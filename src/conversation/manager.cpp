@@ -72,16 +72,12 @@ Task<Outcome<View>> Manager::reconfigure(ConversationId id, nested::Configuratio
 Task<Outcome<View>> Manager::withdraw_key(ConversationId id) { return parts_->lifecycle.withdraw_key(std::move(id)); }
 
 Task<Outcome<std::string>> Manager::log(ConversationId id, std::size_t bytes_max) {
-  auto const c = parts_->registry.find(id);
-  if (!c) co_return unknown_conversation();
-  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY_VOID(parts_->registry.find_managed(id));
   co_return co_await parts_->provider->log(std::move(id), bytes_max);
 }
 
 Task<Outcome<runtime::Usage>> Manager::usage(ConversationId id, Deadline by) {
-  auto const c = parts_->registry.find(id);
-  if (!c) co_return unknown_conversation();
-  if (c->origin == Origin::fixed) co_return static_runtime_failure();
+  NESTGATE_CO_TRY_VOID(parts_->registry.find_managed(id));
   co_return co_await parts_->provider->usage(std::move(id), by);
 }
 

@@ -118,6 +118,13 @@ ConversationPtr Registry::find_by_key(std::string_view session_key) const {
   return found == by_key_.end() ? nullptr : find(found->second->id);
 }
 
+Outcome<ConversationPtr> Registry::find_managed(ConversationId const& id) const {
+  auto c = find(id);
+  if (!c) return unknown_conversation();
+  if (c->origin == Origin::fixed) return static_runtime_failure();
+  return c;
+}
+
 ConversationPtr Registry::add(ConversationId id, Origin origin) {
   auto c = std::make_shared<Conversation>(control_, std::move(id));
   c->origin = origin;
@@ -131,8 +138,7 @@ void Registry::forget(Conversation& c) {
   stats.runtimes[static_cast<std::size_t>(c.state)].sub();
   c.is_forgotten = true;
   if (c.origin == Origin::managed) --managed_;
-  ++c.version;
-  c.changed.cancel();
+  note_changed(c);
   unindex_keys(c);
   by_id_.erase(c.id.canonical());
 }
@@ -158,8 +164,7 @@ void Registry::change(Conversation& c, RuntimeState state, std::string reason) {
     c.refresh_at.reset();
   }
   c.changed_at = SystemClock::now();
-  ++c.version;
-  c.changed.cancel();
+  note_changed(c);
   if (on_change) on_change(c.id, state, c.reason);
 }
 
@@ -187,8 +192,7 @@ void Registry::withdraw_client_key(Conversation& c) {
   c.has_own_key = true;  // the running server keeps the key that it was started with; only clients are given another
   ++c.key_generation;
   index_keys(c);
-  ++c.version;
-  c.changed.cancel();
+  note_changed(c);
 }
 
 // What a conversation may show to the gateway's own routes. A key that was withdrawn opens nothing, though the server that
@@ -343,8 +347,7 @@ Task<Outcome<>> Registry::until_changed_from(ConversationPtr c, Holds holds, Dea
 void Registry::done(Conversation& c) {
   c.is_busy = false;
   c.idle.cancel();
-  ++c.version;
-  c.changed.cancel();
+  note_changed(c);
 }
 
 Secret Registry::client_key_of(Conversation const& c) const {
@@ -407,8 +410,7 @@ void Registry::close() {
   for (auto const& [id, c] : by_id_) {
     if (c->starts()) c->interrupt_start({Conversation::Interrupt::Why::closing, {}});
     c->idle.cancel();
-    ++c->version;
-    c->changed.cancel();
+    note_changed(*c);
   }
 }
 

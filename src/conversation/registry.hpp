@@ -102,6 +102,8 @@ class Registry {
            std::shared_ptr<identity::KeyRing const> keys, std::string gateway, std::shared_ptr<ClientTls const> nested_tls);
 
   ConversationPtr find(ConversationId const& id) const;
+  // One that is started and stopped here. Faults: not_found, conflict (a static runtime).
+  Outcome<ConversationPtr> find_managed(ConversationId const& id) const;
   ConversationPtr find_by_key(std::string_view session_key) const;
   ConversationPtr add(ConversationId id, Origin origin);
   // The table's part of it; cores and store are the caller's business.

@@ -13,12 +13,6 @@ namespace {
 using asio::ip::tcp;
 using upstream::fail;
 
-// A server that listens on every address has both, one that listens on one mostly has the first kind.
-tcp::endpoint preferred(upstream::Endpoints const& found) {
-  auto const v4 = std::find_if(found.begin(), found.end(), [](auto const& at) { return at.address().is_v4(); });
-  return v4 == found.end() ? found.front() : *v4;
-}
-
 // They are reached as the server itself is.
 std::vector<DeclaredPort> ports_of(StaticRuntime const& fixed, upstream::Place const& place) {
   std::vector<DeclaredPort> out;
@@ -94,7 +88,7 @@ Task<Outcome<>> StaticRuntimes::put(StaticRuntime fixed) {
   auto found = co_await look_up(url);
   if (!is_latest(*c, turn)) co_return fail(FaultKind::cancelled, "runtime.static", "it was replaced or removed meanwhile");
   if (found) {
-    place(*c, fixed, place_at(url, preferred(*found)));
+    place(*c, fixed, place_at(url, upstream::preferred(*found)));
     co_await registry_.publish(c);
     co_return Outcome<>{};
   }
@@ -230,7 +224,7 @@ Task<> StaticRuntimes::place_once_found(ConversationPtr c, StaticRuntime fixed, 
     if (!is_latest(*c, turn)) co_return;
     if (!found && found.error().kind == FaultKind::cancelled) co_return;
     if (!found) continue;
-    place(*c, fixed, place_at(url, preferred(*found)));
+    place(*c, fixed, place_at(url, upstream::preferred(*found)));
     co_await registry_.publish(c);
     co_return;
   }

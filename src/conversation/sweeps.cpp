@@ -161,8 +161,8 @@ Task<> Sweeps::forget_gone(ConversationPtr c) {
 }
 
 bool Sweeps::is_at_rest(store::ConversationRow const& row, runtime::Found const* found) const {
-  if (!store::is_over(row.phase)) return false;
-  return !found || !is_there(*found) || (provider_.traits().stops_as_paused && found->presence == Presence::paused);
+  auto const presence = found ? std::optional(found->presence) : std::nullopt;
+  return store::is_over(row.phase) && recovery_of(row.phase, presence, provider_.traits()) == Recovery::mark_stopped;
 }
 
 Task<> Sweeps::recover_one(store::ConversationRow row, runtime::Found const* found) {
@@ -430,7 +430,8 @@ Task<> Sweeps::reconcile_one(ConversationPtr c, Found& found) {
   bool const there = runtime && is_there(*runtime);
   bool const is_frozen = runtime && runtime->presence == Presence::paused;
   bool const is_over = c->state == RuntimeState::stopped || c->state == RuntimeState::error;
-  bool const is_as_it_was_left = is_frozen && provider_.traits().stops_as_paused && !c->left_behind;
+  bool const is_to_end =
+      there && (c->left_behind || recovery_of(phase_of(c->state), runtime->presence, provider_.traits()) == Recovery::end);
   if (c->state == RuntimeState::running && is_frozen) {
     registry_.change(*c, RuntimeState::paused, "it was paused from outside");
     [[maybe_unused]] auto saved = co_await registry_.save(c);
@@ -442,7 +443,7 @@ Task<> Sweeps::reconcile_one(ConversationPtr c, Found& found) {
     registry_.change(*c, RuntimeState::starting);
     c->interrupt.reset();
     tasks_.spawn("reconcile.adopt", adopt(c, TakenOn::from_pause, {}));
-  } else if (is_over && there && !is_as_it_was_left) {
+  } else if (is_over && is_to_end) {
     c->is_busy = true;
     tasks_.spawn("reconcile.end", clean_up(c, runtime::Leftovers::keep));
   } else if (c->left_behind && !there) {

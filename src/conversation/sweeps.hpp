@@ -26,7 +26,7 @@ class Sweeps {
 
   Task<Outcome<Found>> look();
   Task<Outcome<>> show_rows();
-  // What a row says, where what runs of it is not known.
+  // What a row says of one that is over, or, of another, that what runs of it is not known.
   void show(Conversation& c, store::ConversationRow& row);
   Task<> forget_others(std::set<std::string> known);
   Task<> forget_gone(ConversationPtr c);

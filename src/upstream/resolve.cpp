@@ -1,5 +1,6 @@
 #include "nestgate/upstream/resolve.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -43,6 +44,11 @@ Task<Result<Endpoints>> resolve(std::string host, std::uint16_t port) {
     co_return Fault{FaultKind::cancelled, ec, "upstream.resolve"};
   }
   co_return std::move(*look_up->answer);
+}
+
+asio::ip::tcp::endpoint const& preferred(Endpoints const& found) {
+  auto const v4 = std::find_if(found.begin(), found.end(), [](auto const& at) { return at.address().is_v4(); });
+  return v4 == found.end() ? found.front() : *v4;
 }
 
 }  // namespace nestgate::upstream

@@ -14,4 +14,7 @@ using Endpoints = std::vector<asio::ip::tcp::endpoint>;
 // the system's look-up goes on behind it. Faults: upstream (unknown name, or no answer), cancelled.
 Task<Result<Endpoints>> resolve(std::string host, std::uint16_t port);
 
+// The one to use: a server that listens on every address has both families, one that listens on one mostly has IPv4.
+asio::ip::tcp::endpoint const& preferred(Endpoints const& found);
+
 }  // namespace nestgate::upstream

@@ -7,6 +7,7 @@
 
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/codec/json_writer.hpp"
+#include "runtime/image_name.hpp"
 
 namespace nestgate::runtime::docker {
 namespace {
@@ -435,12 +436,10 @@ std::optional<ImageReference> parse_image(std::string_view text) {
 
 std::string registry_of(std::string_view image_name) {
   constexpr std::string_view docker_io = "docker.io";
-  auto const slash = image_name.find('/');
-  if (slash == image_name.npos) return std::string(docker_io);
-  auto const first = image_name.substr(0, slash);
-  bool const is_host = first.find_first_of(".:") != first.npos || first == "localhost";
-  if (!is_host || first == "index.docker.io" || first == "registry-1.docker.io") return std::string(docker_io);
-  return std::string(first);
+  if (!names_registry(image_name)) return std::string(docker_io);
+  auto const host = image_name.substr(0, image_name.find('/'));
+  if (host == "index.docker.io" || host == "registry-1.docker.io") return std::string(docker_io);
+  return std::string(host);
 }
 
 bool is_auth_for(std::string_view auth_json, std::string_view registry) {

@@ -194,13 +194,6 @@ std::string state_text(Session const& session) {
   return out;
 }
 
-bool names_registry(std::string_view image) {
-  auto const slash = image.find('/');
-  if (slash == image.npos) return false;
-  auto const first = image.substr(0, slash);
-  return first == "localhost" || first.find_first_of(".:") != first.npos;
-}
-
 Secret start_body(RemoteSettings const& settings, Spec const& spec, std::string_view image) {
   auto const& wish = spec.wish;
   std::size_t const room = room_for(settings, spec, image);

@@ -47,8 +47,6 @@ bool is_up(Session const& session);
 // "running, crashloopbackoff, restarted 3 times: OOMKilled"
 std::string state_text(Session const& session);
 
-// Whether an image's name says where it is fetched from.
-bool names_registry(std::string_view image);
 // What POST /start is told. `image` as the API knows it; empty: none is named.
 Secret start_body(RemoteSettings const& settings, Spec const& spec, std::string_view image);
 std::string runtime_body(std::string_view runtime_id);

@@ -7,6 +7,7 @@
 #include "nestgate/upstream/http_client.hpp"
 #include "nestgate/upstream/resolve.hpp"
 #include "runtime/excerpt.hpp"
+#include "runtime/image_name.hpp"
 #include "runtime/to_the_end.hpp"
 #include "runtime/turn.hpp"
 
@@ -58,9 +59,7 @@ Task<Outcome<upstream::Place>> place_at(std::string url_text, std::shared_ptr<Cl
                    "create: the runtime's url '" + shown + "' has a path; only a host and a port can be reached");
   auto const found = co_await upstream::resolve(url->host, url->port);
   if (!found) co_return upstream::failed("create: " + excerpt(url->host), found.error());
-  // One address is used: a server that listens on one family only listens on this one.
-  auto const v4 = std::find_if(found->begin(), found->end(), [](auto const& at) { return at.address().is_v4(); });
-  co_return upstream::place_of(*url, v4 == found->end() ? found->front() : *v4, trusted, upstream::Naming::always);
+  co_return upstream::place_of(*url, upstream::preferred(*found), trusted, upstream::Naming::always);
 }
 
 upstream::Url base_of(std::string_view text) {

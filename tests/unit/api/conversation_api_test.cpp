@@ -1,8 +1,6 @@
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <mutex>
-
+#include "support/gate.hpp"
 #include "unit/api/api_fixture.hpp"
 
 namespace nestgate::api {
@@ -10,30 +8,6 @@ namespace {
 
 using http::Method;
 using namespace test;
-
-// Lets an answer of the nested server wait until the test has seen what is there meanwhile.
-class Gate {
- public:
-  ~Gate() { open(); }
-  void open() {
-    std::lock_guard const lock(mutex_);
-    is_open_ = true;
-    opened_.notify_all();
-  }
-  void close() {
-    std::lock_guard const lock(mutex_);
-    is_open_ = false;
-  }
-  void pass() {
-    std::unique_lock lock(mutex_);
-    opened_.wait(lock, [this] { return is_open_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable opened_;
-  bool is_open_ = false;
-};
 
 class ConversationCalls : public Api {
  protected:
@@ -63,7 +37,7 @@ class ConversationCalls : public Api {
     return out;
   }
 
-  Gate gate;
+  test::Gate gate;
   ScriptedServer slow_;
 };
 

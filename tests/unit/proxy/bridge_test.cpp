@@ -3,36 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/write.hpp>
-#include <condition_variable>
 #include <optional>
 
 #include "nestgate/net/stream_io.hpp"
 #include "support/control.hpp"
+#include "support/gate.hpp"
 #include "support/tls_server.hpp"
 
 namespace nestgate::proxy {
 namespace {
 
 using asio::ip::tcp;
-
-// Opened by a test for its server's thread.
-class Gate {
- public:
-  void open() {
-    std::lock_guard const lock(mutex_);
-    is_open_ = true;
-    opened_.notify_all();
-  }
-  void wait() {
-    std::unique_lock lock(mutex_);
-    opened_.wait_for(lock, std::chrono::milliseconds(test::patience_ms), [this] { return is_open_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable opened_;
-  bool is_open_ = false;
-};
 
 class Bridged : public testing::Test {
  protected:
@@ -90,9 +71,9 @@ class Bridged : public testing::Test {
 };
 
 TEST_F(Bridged, AnIdleConnectionIsSeenToHaveEndedOnceItsServerSaidSo) {
-  Gate gate;
+  test::Gate gate;
   test::TlsServerOnLoopback server(certificate_, [&gate](test::TlsPeer& peer) {
-    gate.wait();
+    gate.pass();
     peer.say_goodbye();
     peer.read_some();
   });
@@ -128,7 +109,7 @@ TEST_F(Bridged, WhatIsWrittenBeforeACloseArrivesAndTheEndIsAnnounced) {
 }
 
 TEST_F(Bridged, ACloseEndsAHandshakeThatIsNotAnswered) {
-  Gate ended;
+  test::Gate ended;
   test::Server silent([&ended](test::Connection& connection) {
     connection.read_to_end();
     ended.open();
@@ -137,7 +118,7 @@ TEST_F(Bridged, ACloseEndsAHandshakeThatIsNotAnswered) {
   control_.run_until([&silent] { return silent.accepted() == 1; });
   connection_.reset();
   wait_until_it_ended();
-  ended.wait();
+  ended.pass();
 }
 
 TEST_F(Bridged, AStopEndsAHandshakeThatIsNotAnswered) {
@@ -157,8 +138,8 @@ TEST_F(Bridged, AStopThatComesBeforeItBeganEndsIt) {
 }
 
 TEST_F(Bridged, AServerThatTakesNothingDoesNotHoldACloseUp) {
-  Gate gate;
-  test::TlsServerOnLoopback server(certificate_, [&gate](test::TlsPeer&) { gate.wait(); });
+  test::Gate gate;
+  test::TlsServerOnLoopback server(certificate_, [&gate](test::TlsPeer&) { gate.pass(); });
   open(server);
   std::string const piece(64 * 1024, 'x');
   // Until nothing goes any more: what stands between is bounded.

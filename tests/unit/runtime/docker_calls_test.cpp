@@ -3,12 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
 #include <map>
 #include <mutex>
 
 #include "nestgate/runtime/factory.hpp"
 #include "support/control.hpp"
+#include "support/gate.hpp"
 
 namespace nestgate::runtime {
 namespace {
@@ -30,25 +30,6 @@ std::string container(std::string_view status, std::string_view ports = ports_of
          R"("nestgate.owner":"alice","nestgate.start":"of another gateway"}},"NetworkSettings":{"Ports":)" +
          std::string(ports) + "}}";
 }
-
-// Lets an answer wait until the test has seen what is there meanwhile.
-class Gate {
- public:
-  void open() {
-    std::lock_guard const lock(mutex_);
-    is_open_ = true;
-    opened_.notify_all();
-  }
-  void pass() {
-    std::unique_lock lock(mutex_);
-    opened_.wait(lock, [this] { return is_open_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable opened_;
-  bool is_open_ = false;
-};
 
 class DockerCalls : public testing::Test {
  protected:
@@ -93,7 +74,7 @@ class DockerCalls : public testing::Test {
 
   test::Control control;
   DockerSettings settings;
-  Gate stops;  // no stop is answered before it is open
+  test::Gate stops;  // no stop is answered before it is open
 
  private:
   void serve(test::Connection& connection) {

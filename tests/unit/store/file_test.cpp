@@ -181,6 +181,22 @@ TEST_F(StoreFile, IsRefusedToAGatewayWithOtherSecretsFromTheBeginning) {
   EXPECT_THAT(reason_not_to_open(url(), installation_secrets({"old"})), HasSubstr("nestgate.db: it is sealed"));
 }
 
+TEST_F(StoreFile, IsNotWrittenByWhoOpensItWithItsSecret) {
+  auto const probe = [this] { return rows_of(file(), "SELECT hex(sealed) FROM probe").at(0); };
+  {
+    Gateway const first(url(), installation_secrets({"old"}));
+  }
+  auto const sealed = probe();
+  {
+    Gateway const again(url(), installation_secrets({"old"}));
+  }
+  EXPECT_EQ(probe(), sealed);
+  {
+    Gateway const rotated(url(), installation_secrets({"new", "old"}));
+  }
+  EXPECT_NE(probe(), sealed);
+}
+
 TEST_F(StoreFile, IsNotWrittenOnceItIsRemovedOrReplaced) {
   Gateway gateway(url());
   gateway.claim(row_of("c1"));
