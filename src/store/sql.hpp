@@ -1,0 +1,106 @@
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "nestgate/net/net.hpp"
+#include "nestgate/store/store.hpp"
+
+// What the statements of the store are written against: one text for SQLite and PostgreSQL. Integers are 64 bits wide
+// (BIGINT), booleans 0 and 1, times nanoseconds since 1970, sealed values bytes. `nestgate_now()` is the store's clock in
+// that form: the machine's of the file, the server's of PostgreSQL.
+namespace nestgate::store {
+
+// Thrown within the module when the store cannot be used as it must be; Backend makes it the outcome of the call.
+struct Unusable {
+  Failure failure;  // unavailable
+};
+// `reason` does not say which file or server: clients may be shown it.
+[[noreturn]] void give_up(std::string reason);
+
+// Bytes, or NULL.
+struct Blob {
+  std::optional<std::string> bytes;
+};
+
+using SqlValue = std::variant<std::monostate, std::int64_t, double, std::string, Blob>;
+
+// What a statement returned. Columns are read in their order, each once.
+class Rows {
+ public:
+  Rows() = default;
+  // `cells`: row by row, `columns` of them each.
+  Rows(std::vector<SqlValue> cells, std::size_t columns, std::int64_t changed)
+      : cells_(std::move(cells)), columns_(columns), changed_(changed) {}
+
+  // Whether there is a row, or a further one; to be called before the first.
+  bool step();
+  std::size_t size() const noexcept;
+  // How many rows the statement wrote.
+  std::int64_t changed() const noexcept { return changed_; }
+
+  std::int64_t integer();
+  std::uint64_t count() { return static_cast<std::uint64_t>(integer()); }
+  bool flag() { return integer() != 0; }
+  double real();
+  std::string text();
+  Blob blob();
+  Time time() { return Time(Time::duration(integer())); }
+  std::optional<std::int64_t> optional_integer();
+  std::optional<double> optional_real();
+  std::optional<std::string> optional_text();
+  std::optional<Time> optional_time();
+
+ private:
+  SqlValue& take();
+
+  std::vector<SqlValue> cells_;
+  std::size_t columns_ = 0;
+  std::int64_t changed_ = 0;
+  std::size_t next_row_ = 0;  // counts from 1 once stepped
+  std::size_t next_cell_ = 0;
+};
+
+// What lets only one transaction of all gateways through at a time, where row locks do not say enough.
+enum class Line : std::uint8_t { conversations, statics, identities, claims };
+
+// One transaction. Calls are made one after the other; everything here throws Unusable.
+class Sql {
+ public:
+  virtual ~Sql() = default;
+
+  // Parameters are ?1, ?2, … in the order of `values`; `statement` lives as long as the program (it is prepared once).
+  template <class... Values>
+  Task<Rows> query(std::string_view statement, Values const&... values) {
+    std::vector<SqlValue> packed;
+    packed.reserve(sizeof...(values));
+    (packed.push_back(as_value(values)), ...);
+    return execute(statement, std::move(packed));
+  }
+  // Waits until no other transaction of any gateway is in that line; it is left at the transaction's end.
+  virtual Task<> stand_in(Line line) = 0;
+  // Statements of several `values` that differ in nothing else, told together: one round trip.
+  virtual Task<std::vector<Rows>> execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) = 0;
+  virtual Task<Rows> execute(std::string_view statement, std::vector<SqlValue> values) = 0;
+  // Wakes who follows the store, once this transaction is committed. Where nothing can wake them they look by themselves.
+  virtual Task<> notify() = 0;
+
+  static SqlValue as_value(std::string_view text) { return std::string(text); }
+  static SqlValue as_value(std::integral auto number) { return static_cast<std::int64_t>(number); }
+  static SqlValue as_value(double number) { return number; }
+  static SqlValue as_value(Blob const& blob) { return blob; }
+  static SqlValue as_value(Time time) { return static_cast<std::int64_t>(time.time_since_epoch().count()); }
+  template <class T>
+  static SqlValue as_value(std::optional<T> const& value) {
+    if (!value) return std::monostate{};
+    return as_value(*value);
+  }
+};
+
+}  // namespace nestgate::store
