@@ -1,28 +1,29 @@
 #pragma once
 
-#include <map>
+#include <boost/asio/thread_pool.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "nestgate/automation/run_store.hpp"
+#include "nestgate/automation/caller.hpp"
+#include "nestgate/automation/run_machine.hpp"
 #include "nestgate/automation/settings.hpp"
 #include "nestgate/automation/stats.hpp"
 #include "nestgate/base/deadline.hpp"
 #include "nestgate/conversation/manager.hpp"
-#include "nestgate/net/task_group.hpp"
-#include "nestgate/upstream/failure.hpp"
+#include "nestgate/schedule/zones.hpp"
+#include "nestgate/store/automation_store.hpp"
 
 namespace nestgate::automation {
 
 using upstream::Failure;
 using upstream::Outcome;
 
-// A run that is asked for.
+// A run that is asked for with its own tarball.
 struct RunRequest {
-  identity::Principal by;
+  Caller by;
   std::optional<ConversationId> conversation;
   std::string tarball;  // gzipped tar
   std::string entrypoint;
@@ -33,74 +34,90 @@ struct RunRequest {
   std::string base_url;  // used where the settings name none
 };
 
-// What a script reports of its run.
-struct Report {
-  RunStatus status = RunStatus::completed;  // completed or failed
-  std::string error;                        // of a failed one; empty: it did not say
-  std::string conversation_id;              // empty: not said
-  std::optional<double> cost;
-};
-
-// Who reports: the run's own token, or an API key.
+// Who reports: the run's own token, or a caller.
 struct Reporter {
-  std::optional<identity::Principal> principal;
+  std::optional<Caller> caller;
   Secret token;
 };
 
-class Deliveries;
+// An automation that an event matched, and what its run is told of the event.
+struct Match {
+  store::AutomationRow automation;
+  std::string payload_json;
+};
 
-// Runs tarballs in the runtimes of conversations: takes a run, puts it into the runtime, watches it, takes the script's
-// report, tells the completion. Lives on the control core; each run is one task that ends with the service.
+// A piece of what a run's command has said.
+struct OutputPiece {
+  bool is_error_stream = false;
+  std::string text;
+};
+
+// What a run's command says, piece by piece. On the control core; the service outlives it.
+class OutputFeed {
+ public:
+  virtual ~OutputFeed() = default;
+  // Waits for more; nothing: it has ended. Cancelled with its caller.
+  virtual Task<Outcome<std::optional<OutputPiece>>> next() = 0;
+};
+
+// Automations: their schedules, their runs from the trigger to the callback. What it acknowledged is durable. Lives on the
+// control core; several gateways on one store share the work.
 class Service {
  public:
-  // `manager` outlives the service.
-  Service(Executor control, conversation::Manager& manager, std::unique_ptr<RunStore> store, Settings settings);
+  // `manager` and `rows` outlive it. `gateway`: its name in the store, by which it holds runs.
+  Service(Executor control, conversation::Manager& manager, store::AutomationStore& rows, std::string gateway,
+          std::shared_ptr<identity::KeyRing const> keys, Settings settings);
   ~Service();
 
-  // The run as it was written, still pending. Faults: bad_input (names the field), too_large (the tarball), not_found (no
-  // such conversation, or another's), conflict (it does not run), overloaded, unavailable (it closes).
-  Task<Outcome<Run>> submit(RunRequest request);
-  // Faults: not_found (also for another's), unauthorized, conflict (settled otherwise).
-  Task<Outcome<Run>> report(std::string run_id, Report report, Reporter by);
-  Task<Outcome<Run>> find(std::string run_id, identity::Principal by);
-  Task<Outcome<RunPage>> list(identity::Principal by, std::size_t limit, std::size_t offset);
-  // No new runs from now on; waits for nothing.
+  // Begins to plan, claim, post; once the manager has recovered.
+  void start();
+  // New secrets: run tokens of the old ones are good as long as they are among them.
+  void replace_keys(std::shared_ptr<identity::KeyRing const> keys);
+  // Another gateway on the store may have made runs.
+  void wake();
+
+  // Automations. `next_at`, `updated_at` and `version` are set here: a schedule that is new, changed or switched on begins
+  // now.
+  Task<Outcome<store::AutomationStore::Created>> create(store::AutomationRow row);
+  // The row as it is kept; nothing: it was changed meanwhile.
+  Task<Outcome<std::optional<store::AutomationRow>>> replace(store::AutomationRow row);
+  Task<Outcome<std::optional<store::AutomationRow>>> replace_with_upload(store::AutomationRow row, store::UploadRow upload,
+                                                                         std::string bytes, std::string gone);
+  // The next moments of its schedule, where it has one.
+  std::vector<store::Time> next_moments(store::AutomationRow const& row, std::size_t count);
+
+  // A run by hand; with a key only one, however often it is asked for. Faults: overloaded (too many wait), unavailable (it
+  // closes).
+  Task<Outcome<store::RunRow>> dispatch(store::AutomationRow automation, std::string idempotency_key);
+  Task<Outcome<store::AutomationStore::EventTaken>> take_event(std::string org_id, std::string source,
+                                                               std::string delivery_id, std::vector<Match> matches);
+  // Faults: bad_input (names the field), too_large (the tarball), not_found (no such conversation, or another's), conflict
+  // (it does not run), overloaded, unavailable.
+  Task<Outcome<store::RunRow>> submit(RunRequest request);
+  // Faults: not_found, forbidden (another's), unauthorized (not its token), conflict (settled otherwise).
+  Task<Outcome<store::RunRow>> report(std::string run_id, Report report, Reporter by);
+  // Whose run it is has been checked. Faults: not_found, conflict.
+  Task<Outcome<store::RunRow>> cancel(std::string run_id);
+  // Whether it is that run's token.
+  bool is_token_of(std::string_view run_id, Secret const& token) const;
+  // Fault not_found.
+  Task<Outcome<std::unique_ptr<OutputFeed>>> output(std::string run_id);
+
+  store::AutomationStore& rows() noexcept;
+  schedule::Zones& zones() noexcept;
+  Settings const& settings() const noexcept;
+  Stats const& stats() const noexcept;
+  // For what would stall the control core: large bodies, hostile patterns, tarballs.
+  asio::thread_pool& workers() noexcept;
+
+  // Takes nothing new from now on.
   void begin_closing();
-  // Runs go on until they end or `by`; the rest is given up as failed (not in the runtimes), and told if that can be done
-  // within two seconds more.
+  // Deliveries under way come to their end by then; runs go on where they are and are the next gateway's.
   Task<> stop(Deadline by);
 
-  Settings const& settings() const noexcept { return settings_; }
-  Stats const& stats() const noexcept { return stats_; }
-
  private:
-  struct Job;
-  struct Changed {
-    Effect effect;
-    Run run;
-  };
-  Task<Outcome<Changed>> apply(std::string id, RunEvent event, std::optional<Report> report = std::nullopt);
-  Task<> run(std::shared_ptr<Job> job);
-  Task<Outcome<>> dispatch(Job& job, nested::Client& client);
-  Task<Outcome<>> upload(Job& job, nested::Client& client, std::string path, std::string_view bytes);
-  Task<> watch(Job& job, nested::Client& client);
-  void after(Changed const& changed);
-  Secret environment_for(RunRequest const& request, Run const& run, Secret const& token,
-                         conversation::View const& runtime) const;
-  // Why its runtime cannot end it any more; nothing while it can.
-  std::optional<std::string> why_lost(Job const& job) const;
-  void release_tarball(Job& job);
-
-  conversation::Manager& manager_;
-  std::unique_ptr<RunStore> store_;
-  Settings settings_;
-  Stats stats_;
-  bool is_closing_ = false;   // takes no runs
-  bool is_stopping_ = false;  // what is left of them is cut
-  std::uint64_t tarball_bytes_held_ = 0;
-  std::unique_ptr<Deliveries> deliveries_;
-  std::map<std::string, std::shared_ptr<Job>> jobs_;  // by run id: those whose task lives
-  TaskGroup tasks_;
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace nestgate::automation
