@@ -37,15 +37,15 @@ struct Span {
   std::size_t count;
 };
 
-int print_moments(schedule::Rule const& rule, Span const& span, Terminal terminal) {
-  auto at = rule.next(span.after);
-  if (!at) return complain(terminal, "expression: it never fires after " + rfc3339(span.after, 0));
-  for (std::size_t printed = 0; at && *at <= span.until; at = rule.next(*at), ++printed) {
+int print_moments(schedule::Rule const& rule, Moment first, Span const& span, Terminal terminal) {
+  std::size_t printed = 0;
+  for (auto at = std::optional(first); at && *at <= span.until; at = rule.next(*at)) {
     if (printed == span.count) {
       if (span.count == count_max) terminal.err << "nestgate: no more than " << count_max << " moments are shown\n";
       break;
     }
     terminal.out << rfc3339(*at, 0) << '\n';
+    ++printed;
   }
   return written(terminal);
 }
@@ -90,8 +90,10 @@ std::optional<int> CronCommand::run(Terminal terminal) const {
     if (!until) return complain(terminal, "--until: \"" + until_ + "\" is no time of RFC 3339 in 1970 to 2200");
     span.until = std::chrono::floor<std::chrono::seconds>(*until);
   }
+  auto const first = rule.next(span.after);
+  if (!first) return complain(terminal, "expression: it never fires after " + rfc3339(span.after, 0));
   if (explain_) terminal.out << schedule::describe(rule, span.after) << '\n';
-  return print_moments(rule, span, terminal);
+  return print_moments(rule, *first, span, terminal);
 }
 
 }  // namespace nestgate::app
