@@ -1,11 +1,18 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <type_traits>
 
 #include "sql.hpp"
 
 namespace nestgate::store {
+
+// What opening a database does besides, at the end of the transaction that upgrades it and before any call: what it throws
+// is why the database is not opened. Backends are opened by a function that blocks and takes one.
+using Preparation = std::function<Task<>(Sql&)>;
+// What a look at a database of that version does, which writes nothing (check_store).
+using Inspection = std::function<Task<>(Sql&, std::size_t version)>;
 
 // A database that transactions are run on. Calls are awaited on the control core. A cancel of the caller does not undo
 // what was asked.
