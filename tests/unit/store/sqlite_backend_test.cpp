@@ -160,6 +160,20 @@ TEST_F(SqliteThreads, ReadOnly) {
   EXPECT_THAT(calls_.finish(), ElementsAre(HasSubstr("readonly")));
 }
 
+TEST(SqliteFileOfAnEarlierVersion, StaysAsItIsWhereWhatPreparesItFails) {
+  SqliteFile database;
+  database.execute(test::read_file(NESTGATE_TEST_DATA "/data/store_version_1.sql"));
+  asio::io_context loop(1);
+  auto const refuse = [](Sql&) -> Task<> {
+    give_up("not with these secrets");
+    co_return;
+  };
+  auto const opened = open_backend(database.url(), refuse, loop.get_executor());
+  ASSERT_FALSE(opened);
+  EXPECT_THAT(opened.error().reason, HasSubstr("nestgate.db: not with these secrets"));
+  EXPECT_THAT(database.rows("SELECT CAST(user_version AS TEXT) FROM pragma_user_version"), ElementsAre("1"));
+}
+
 TEST_F(SqliteThreads, FinishWhatTheyWereAskedBeforeTheyEnd) {
   occupy_writer();
   for (auto const name : {"a", "b"}) calls_.begin(open_.put(name));
