@@ -37,10 +37,6 @@ void make_private(std::string const& path) {
 
 }  // namespace
 
-void give_up(std::string reason) {
-  throw Unusable{upstream::fail(FaultKind::unavailable, "store", "store: " + std::move(reason))};
-}
-
 Query::~Query() {
   sqlite3_reset(statement_);
   sqlite3_clear_bindings(statement_);

@@ -12,22 +12,10 @@
 #include <string>
 #include <string_view>
 
-#include "nestgate/store/store.hpp"
+#include "sql.hpp"
 
 // A thin layer over SQLite. One thread at a time uses a Database and what it handed out.
 namespace nestgate::store {
-
-// Thrown within the module when the file cannot be used as it must be; SqliteStore makes it the outcome of the call.
-struct Unusable {
-  Failure failure;  // unavailable
-};
-// `reason` does not say which file: clients may be shown it.
-[[noreturn]] void give_up(std::string reason);
-
-// Bytes, or NULL.
-struct Blob {
-  std::optional<std::string> bytes;
-};
 
 // One run of a prepared statement. Columns are read in their order, each once.
 class Query {
