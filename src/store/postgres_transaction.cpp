@@ -11,7 +11,6 @@ constexpr std::size_t statements_a_round_trip_max = 1'000;  // both sides keep w
 // Row locks and lines say what must not interleave: each statement sees all that was committed before it.
 constexpr std::string_view begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 constexpr std::string_view begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-constexpr std::string_view lock_line = "SELECT pg_advisory_xact_lock(CAST(?1 AS INTEGER), CAST(?2 AS INTEGER))";
 
 }  // namespace
 
@@ -67,7 +66,7 @@ Task<> PostgresTransaction::stand_in(Line line) {
   std::vector<SqlValue> key;
   key.push_back(as_value(lock_space));
   key.push_back(as_value(number));
-  first(lock_line, std::move(key));
+  first(lock_statement, std::move(key));
 }
 
 Task<> PostgresTransaction::notify() {

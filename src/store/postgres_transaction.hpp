@@ -9,6 +9,7 @@ inline constexpr std::string_view notify_statement = "NOTIFY nestgate";
 inline constexpr std::string_view listen_statement = "LISTEN nestgate";
 // Advisory locks of ours are this and the number of what they let through one at a time.
 inline constexpr std::int32_t lock_space = 0x4e475354;  // "NGST"
+inline constexpr std::string_view lock_statement = "SELECT pg_advisory_xact_lock(CAST(?1 AS INTEGER), CAST(?2 AS INTEGER))";
 
 // A transaction on a connection, which outlives it. What begins it, parts it and waits in lines goes to the server along
 // with the next statement: of a claim's round trips none is for them. Throws as PostgresConnection.

@@ -41,7 +41,7 @@ class PostgresServer {
     give_away(folder_.write("password", password));
     auto const made = run({programs_ / "initdb", "--pgdata", data(), "--username", std::string(user), "--pwfile",
                            folder_.path() / "password", "--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C",
-                           "--no-instructions"});
+                           "--no-instructions", "--no-sync"});
     if (made != 0) throw std::runtime_error("initdb failed: " + read_file(home() / "log"));
     start();
   }
