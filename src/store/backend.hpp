@@ -68,21 +68,21 @@ class Backend {
     // Kept by the job as well: the caller may be gone before it is done.
     struct State {
       explicit State(Work w) : work(std::move(w)) {}
+      Task<bool> perform(Sql& sql) {
+        result.reset();
+        if constexpr (std::is_void_v<Returned>) {
+          co_await work(sql);
+          result.emplace();
+        } else {
+          result.emplace(co_await work(sql));
+        }
+        co_return result->has_value();
+      }
       Work work;
       std::optional<Outcome<T>> result;
     };
     auto const state = std::make_shared<State>(std::move(work));
-    Job job = [state](Sql& sql) -> Task<bool> {
-      state->result.reset();
-      if constexpr (std::is_void_v<Returned>) {
-        co_await state->work(sql);
-        state->result.emplace();
-        co_return true;
-      } else {
-        state->result.emplace(co_await state->work(sql));
-        co_return state->result->has_value();
-      }
-    };
+    Job job = [state](Sql& sql) { return state->perform(sql); };
     auto done = co_await run(mode, std::move(job));
     if (!done) co_return std::move(done).error();
     co_return std::move(*state->result);

@@ -47,7 +47,7 @@ class PostgresServer {
   }
   PostgresServer(PostgresServer const&) = delete;
   PostgresServer& operator=(PostgresServer const&) = delete;
-  ~PostgresServer() { stop(); }
+  ~PostgresServer() { end(SIGQUIT); }
 
   void start() {
     server_ = spawn({programs_ / "postgres", "-D", data(), "-k", home(), "-c", "listen_addresses=", "-c",
@@ -56,13 +56,8 @@ class PostgresServer {
     auto const is_ready = [this] { return run({programs_ / "pg_isready", "-q", "-h", home(), "-d", "postgres"}) == 0; };
     if (!eventually(is_ready)) throw std::runtime_error("PostgreSQL does not start: " + read_file(home() / "log"));
   }
-  // At once, as a crash would: what was not committed is lost.
-  void stop() {
-    if (server_ <= 0) return;
-    ::kill(server_, SIGQUIT);
-    ::waitpid(server_, nullptr, 0);
-    server_ = 0;
-  }
+  // Ends every connection and the server in order: a start after a crash first writes the whole folder through.
+  void stop() { end(SIGINT); }
 
   // An empty database of its own.
   std::string make_database() {
@@ -91,6 +86,12 @@ class PostgresServer {
   std::filesystem::path home() const { return folder_.path() / "postgres"; }
   std::filesystem::path data() const { return home() / "data"; }
 
+  void end(int signal) {
+    if (server_ <= 0) return;
+    ::kill(server_, signal);
+    ::waitpid(server_, nullptr, 0);
+    server_ = 0;
+  }
   // Of the newest that is installed.
   static std::filesystem::path programs() {
     std::vector<std::filesystem::path> found;
