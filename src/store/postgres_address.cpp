@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "nestgate/net/task_group.hpp"
+#include "nestgate/store/maintenance.hpp"
 #include "nestgate/upstream/resolve.hpp"
 
 namespace nestgate::store {
@@ -81,6 +82,8 @@ Outcome<PostgresUrl> parse_postgres_url(std::string_view url) {
     return upstream::fail(FaultKind::bad_input, "store.open", std::string(allowed));
   return std::make_shared<Secret const>(std::string(url));
 }
+
+bool has_password(std::string_view url) { return is_postgres_url(url) && !value_in(options_of(url), "password").empty(); }
 
 Task<PostgresParameters> places_of(PostgresUrl url, Deadline by) {
   auto const given = options_of(url->reveal());

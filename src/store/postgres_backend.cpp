@@ -6,6 +6,7 @@
 #include "nestgate/net/task_group.hpp"
 #include "postgres_schema.hpp"
 #include "postgres_transaction.hpp"
+#include "run_blocking.hpp"
 #include "schema.hpp"
 
 namespace nestgate::store {
@@ -346,28 +347,15 @@ Task<> PostgresBackend::close() {
   idle_readers_.clear();
 }
 
-// Does `work` on a loop of its own.
-Outcome<> wait_for(Task<> work) {
-  asio::io_context loop{1};
-  std::exception_ptr thrown;
-  asio::co_spawn(loop.get_executor(), quiet(std::move(work)),
-                 [&thrown](std::exception_ptr bug) { thrown = std::move(bug); });
-  loop.run();
-  try {
-    if (thrown) std::rethrow_exception(thrown);
-    return Outcome<>{};
-  } catch (Unusable const& unusable) {
-    return unusable.failure;
-  }
-}
-
 std::vector<std::string> postgres_steps() {
   std::vector<std::string> steps;
   for (auto const* const step : schema_steps()) steps.push_back(for_postgres(step));
   return steps;
 }
 
-Task<> open_now(PostgresUrl url, Preparation preparation, PostgresLimits limits) {
+}  // namespace
+
+Task<> write_postgres(PostgresUrl url, Preparation preparation, PostgresLimits limits) {
   auto const by = Deadline::in(limits.outage_max);
   GrowingPause pause;
   auto opened = co_await try_to_open(url, limits.times);
@@ -379,24 +367,22 @@ Task<> open_now(PostgresUrl url, Preparation preparation, PostgresLimits limits)
   co_await upgrade_postgres(*opened.connection, postgres_steps(), std::move(preparation));
 }
 
-Task<> inspect_now(PostgresUrl url, Inspection inspection, PostgresLimits limits) {
+Task<> read_postgres(PostgresUrl url, Inspection inspection, PostgresLimits limits) {
   auto const opened = co_await try_to_open(url, limits.times);
   if (!opened.connection) throw Unusable{opened.failure};
   co_await inspect_postgres_schema(*opened.connection, schema_steps().size(), std::move(inspection));
 }
 
-}  // namespace
-
 Outcome<std::unique_ptr<Backend>> open_postgres_backend(std::string_view url, Executor control, Preparation preparation,
                                                         PostgresLimits limits) {
   NESTGATE_TRY(parsed, parse_postgres_url(url));
-  NESTGATE_TRY_VOID(wait_for(open_now(parsed, std::move(preparation), limits)));
+  NESTGATE_TRY_VOID(run_blocking(write_postgres(parsed, std::move(preparation), limits)));
   return std::unique_ptr<Backend>(new PostgresBackend(parsed, control, limits));
 }
 
 Outcome<> inspect_postgres(std::string_view url, Inspection inspection, PostgresLimits limits) {
   NESTGATE_TRY(parsed, parse_postgres_url(url));
-  return wait_for(inspect_now(parsed, std::move(inspection), limits));
+  return run_blocking(read_postgres(parsed, std::move(inspection), limits));
 }
 
 }  // namespace nestgate::store

@@ -26,4 +26,9 @@ Outcome<std::unique_ptr<Backend>> open_postgres_backend(std::string_view url, Ex
 // ours is there yet. Faults as open_postgres_backend.
 Outcome<> inspect_postgres(std::string_view url, Inspection inspection, PostgresLimits limits = {});
 
+// The same on the loop of who awaits them, for who needs a single transaction: one that writes (at the end of the upgrade),
+// one that only reads. They throw Unusable.
+Task<> write_postgres(PostgresUrl url, Preparation preparation, PostgresLimits limits = {});
+Task<> read_postgres(PostgresUrl url, Inspection inspection, PostgresLimits limits = {});
+
 }  // namespace nestgate::store
