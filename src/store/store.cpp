@@ -4,7 +4,11 @@
 #include <filesystem>
 
 #include "check_file.hpp"
-#include "sqlite_store.hpp"
+#include "check_sealed.hpp"
+#include "open_backend.hpp"
+#include "probe.hpp"
+#include "sql_store.hpp"
+#include "sqlite_backend.hpp"
 
 namespace nestgate::store {
 
@@ -60,19 +64,28 @@ Failure with_file(Failure failure, std::string const& file) {
 
 }  // namespace
 
-Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor) {
+Outcome<std::unique_ptr<Backend>> open_backend(std::string_view url, Preparation const& prepare, Executor) {
   NESTGATE_TRY(file, file_of(url));
   try {
-    return std::unique_ptr<Store>(new SqliteStore(file, keys));
+    return std::unique_ptr<Backend>(std::make_unique<SqliteBackend>(file, prepare));
   } catch (Unusable const& unusable) {
     return with_file(unusable.failure, file);
   }
 }
 
+Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control) {
+  Sealer const sealer(keys);
+  auto const prepare = [&sealer](Sql& sql) { return renew_probe(sql, sealer); };
+  NESTGATE_TRY(backend, open_backend(url, prepare, control));
+  return std::unique_ptr<Store>(std::make_unique<SqlStore>(std::move(backend), keys));
+}
+
 Outcome<> check_store(std::string_view url, std::vector<Secret> const& keys) {
   NESTGATE_TRY(file, file_of(url));
+  Sealer const sealer(keys);
+  auto const inspect = [&sealer](Sql& sql, std::size_t version) { return check_sealed(sql, sealer, version); };
   try {
-    if (file != in_memory) check_file(file, Sealer(keys));
+    if (file != in_memory) check_file(file, inspect);
     return Outcome<>{};
   } catch (Unusable const& unusable) {
     return with_file(unusable.failure, file);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "store/schema.hpp"
+#include "store/sqlite_schema.hpp"
 #include "store_fixture.hpp"
 
 namespace nestgate::store {
@@ -29,8 +30,8 @@ std::string reason_not_to_open(std::string const& url, std::vector<Secret> keys 
 std::vector<std::string> rows_of(std::string const& file, std::string_view sql) {
   Database database(file);
   std::vector<std::string> rows;
-  auto query = database.query(sql);
-  while (query.step()) rows.push_back(query.text());
+  auto found = database.run(sql);
+  while (found.step()) rows.push_back(found.text());
   return rows;
 }
 
@@ -163,7 +164,7 @@ TEST_F(StoreFile, OfVersion1IsReadAsItWasWritten) {
   EXPECT_TRUE(gateway.get(store.user_secrets("alice")).at(0).value.equals("value"));
   EXPECT_EQ(gateway.get(store.api_keys()).at(0).name, "ci");
   EXPECT_EQ(gateway.claim(row_of("c2")).row.epoch, Epoch(6));
-  auto const now = rows_of(file(), "PRAGMA user_version").at(0);
+  auto const now = rows_of(file(), "SELECT CAST(user_version AS TEXT) FROM pragma_user_version").at(0);
   EXPECT_EQ(now, std::to_string(schema_steps().size()));
 }
 
@@ -215,19 +216,24 @@ TEST_F(StoreFile, IsUpgradedStepByStepOrNotAtAll) {
   std::vector<char const*> steps(schema_steps().begin(), schema_steps().end());
   steps.push_back("ALTER TABLE conversation ADD COLUMN more TEXT NOT NULL DEFAULT 'm'");
   auto const first = std::to_string(schema_steps().size());
+  auto const upgrade_to = [this](std::vector<char const*> const& to) {
+    Database database(file());
+    Transaction transaction(database, Transaction::Kind::write);
+    upgrade(database, to);
+    transaction.commit();
+  };
   {
     auto failing = steps;
     failing.push_back("ALTER TABLE conversation ADD COLUMN again TEXT; ALTER TABLE nothing ADD COLUMN a TEXT");
-    Database database(file());
-    EXPECT_THROW(upgrade(database, failing), Unusable);
+    EXPECT_THROW(upgrade_to(failing), Unusable);
   }
-  EXPECT_EQ(rows_of(file(), "PRAGMA user_version").at(0), first);
+  EXPECT_EQ(rows_of(file(), "SELECT CAST(user_version AS TEXT) FROM pragma_user_version").at(0), first);
   {
-    Database database(file());
-    upgrade(database, steps);
-    upgrade(database, steps);
+    upgrade_to(steps);
+    upgrade_to(steps);
   }
-  EXPECT_EQ(rows_of(file(), "PRAGMA user_version").at(0), std::to_string(steps.size()));
+  EXPECT_EQ(rows_of(file(), "SELECT CAST(user_version AS TEXT) FROM pragma_user_version").at(0),
+            std::to_string(steps.size()));
   EXPECT_EQ(rows_of(file(), "SELECT id || more FROM conversation").at(0), "c1m");
   EXPECT_THAT(reason_not_to_open(url()), HasSubstr("written by a later nestgate"));
 }
@@ -328,7 +334,7 @@ TEST_F(StoreFile, RemembersSoManyRemovalsAndTellsAllToWhoAsksFromFurtherBack) {
     auto const epoch = gateway.claim(row_of(id)).row.epoch;
     gateway.get(store.forget(id_of(id), "a", epoch));
   }
-  EXPECT_EQ(rows_of(file(), "SELECT count(*) FROM forgotten").at(0), "10000");
+  EXPECT_EQ(rows_of(file(), "SELECT CAST(count(*) AS TEXT) FROM forgotten").at(0), "10000");
   auto const from_afar = changes(first);
   EXPECT_TRUE(from_afar.is_all);
   EXPECT_THAT(from_afar.forgotten, IsEmpty());
