@@ -17,11 +17,6 @@ Database& opened(std::optional<Database>& database) {
   return *database;
 }
 
-// A job throws nothing but Unusable, which is an outcome: anything else is our bug.
-void on_end(std::exception_ptr bug) {
-  if (bug) std::rethrow_exception(bug);
-}
-
 }  // namespace
 
 class SqliteBackend::Caller {
@@ -53,6 +48,15 @@ SqliteBackend::Worker::~Worker() {
 
 void SqliteBackend::Worker::start() {
   thread = std::thread([this] { loop.run(); });
+}
+
+void SqliteBackend::Worker::begin(Task<> task) {
+  asio::post(loop, [this, task = std::move(task)]() mutable {
+    // A job throws nothing but Unusable, which is an outcome: anything else is our bug.
+    asio::co_spawn(loop, std::move(task), [](std::exception_ptr bug) {
+      if (bug) std::rethrow_exception(bug);
+    });
+  });
 }
 
 SqliteBackend::SqliteBackend(std::string path, Preparation const& prepare) {
@@ -106,7 +110,7 @@ Task<Outcome<>> SqliteBackend::run(Mode mode, Job job) {
     return ask(writer_, std::move(write));
   }
   auto read = [this, job = std::move(job)](std::unique_ptr<Caller> caller) mutable {
-    asio::co_spawn(reader_->loop, look(*reader_, {std::move(job), std::move(caller)}), on_end);
+    reader_->begin(look(*reader_, {std::move(job), std::move(caller)}));
   };
   return ask(*reader_, std::move(read));
 }
@@ -114,7 +118,7 @@ Task<Outcome<>> SqliteBackend::run(Mode mode, Job job) {
 // What comes while a group is committed waits in the loop, and all of it is taken in before the next group is begun.
 void SqliteBackend::enqueue(Pending pending) {
   waiting_.push_back(std::move(pending));
-  if (waiting_.size() == 1) asio::co_spawn(writer_.loop, commit_waiting(), on_end);
+  if (waiting_.size() == 1) writer_.begin(commit_waiting());
 }
 
 Task<> SqliteBackend::commit_waiting() {
@@ -186,10 +190,7 @@ Task<> SqliteBackend::close() {
   std::vector<Worker*> workers{&writer_};
   if (reader_) workers.insert(workers.begin(), &*reader_);
   for (auto* const worker : workers) {
-    // Spawned as what was asked before it is, so it comes after that.
-    auto release = [worker](std::unique_ptr<Caller> caller) {
-      asio::co_spawn(worker->loop, shut(*worker, {nullptr, std::move(caller)}), on_end);
-    };
+    auto release = [worker](std::unique_ptr<Caller> caller) { worker->begin(shut(*worker, {nullptr, std::move(caller)})); };
     co_await ask(*worker, std::move(release));
   }
 }

@@ -39,6 +39,8 @@ class SqliteBackend final : public Backend {
     Worker();
     ~Worker();
     void start();
+    // On its thread: behind all that waits in its loop by now.
+    void begin(Task<> task);
     asio::io_context loop{1};
     asio::executor_work_guard<Executor> busy{loop.get_executor()};
     std::optional<Database> database;  // nothing: closed
