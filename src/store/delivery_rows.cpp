@@ -110,6 +110,55 @@ Task<std::map<Audience, std::vector<std::string>>> find_listeners(Sql& sql, std:
   co_return listeners;
 }
 
+Task<> record_attempts(Sql& sql, std::vector<DeliveryResult> const& results) {
+  std::multimap<std::string_view, DeliveryResult const*> ordered;
+  std::vector<Values> locks, attempts, states;
+  for (auto const& result : results) ordered.emplace(result.delivery_id, &result);
+  for (auto const& [id, result] : ordered) locks.push_back(values(id));
+  auto held = co_await sql.execute_each(lock_delivery, std::move(locks));
+  auto next = held.begin();
+  for (auto const& [id, result] : ordered) {
+    auto const& attempt = result->attempt;
+    auto& delivery = *next++;
+    if (!delivery.step()) continue;  // its run was purged
+    attempts.push_back(values(id, attempt.at, attempt.duration_ms, attempt.status_code, attempt.error));
+    states.push_back(values(id, result->fence, to_string(result->state), result->next_at));
+  }
+  co_await sql.execute_each(insert_attempt, std::move(attempts));
+  co_await sql.execute_each(record_result, std::move(states));
+}
+
+// What an endpoint's attempts in their order come to.
+struct EndpointCourse {
+  bool has_worked = false;
+  std::optional<Time> failing_since;  // the first failure behind the last success
+  std::string_view end_reason;
+};
+
+Task<> record_endpoints(Sql& sql, std::vector<DeliveryResult> const& results) {
+  std::map<std::string_view, EndpointCourse> courses;
+  for (auto const& result : results) {
+    if (result.endpoint_id.empty()) continue;
+    auto& course = courses[result.endpoint_id];
+    if (result.attempt.error.empty()) {
+      course.has_worked = true;
+      course.failing_since.reset();
+    } else if (!course.failing_since) {
+      course.failing_since = result.attempt.at;
+    }
+    if (!result.disable_endpoint_reason.empty()) course.end_reason = result.disable_endpoint_reason;
+  }
+  std::vector<Values> working, failing, ended;
+  for (auto const& [id, course] : courses) {
+    if (course.has_worked) working.push_back(values(id));
+    if (course.failing_since) failing.push_back(values(id, course.failing_since));
+    if (!course.end_reason.empty()) ended.push_back(values(id, course.end_reason));
+  }
+  co_await sql.execute_each(note_success, std::move(working));
+  co_await sql.execute_each(note_failure, std::move(failing));
+  co_await sql.execute_each(switch_off, std::move(ended));
+}
+
 }  // namespace
 
 Task<> DeliveryRows::put_endpoint(Sql& sql, EndpointRow const& endpoint) const {
@@ -191,36 +240,8 @@ Task<std::optional<Time>> DeliveryRows::next_at(Sql& sql) const {
 
 // In one order in all gateways, so that none waits for another in a circle.
 Task<> DeliveryRows::record(Sql& sql, std::vector<DeliveryResult> const& results) const {
-  std::vector<DeliveryResult const*> ordered;
-  for (auto const& result : results) ordered.push_back(&result);
-  std::ranges::stable_sort(ordered, {}, [](DeliveryResult const* result) { return std::string_view(result->delivery_id); });
-  std::vector<Values> locks;
-  for (auto const* const result : ordered) locks.push_back(values(result->delivery_id));
-  auto held = co_await sql.execute_each(lock_delivery, std::move(locks));
-  std::vector<Values> attempts, states, successes, failures, ends;
-  for (std::size_t i = 0; i < ordered.size(); ++i) {
-    auto const& result = *ordered[i];
-    auto const& attempt = result.attempt;
-    if (!held[i].step()) continue;  // its run was purged
-    attempts.push_back(values(result.delivery_id, attempt.at, attempt.duration_ms, attempt.status_code, attempt.error));
-    states.push_back(values(result.delivery_id, result.fence, to_string(result.state), result.next_at));
-  }
-  std::ranges::stable_sort(ordered, {}, [](DeliveryResult const* result) { return std::string_view(result->endpoint_id); });
-  for (auto const* const result : ordered) {
-    auto const& id = result->endpoint_id;
-    if (id.empty()) continue;
-    if (result->attempt.error.empty()) {
-      successes.push_back(values(id));
-    } else {
-      failures.push_back(values(id, result->attempt.at));
-    }
-    if (!result->disable_endpoint_reason.empty()) ends.push_back(values(id, result->disable_endpoint_reason));
-  }
-  co_await sql.execute_each(insert_attempt, std::move(attempts));
-  co_await sql.execute_each(record_result, std::move(states));
-  co_await sql.execute_each(note_failure, std::move(failures));
-  co_await sql.execute_each(note_success, std::move(successes));
-  co_await sql.execute_each(switch_off, std::move(ends));
+  co_await record_attempts(sql, results);
+  co_await record_endpoints(sql, results);
 }
 
 Task<RowPage<DeliveryRow>> DeliveryRows::list(Sql& sql, std::string const& run_id, PageOf page) const {
