@@ -35,7 +35,10 @@ Verdict verdict_of(CommandEnded const& end, RunRow const& run, Time now) {
   if (end.exit_code == 0) return {.status = RunStatus::completed};
   bool const was_killed = end.exit_code == -1;
   Verdict verdict{.is_guess = was_killed};
-  StatusDetail detail{.phase = "verification", .source = "agent_server", .operation = "verify_run"};
+  StatusDetail detail;
+  detail.phase = "verification";
+  detail.source = "agent_server";
+  detail.operation = "verify_run";
   if (was_killed) {
     detail.kind = "timeout";
     detail.detail = "command timed out or was killed";
@@ -70,7 +73,11 @@ Verdict verdict_of(Reported const& reported, RunRow const&, Time) {
 }
 
 Verdict verdict_of(GivenUp const& given_up, RunRow const& run, Time now) {
-  StatusDetail const detail{.phase = "verification", .kind = given_up.kind, .detail = given_up.detail, .source = "gateway"};
+  StatusDetail detail;
+  detail.phase = "verification";
+  detail.kind = given_up.kind;
+  detail.detail = given_up.detail;
+  detail.source = "gateway";
   return {.detail = std::string(timed_out_prefix) + given_up.detail,
           .status_detail_json = to_json(detail, run.status_detail_json, now),
           .is_guess = true};
@@ -121,7 +128,8 @@ void note_attempt(RunRow& run, std::string_view detail, Time now) {
   run.attempts_json += entry + "]";
 }
 
-void begin_again(RunRow& run, Verdict const& verdict, Time now, std::chrono::seconds pause) {
+void begin_again(RunRow& run, Verdict const& verdict, Time now) {
+  std::chrono::seconds pause{run.retry_pause_s};
   note_attempt(run, verdict.detail, now);
   for (std::uint32_t n = 1; n < run.attempt && pause < retry_pause_max; ++n) pause *= 2;
   run.status = RunStatus::pending;
@@ -154,7 +162,7 @@ bool can_end_before_it_began(RunEvent const& event) {
 
 }  // namespace
 
-Judged judge(RunRow run, RunEvent const& event, Time now, std::chrono::seconds retry_pause) {
+Judged judge(RunRow run, RunEvent const& event, Time now) {
   auto verdict = std::visit([&](auto const& e) { return verdict_of(e, run, now); }, event);
   if (run.status == RunStatus::pending && !can_end_before_it_began(event)) return {Effect::refused, std::move(run)};
   if (!is_terminal(run.status)) {
@@ -162,7 +170,7 @@ Judged judge(RunRow run, RunEvent const& event, Time now, std::chrono::seconds r
                           run.status == RunStatus::running && run.attempt < run.attempts_max;
     keep_facts(run, event);
     if (is_again) {
-      begin_again(run, verdict, now, retry_pause);
+      begin_again(run, verdict, now);
       return {Effect::again, std::move(run)};
     }
     run.clean_up = clean_up_of(run, event);

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -60,9 +59,9 @@ struct Judged {
   store::RunRow run;  // as it is to be
 };
 
-// The run state machine (automation.md 3.1): the only place that knows which event wins. `retry_pause`: before the second
-// attempt; it doubles with each further one, up to an hour.
-Judged judge(store::RunRow run, RunEvent const& event, store::Time now, std::chrono::seconds retry_pause);
+// The run state machine (automation.md 3.1): the only place that knows which event wins. The pause before another attempt
+// doubles with each, up to an hour.
+Judged judge(store::RunRow run, RunEvent const& event, store::Time now);
 
 // What the detail of a run that was out of its time starts with (automation.md 3.1).
 inline constexpr std::string_view timed_out_prefix = "Timed out: ";
