@@ -58,7 +58,8 @@ std::optional<std::string> why_no_expression(std::string_view field, std::string
 }
 
 Rule<std::string> expression(std::string field) {
-  return checked<std::string>(text(), [field = std::move(field)](std::string& text) { return why_no_expression(field, text); });
+  return checked<std::string>(text(),
+                              [field = std::move(field)](std::string& text) { return why_no_expression(field, text); });
 }
 
 // One pattern or a list of them: a union, whose arms tell their own faults.
@@ -81,15 +82,19 @@ bool read_cron(Value const& value, BodyRules const& rules, Trigger& out) {
   CronTrigger cron;
   Model in(value);
   in.take("type");
-  in.need("schedule", cron.schedule, checked<std::string>(text(), [&](std::string& s) { return why_no_schedule(s, rules.now); }));
-  in.may("timezone", cron.timezone, checked<std::string>(text(), [&](std::string& s) { return why_no_zone(s, rules.zones); }));
-  in.may("dst_gap", cron.dst_gap, word<DstGap>({"run_after", "skip"}, [](std::string_view t) { return schedule::parse_dst_gap(t); }));
+  in.need("schedule", cron.schedule,
+          checked<std::string>(text(), [&](std::string& s) { return why_no_schedule(s, rules.now); }));
+  in.may("timezone", cron.timezone,
+         checked<std::string>(text(), [&](std::string& s) { return why_no_zone(s, rules.zones); }));
+  in.may("dst_gap", cron.dst_gap,
+         word<DstGap>({"run_after", "skip"}, [](std::string_view t) { return schedule::parse_dst_gap(t); }));
   in.may("dst_overlap", cron.dst_overlap,
          word<DstOverlap>({"first", "both"}, [](std::string_view t) { return schedule::parse_dst_overlap(t); }));
   in.may("misfire", cron.misfire,
          word<Misfire>({"once", "all", "skip"}, [](std::string_view t) { return schedule::parse_misfire(t); }));
   in.may("catch_up_seconds", cron.catch_up, seconds(catch_up_max));
-  in.may("overlap", cron.overlap, word<Overlap>({"allow", "skip", "queue_one", "cancel_running"}, &automation::parse_overlap));
+  in.may("overlap", cron.overlap,
+         word<Overlap>({"allow", "skip", "queue_one", "cancel_running"}, &automation::parse_overlap));
   in.may("jitter_seconds", cron.jitter, seconds(jitter_max));
   bool const is_well = in.done();
   out = std::move(cron);
@@ -120,10 +125,14 @@ bool read_event(Value const& value, Trigger& out) {
 bool refuse_tag(Value const& value, std::string const& tag) {
   std::string context;
   codec::JsonWriter w(context);
-  w.begin_object().member("discriminator", "'type'").member("tag", tag).member("expected_tags", "'cron', 'event'").end_object();
-  return value.refuse(
-      "union_tag_invalid",
-      "Input tag '" + tag + "' found using 'type' does not match any of the expected tags: 'cron', 'event'", std::move(context));
+  w.begin_object()
+      .member("discriminator", "'type'")
+      .member("tag", tag)
+      .member("expected_tags", "'cron', 'event'")
+      .end_object();
+  return value.refuse("union_tag_invalid",
+                      "Input tag '" + tag + "' found using 'type' does not match any of the expected tags: 'cron', 'event'",
+                      std::move(context));
 }
 
 std::string tag_of(simdjson::dom::object object) {
