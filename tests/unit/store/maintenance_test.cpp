@@ -11,40 +11,35 @@
 namespace nestgate::store {
 namespace {
 
-using testing::Contains;
 using testing::HasSubstr;
 using testing::UnorderedElementsAreArray;
 
-// Something in every table.
-void fill(std::string const& url) {
-  Gateway gateway(url);
+// Something in every table, in some more than goes in a batch.
+void fill(SharedDatabase& database) {
+  Gateway gateway(database.url());
   auto& store = gateway.store();
-  for (int i = 0; i < 450; ++i) {  // more than goes in a batch
-    auto row = row_of("c" + std::to_string(i));
-    row.configuration_json = Secret(std::string("\0\xff{}", 4));
-    row.reason = "it's \\ quoted \n";
-    gateway.claim(std::move(row));
-  }
+  auto row = row_of("c1");
+  row.configuration_json = Secret(std::string("\0\xff{}", 4));
+  row.reason = "it's \\ quoted \n";
+  gateway.claim(std::move(row));
   auto const gone = gateway.claim(row_of("gone")).row;
   gateway.get(store.forget(gone.id, "a", gone.epoch));
-  StaticRow with_key;
-  with_key.id = "s1";
-  with_key.url = "http://127.0.0.1:9001";
-  with_key.session_key.emplace("key");
-  StaticRow other;
-  other.id = "s2";
-  other.url = "http://127.0.0.1:9002";
-  std::vector<StaticRow> statics;
-  statics.push_back(std::move(with_key));
-  statics.push_back(std::move(other));
+  std::vector<StaticRow> statics(450);
+  for (std::size_t i = 0; i < statics.size(); ++i) {
+    statics[i].id = "s" + std::to_string(i);
+    statics[i].url = "http://127.0.0.1:9001";
+    if (i % 2 == 0) statics[i].session_key.emplace("key");
+  }
   gateway.get(store.put_statics(std::move(statics), {}));
   gateway.get(store.put_statics({}, {"s2"}));
   UserRow alice;
   alice.name = "alice";
   gateway.get(store.put_user(std::move(alice)));
   gateway.get(store.put_user_settings("alice", Secret("{}")));
-  for (auto const* const user : {"alice", "bob"})
-    for (int i = 0; i < 250; ++i) gateway.get(store.put_user_secret(user, {std::to_string(i), "", Secret("v")}));
+  gateway.get(store.put_user_secret("alice", {"token", "", Secret("v")}));
+  database.execute(
+      "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 250) INSERT INTO user_secret SELECT 'bob', "
+      "'t' || i, '', value FROM n, user_secret");
   ApiKeyRow key;
   key.id = "00000001";
   key.name = "ci";
@@ -76,14 +71,14 @@ INSTANTIATE_TEST_SUITE_P(Between, CopiedStore,
                          });
 
 TEST_P(CopiedStore, IsWhatItWas) {
-  fill(from_->url());
+  fill(*from_);
   auto const copied = copy_store(from_->url(), to_->url());
   ASSERT_TRUE(copied) << reason_of(copied);
   auto const counts = counts_of(*copied);
   EXPECT_EQ(counts.size(), schema_tables().size());
   for (auto const& [table, rows] : counts) EXPECT_GT(rows, 0u) << table;
-  EXPECT_EQ(counts.at("conversation"), 450u);
-  EXPECT_EQ(counts.at("user_secret"), 500u);
+  EXPECT_EQ(counts.at("static_runtime"), 449u);
+  EXPECT_EQ(counts.at("user_secret"), 251u);
   for (auto const& table : schema_tables()) {
     auto const all = "SELECT CAST(count(*) AS TEXT) FROM \"" + std::string(table.name) + "\"";
     EXPECT_EQ(to_->rows(all), from_->rows(all)) << table.name;
@@ -92,17 +87,19 @@ TEST_P(CopiedStore, IsWhatItWas) {
   auto const was = before.get(before.store().changes_since(0));
   auto const is = after.get(after.store().changes_since(0));
   EXPECT_EQ(is.version, was.version);
-  auto const found = after.get(after.store().find(id_of("c449")));
+  auto const found = after.get(after.store().find(id_of("c1")));
   ASSERT_TRUE(found);
   EXPECT_TRUE(found->configuration_json.equals(std::string("\0\xff{}", 4)));
   EXPECT_EQ(found->reason, "it's \\ quoted \n");
-  EXPECT_EQ(after.get(after.store().user_secrets("bob")).size(), 250u);
+  EXPECT_EQ(after.get(after.store().statics_since(0)).rows.size(), 449u);
   EXPECT_EQ(after.get(after.store().api_keys()).at(0).owner, "alice");
-  EXPECT_GT(after.claim(row_of("new")).row.epoch, Epoch(451));
+  EXPECT_GT(after.claim(row_of("new")).row.epoch, Epoch(2));
 }
 
 TEST_P(CopiedStore, GoesIntoAnEmptyOneOnly) {
-  fill(from_->url());
+  {
+    Gateway const made(from_->url());
+  }
   {
     Gateway(to_->url()).claim(row_of("c1"));
   }
@@ -124,7 +121,7 @@ TEST_P(CopiedStore, IsNotCopiedWhileAGatewayLivesOnIt) {
 }
 
 TEST_P(CopiedStore, IsCopiedWhollyOrNotAtAll) {
-  fill(from_->url());
+  fill(*from_);
   {
     Gateway const made(to_->url());
   }
