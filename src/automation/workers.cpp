@@ -359,6 +359,7 @@ Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runti
   Secret const no_kv;
   std::string base = with_.settings.base_url;
   if (base.empty()) base = job.own.base_url;
+  if (base.empty()) base = with_.settings.base_url_default;
   RunSurroundings const around{base, runtime.id.text(), runtime.place, runtime.session_key, token, no_kv};
   auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths.event, around);
   auto const file = environment_file(environment.variables);
