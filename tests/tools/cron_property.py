@@ -139,7 +139,9 @@ class Schedule:
             sorted(self.hour.values), sorted(self.minute.values), sorted(self.second.values) if self.second else [0])]
 
     def has_day(self, date):
-        if date.month not in self.month.values or (self.year and date.year not in self.year.values):
+        if date.month not in self.month.values:
+            return False
+        if self.year and self.year.values != set(range(1970, 2100)) and date.year not in self.year.values:
             return False
         whole = set(range(1, 32))
         any_month = self.of_month.is_any or (
