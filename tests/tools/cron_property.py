@@ -10,6 +10,7 @@ import argparse
 import calendar
 import datetime
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -232,9 +233,10 @@ def make_case(dice, names):
 
 
 def zone_names():
-    """Without the machine's own clock, and without zones that other packages may bring along."""
+    """Without the machine's own clock, and without zones that only other packages have."""
     zoneinfo.reset_tzpath([FOLDER])
-    return sorted(name for name in zoneinfo.available_timezones() if name != "localtime")
+    names = zoneinfo.available_timezones() - {"localtime"}
+    return sorted(name for name in names if os.path.isfile(os.path.join(FOLDER, name)))
 
 
 def main():
