@@ -28,6 +28,7 @@ class RunCommand : public testing::Test {
   RunCommand() {
     std::string name = (fs::temp_directory_path() / "nestgate-chain-XXXXXX").string();
     home_ = ::mkdtemp(name.data());
+    base = home_.string();
     paths = RunPaths("test-" + home_.filename().string(), 1);
   }
   ~RunCommand() override {
@@ -76,7 +77,7 @@ class RunCommand : public testing::Test {
   fs::path home_;
 
  protected:
-  std::string base = home_.string();
+  std::string base;
 };
 
 std::vector<std::pair<std::string, Secret>> variables_of(std::string name, std::string value) {
