@@ -1,7 +1,6 @@
 #include "nestgate/identity/session_key.hpp"
 
 #include <openssl/crypto.h>
-#include <openssl/hmac.h>
 
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/identity/digest.hpp"
@@ -33,13 +32,7 @@ Secret derive_sha256(Secret const& secret, std::string_view id) {
 }
 
 Secret derive_hmac_sha256(Secret const& secret, std::string_view secret_id, std::string_view id) {
-  std::string message(session_key_label);
-  message.append(id);
-  auto const key_bytes = secret.reveal();
-  Sha256 mac;
-  auto const* done = HMAC(sha256_algorithm(), key_bytes.data(), static_cast<int>(key_bytes.size()),
-                          reinterpret_cast<unsigned char const*>(message.data()), message.size(), mac.data(), nullptr);
-  NESTGATE_INVARIANT(done != nullptr, "HMAC of bytes in memory cannot fail");
+  auto mac = hmac_sha256(secret.reveal(), {session_key_label, id});
   std::string key;
   key.reserve(hmac_key_prefix.size() + secret_id.size() + 1 + base64url_sha256_length);
   key.append(hmac_key_prefix).append(secret_id).push_back('_');
