@@ -7,7 +7,7 @@ set -euo pipefail
 
 # libstdc++ 12 comes with clang-19; llvm-19 has the archiver that link-time optimisation needs.
 build_packages=(clang-19 lld-19 llvm-19 make cmake ninja-build ccache
-  libboost1.81-dev libsimdjson-dev prometheus-cpp-dev libtomlplusplus-dev libcli11-dev
+  libboost1.81-dev libsimdjson-dev libre2-dev prometheus-cpp-dev libtomlplusplus-dev libcli11-dev
   libspdlog-dev libfmt-dev libsqlite3-dev libssl-dev zlib1g-dev libminizip-dev)
 demo_packages=(python3 curl openssl)
 # prometheus has promtool, which the metrics are checked with. The tests start a Docker engine of their own with docker.io; where

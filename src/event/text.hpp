@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+// Text by code points. What is no UTF-8 counts as one code point a byte, so that every text can be walked.
+namespace nestgate::event {
+
+// Takes the first code point off `text`, which is not empty.
+char32_t take_code_point(std::string_view& text) noexcept;
+void append_code_point(std::string& out, char32_t c);
+std::size_t count_code_points(std::string_view text) noexcept;
+
+}  // namespace nestgate::event
