@@ -10,7 +10,6 @@ import sys
 
 ROW = re.compile(r"^\|\s*([LEFR])\s*\|\s*`(\w+)`\s*\|[^|]*\|([^|]*)\|\s*$")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
-ANY_LAYER_MAY_USE = {"base", "http", "identity", "codec"}
 KINDS = {"L": "leaf", "E": "edge", "F": "feature", "R": "root"}
 
 
@@ -39,7 +38,7 @@ class Table:
             self.faults.append(f"table: `{name}` may include `{stranger}`, which is no row above it (arrows go down only)")
         named &= above
         if kind != "L":
-            named |= ANY_LAYER_MAY_USE & above
+            named |= {other for other in above if self.kind[other] == "L"}
         elif any(self.kind[other] != "L" for other in named):
             self.faults.append(f"table: the leaf `{name}` may include leaves only")
         self.kind[name] = kind
