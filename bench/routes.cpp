@@ -29,7 +29,7 @@ struct Wanted {
 class NoRoutes final : public proxy::OwnRoutes {
  public:
   bool admits_without_api_key(http::Method, std::string_view) const noexcept override { return false; }
-  std::size_t body_bytes_max(http::Method, std::string_view, identity::Role) const noexcept override { return 0; }
+  proxy::BodyLimit body_limit(proxy::ApiRequest const&) const noexcept override { return {}; }
   Task<proxy::ApiResponse> handle(proxy::ApiRequest) override { co_return proxy::ApiResponse{}; }
 };
 

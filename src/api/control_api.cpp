@@ -32,13 +32,17 @@ class ControlApi final : public proxy::OwnRoutes {
     return family != nullptr && family->admits_without_api_key(as_asked(method), path);
   }
 
-  std::size_t body_bytes_max(http::Method method, std::string_view path, identity::Role by) const noexcept override {
-    auto const* const family = family_of(path);
-    if (family == nullptr || !family->is_open_to(by)) return short_body_bytes_max;
+  proxy::BodyLimit body_limit(ApiRequest const& request) const noexcept override {
+    proxy::BodyLimit limit{short_body_bytes_max};
+    auto const* const family = family_of(request.path);
+    if (family == nullptr) return limit;
+    if (auto const own = family->body_limit(request)) return *own;
+    if (request.principal && !family->is_open_to(request.principal->role)) return limit;
     auto const route = std::find_if(routes_.begin(), routes_.end(), [&](RouteName const& one) {
-      return one.method == method && match_pattern(one.pattern, path);
+      return one.method == request.method && match_pattern(one.pattern, request.path);
     });
-    return route == routes_.end() ? short_body_bytes_max : route->body_bytes_max;
+    if (route != routes_.end()) limit.bytes_max = route->body_bytes_max;
+    return limit;
   }
 
   Task<ApiResponse> handle(ApiRequest request) override {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,8 @@ class RouteFamily {
   virtual bool admits_without_api_key(http::Method, std::string_view /*path*/) const noexcept { return false; }
   // Whether a key of this role may use any of them; pure, any core.
   virtual bool is_open_to(identity::Role) const noexcept { return true; }
+  // As OwnRoutes has it; nothing: that of its route, whoever asks.
+  virtual std::optional<proxy::BodyLimit> body_limit(proxy::ApiRequest const&) const noexcept { return std::nullopt; }
   virtual Task<proxy::ApiResponse> handle(proxy::ApiRequest request) = 0;
   virtual std::vector<RouteName> routes() const = 0;
 };

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "body_values.hpp"
+#include "masked.hpp"
 #include "nestgate/base/result.hpp"
 #include "nestgate/codec/json_writer.hpp"
 
@@ -19,7 +20,6 @@ using codec::JsonWriter;
 constexpr std::size_t settings_bytes_max = 1024 * 1024;
 constexpr std::size_t depth_max = 32;
 constexpr std::size_t description_bytes_max = 1024;
-constexpr std::string_view mask = "**********";
 
 Checked<dom::object> object_in(dom::parser& parser, std::string_view json) {
   dom::element root;
@@ -66,52 +66,6 @@ void write_merged(JsonWriter& w, std::optional<dom::object> target, dom::object 
     write_changed(w, std::nullopt, change);
   }
   w.end_object();
-}
-
-// Names under which a text is a secret, with everything below them.
-bool names_secrets(std::string_view name) {
-  std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
-  constexpr std::array<std::string_view, 5> whole = {"env", "environment", "headers", "extra_headers", "args"};
-  constexpr std::array<std::string_view, 7> within = {"api_key",    "apikey",     "secret",     "passw",
-                                                      "credential", "access_key", "private_key"};
-  constexpr std::array<std::string_view, 5> ends = {"token", "tokens", "auth", "authorization", "key"};
-  auto const is_lower = [&lower](std::string_view word) { return lower == word; };
-  auto const is_within = [&lower](std::string_view word) { return lower.find(word) != lower.npos; };
-  auto const is_end = [&lower](std::string_view word) { return lower.ends_with(word); };
-  return std::any_of(whole.begin(), whole.end(), is_lower) || std::any_of(within.begin(), within.end(), is_within) ||
-         std::any_of(ends.begin(), ends.end(), is_end);
-}
-
-// A query and user information may hold keys.
-bool is_url_with_more(std::string_view text) {
-  bool const is_url = text.find("://") != text.npos;
-  return is_url && text.find_first_of("?@") != text.npos;
-}
-
-enum class Here : bool { plain, secret };
-
-void write_masked(JsonWriter& w, dom::element value, Here here) {
-  std::string_view text;
-  dom::object members;
-  dom::array items;
-  if (!value.get_string().get(text)) {
-    bool const is_masked = !text.empty() && (here == Here::secret || is_url_with_more(text));
-    w.value(is_masked ? mask : text);
-  } else if (!value.get_object().get(members)) {
-    w.begin_object();
-    for (auto const [name, member] : members) {
-      w.key(name);
-      write_masked(w, member, here == Here::secret || names_secrets(name) ? Here::secret : Here::plain);
-    }
-    w.end_object();
-  } else if (!value.get_array().get(items)) {
-    w.begin_array();
-    for (auto const item : items) write_masked(w, item, here);
-    w.end_array();
-  } else {
-    w.raw(simdjson::minify(value));
-  }
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ class LateRoutes final : public proxy::OwnRoutes {
   bool admits_without_api_key(http::Method method, std::string_view path) const noexcept override {
     return routes_->admits_without_api_key(method, path);
   }
-  std::size_t body_bytes_max(http::Method method, std::string_view path, identity::Role by) const noexcept override {
-    return routes_->body_bytes_max(method, path, by);
+  proxy::BodyLimit body_limit(proxy::ApiRequest const& request) const noexcept override {
+    return routes_->body_limit(request);
   }
   Task<proxy::ApiResponse> handle(proxy::ApiRequest request) override { return routes_->handle(std::move(request)); }
 

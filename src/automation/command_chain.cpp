@@ -1,5 +1,7 @@
 #include "command_chain.hpp"
 
+#include <charconv>
+
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/base/text.hpp"
 
@@ -13,6 +15,25 @@ bool has_upward_segment(std::string_view text) {
     if (starts && ends) return true;
   }
   return false;
+}
+
+// As one word for a POSIX shell.
+void append_quoted(std::string& out, std::string_view text) {
+  out += '\'';
+  for (char const c : text) {
+    if (c == '\'') {
+      out += "'\\''";
+    } else {
+      out += c;
+    }
+  }
+  out += '\'';
+}
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  append_quoted(out, text);
+  return out;
 }
 
 bool is_blank(std::string_view text) { return text.find_first_not_of(" \t") == text.npos; }
@@ -37,43 +58,79 @@ Secret environment_file(std::vector<std::pair<std::string, Secret>> const& varia
   out.reserve(size);  // never grows, so no copy is left behind
   for (auto const& [name, value] : variables) {
     NESTGATE_INVARIANT(is_variable_name(name), "names are checked when a run is taken");
-    out.append("export ").append(name).append("='");
-    for (char const c : value.reveal()) {
-      if (c == '\'') {
-        out += "'\\''";
-      } else {
-        out += c;
-      }
-    }
-    out += "'\n";
+    out.append("export ").append(name).append("=");
+    append_quoted(out, value.reveal());
+    out += '\n';
   }
   NESTGATE_INVARIANT(out.size() <= size, "the room was counted from what is written");
   return Secret(std::move(out));
 }
 
-RunPaths::RunPaths(std::string_view run_id) : folder("/tmp/nestgate-run-" + std::string(run_id)) {
-  tarball = folder + "/tarball.tar.gz";
-  environment = folder + "/environment";
-  work_below_home = "automation-runs/" + std::string(run_id);
+RunPaths::RunPaths(std::string_view run_id, std::uint32_t attempt) {
+  std::string const stem = "/tmp/automation-" + std::string(run_id);
+  tarball = stem + ".tar.gz";
+  environment = tarball + ".env";
+  event = stem + ".event.json";
+  guard = stem + ".start-" + std::to_string(attempt);
+  work_below_base = "automation-runs/" + std::string(run_id);
 }
 
-// Without -p: a folder that is there already is not ours.
-std::string make_folder_command(RunPaths const& paths) { return "umask 077 && mkdir -m 700 -- " + paths.folder; }
+std::string start_mark(RunPaths const& paths, std::uint64_t fence) {
+  return "ln -s nestgate:" + std::to_string(fence) + ":$$ " + paths.guard + " ";
+}
 
-std::string remove_folder_command(RunPaths const& paths) { return "rm -rf -- " + paths.folder; }
+std::optional<std::uint64_t> fence_of(RunPaths const& paths, std::string_view command) {
+  constexpr std::string_view before = "ln -s nestgate:";
+  auto const at = command.find(before);
+  if (at == command.npos) return std::nullopt;
+  auto const rest = command.substr(at + before.size());
+  std::uint64_t fence = 0;
+  auto const [end, ec] = std::from_chars(rest.data(), rest.data() + rest.size(), fence);
+  if (ec != std::errc{} || !command.substr(at).starts_with(start_mark(paths, fence))) return std::nullopt;
+  return fence;
+}
 
-std::string run_command(RunPaths const& paths, std::string_view setup_script, std::string_view entrypoint) {
-  std::string const work = "\"${HOME:-/tmp}\"/" + paths.work_below_home;
-  std::string out = "set +x; trap '" + remove_folder_command(paths) + "' EXIT; umask 077";
+std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript const& script) {
+  std::string out = "set +x; " + start_mark(paths, fence) +
+                    "2>/dev/null || { echo 'this run was started before' >&2; exit " + std::to_string(started_before) +
+                    "; }; ";
+  out += "trap 'rm -f -- " + paths.environment + " " + paths.event + "' EXIT; umask 077";
   out += " && chmod 600 " + paths.environment + " && . " + paths.environment + " && rm -f -- " + paths.environment;
-  out += " && mkdir -p -- " + work + " && tar -xzf " + paths.tarball + " -C " + work + " && " + remove_folder_command(paths);
-  out += " && cd -- " + work + " && export WORKSPACE_BASE=\"$PWD\"";
-  if (setup_script.empty()) {
+  std::string work;
+  if (script.workspace_base.empty()) {
+    out += " && base=/workspace && { [ -w \"$base\" ] || base=${HOME:-/tmp}; }";
+    work = "\"$base\"/" + paths.work_below_base;
+  } else {
+    work = quoted(std::string(script.workspace_base) + "/" + paths.work_below_base);
+  }
+  out += " && mkdir -p -- " + work + " && tar xzf " + paths.tarball + " -C " + work + " && rm -f -- " + paths.tarball;
+  out += " && cd -- " + work + " && export WORKSPACE_BASE=\"$PWD\" && unset base";
+  if (script.setup_script.empty()) {
     out += " && if [ -f setup.sh ]; then bash setup.sh; fi";
   } else {
-    out.append(" && bash ").append(setup_script);
+    out.append(" && bash ").append(script.setup_script);
   }
-  out.append(" && ").append(entrypoint);
+  out.append(" && ").append(script.entrypoint);
+  return out;
+}
+
+std::string fetch_command(RunPaths const& paths, std::string_view url, std::uint64_t bytes_max, std::uint32_t seconds_max) {
+  return "umask 077 && curl -fsSL --proto '=https' --max-filesize " + std::to_string(bytes_max) + " --max-time " +
+         std::to_string(seconds_max) + " -o " + paths.tarball + " " + quoted(url);
+}
+
+std::string tidy_command(RunPaths const& paths) {
+  return "rm -f -- " + paths.tarball + " " + paths.environment + " " + paths.event;
+}
+
+// A group is signalled only where the shell leads it: another's group would not be the run's alone.
+std::string stop_command(RunPaths const& paths) {
+  std::string const is_left = "{ kill -0 -- \"-$p\" || kill -0 \"$p\"; } 2>/dev/null";
+  std::string const wait = "n=0; while " + is_left + " && [ $n -lt 20 ]; do n=$((n+1)); sleep 0.1; done";
+  std::string out = "ln -sn nestgate:stopped: " + paths.guard + " 2>/dev/null; " + tidy_command(paths);
+  out += "; p=$(readlink " + paths.guard + "); p=${p##*:}; [ -n \"$p\" ] || exit 0; ";
+  out += "{ kill -TERM -- \"-$p\" || kill -TERM \"$p\"; } 2>/dev/null; " + wait + "; ";
+  out += "{ kill -KILL -- \"-$p\" || kill -KILL \"$p\"; } 2>/dev/null; " + wait + "; ! " + is_left;
   return out;
 }
 

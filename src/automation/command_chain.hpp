@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -8,30 +9,51 @@
 
 #include "nestgate/base/secret.hpp"
 
-// What a run's shell command is made of. Pure.
+// What a run's script is started with: its environment file and one shell command (automation.md 5.5). Pure.
 namespace nestgate::automation {
 
-// Why a command string (entrypoint, setup_script) is refused, in the words of automation.md 1.2; nothing when it is fine.
+// Why `text` cannot be a run's entrypoint or set-up script, in the contract's words (automation.md 1.2); nothing when it
+// can.
 std::optional<std::string> why_not_a_command(std::string_view field, std::string_view text);
 
-// `export NAME='value'` lines. Names must be variable names.
+// Lines `export NAME='value'` (automation.md 5.3). Names match [A-Za-z_][A-Za-z0-9_]*, and no value holds a NUL, as who
+// calls has checked.
 Secret environment_file(std::vector<std::pair<std::string, Secret>> const& variables);
 
-// A run's private folder in its runtime: made with mode 700 before anything is put into it, so that what the upload
-// writes there with the server's own umask is nobody else's to read.
+// Where one attempt of a run has its files in the runtime.
 struct RunPaths {
-  explicit RunPaths(std::string_view run_id);
-  std::string folder;  // /tmp/nestgate-run-ID
-  std::string tarball;
-  std::string environment;
-  std::string work_below_home;  // automation-runs/ID
+  RunPaths(std::string_view run_id, std::uint32_t attempt);
+  std::string tarball;      // "/tmp/automation-ID.tar.gz" (automation.md 5.5)
+  std::string environment;  // behind it ".env"
+  std::string event;        // an event that is too long for a variable
+  // A symbolic link that only one start of the attempt can make; it leads nowhere and says "nestgate:FENCE:PID".
+  std::string guard;
+  std::string work_below_base;  // "automation-runs/ID"
 };
 
-std::string make_folder_command(RunPaths const& paths);
-std::string remove_folder_command(RunPaths const& paths);
-// Reads the environment and removes its file, unpacks the tarball and removes that, changes to the work folder, runs the
-// set-up script (`setup.sh` when none is named and the tarball has one) and the entrypoint. No secret is in it. Whatever
-// fails on the way, the private folder goes.
-std::string run_command(RunPaths const& paths, std::string_view setup_script, std::string_view entrypoint);
+// What is in the text of a start of that attempt under that fence, and in no other command.
+std::string start_mark(RunPaths const& paths, std::uint64_t fence);
+// The fence in a start's text; nothing: it is no start of that attempt.
+std::optional<std::uint64_t> fence_of(RunPaths const& paths, std::string_view command);
+
+struct RunScript {
+  std::string_view workspace_base;  // absolute; "": /workspace where it may be written to, else $HOME
+  std::string_view tarball_url;     // "": the tarball was uploaded
+  std::string_view setup_script;    // "": setup.sh where the tarball has one
+  std::string_view entrypoint;
+};
+// Only one start of the attempt gets beyond the guard; any other ends with `started_before`. The environment is read and
+// removed, and its file goes at the end in any case.
+std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript const& script);
+inline constexpr int started_before = 75;  // EX_TEMPFAIL
+
+// Fetches an external tarball; exit 63: beyond the size (automation.md 5.5).
+std::string fetch_command(RunPaths const& paths, std::string_view url, std::uint64_t bytes_max, std::uint32_t seconds_max);
+
+// Ends the processes of an attempt that was started, and keeps one that is still on its way from starting; removes its
+// files. Exit 0: nothing of its process group is left; 1: something did not go.
+std::string stop_command(RunPaths const& paths);
+// Removes what a failed dispatch left; stops nothing.
+std::string tidy_command(RunPaths const& paths);
 
 }  // namespace nestgate::automation

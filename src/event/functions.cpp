@@ -347,6 +347,7 @@ Value number_in(std::string_view text) {
 
 Evaluated<Value> to_number(Evaluator& evaluator, Arguments const& a) {
   if (a[0].is_number()) return a[0];
+  if (a[0].kind() == Value::Kind::expression) return type_fault("to_number", kind_name(a[0]));
   if (!a[0].is_string()) return Value();
   NESTGATE_TRY_VOID(evaluator.pay_text(a[0].as_string().size()));
   return number_in(a[0].as_string());

@@ -14,19 +14,35 @@ std::string_view set_of(std::string_view pattern) noexcept {
   return end == std::string_view::npos ? std::string_view() : pattern.substr(1, end - 1);
 }
 
-// A range whose ends are the wrong way round is empty.
+struct Range {
+  char32_t low, high;
+};
+
+Range take_range(std::string_view& set) noexcept {
+  char32_t const low = take_code_point(set);
+  if (set.size() < 2 || set.front() != '-') return {low, low};
+  set.remove_prefix(1);
+  return {low, take_code_point(set)};
+}
+
+// Python drops ranges whose ends are the wrong way round, and only then looks whether what is left begins with a `!`.
+void drop_empty_ranges(std::string_view& set) noexcept {
+  while (!set.empty() && !set.starts_with('!')) {
+    auto rest = set;
+    auto const range = take_range(rest);
+    if (range.low <= range.high) return;
+    set = rest;
+  }
+}
+
 bool set_has(std::string_view set, char32_t c) noexcept {
+  drop_empty_ranges(set);
   bool const negated = set.starts_with('!');
   if (negated) set.remove_prefix(1);
   bool found = false;
   while (!set.empty() && !found) {
-    char32_t const low = take_code_point(set);
-    char32_t high = low;
-    if (set.size() > 1 && set.front() == '-') {
-      set.remove_prefix(1);
-      high = take_code_point(set);
-    }
-    found = low <= c && c <= high;
+    auto const range = take_range(set);
+    found = range.low <= c && c <= range.high;
   }
   return found != negated;
 }

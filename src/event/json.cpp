@@ -63,7 +63,7 @@ void append_escaped_unit(std::string& out, unsigned unit) {
   for (int shift = 12; shift >= 0; shift -= 4) out.push_back(digits[unit >> shift & 15U]);
 }
 
-// As json.dumps spells a string: only ASCII, U+007F as it is.
+// As json.dumps spells a string: ASCII that can be printed, all else escaped.
 void append_ascii_string(std::string& out, std::string_view text) {
   constexpr std::string_view escaped = "\"\\\b\f\n\r\t", letters = "\"\\bfnrt";
   out.push_back('"');
@@ -73,7 +73,7 @@ void append_ascii_string(std::string& out, std::string_view text) {
     if (letter != std::string_view::npos) {
       out.push_back('\\');
       out.push_back(letters[letter]);
-    } else if (c >= 0x20 && c < 0x80) {
+    } else if (c >= 0x20 && c < 0x7F) {
       out.push_back(static_cast<char>(c));
     } else if (c < 0x10000) {
       append_escaped_unit(out, static_cast<unsigned>(c));

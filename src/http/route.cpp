@@ -207,6 +207,7 @@ OwnRoute match_own(Method method, std::string_view path) {
   if (behind_api.take("/api/")) return own_api_route(method, behind_api);
   if (reads_only(method) && is_health(whole)) return OwnRoute::health;
   if (reads_only(method) && is(whole, "/openapi.json")) return OwnRoute::openapi;
+  if (reads_only(method) && (is(whole, "/sdk-version") || is(whole, "/server_info"))) return OwnRoute::versions;
   return is_runtime_api(method, whole) ? OwnRoute::runtime_api : OwnRoute::none;
 }
 

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "nestgate/base/invariant.hpp"
+#include "nestgate/base/text.hpp"
 
 namespace nestgate::identity {
 namespace {
@@ -102,6 +103,21 @@ void append_base64url(std::string& out, Sha256 const& bytes) {
     *put++ = alphabet[group >> 6 & 63];
     if (i + 2 < bytes.size()) *put++ = alphabet[group & 63];
   }
+}
+
+std::string dns_uuid(std::string_view name) {
+  constexpr std::array<unsigned char, 16> dns{0x6b, 0xa7, 0xb8, 0x10, 0x9d, 0xad, 0x11, 0xd1,
+                                              0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8};
+  std::string hashed(dns.begin(), dns.end());
+  hashed += name;
+  std::array<unsigned char, 20> digest{};
+  bool const ok = EVP_Q_digest(nullptr, "SHA1", nullptr, hashed.data(), hashed.size(), digest.data(), nullptr) == 1;
+  NESTGATE_INVARIANT(ok, "SHA-1 of bytes in memory cannot fail");
+  digest[6] = static_cast<unsigned char>((digest[6] & 0x0f) | 0x50);
+  digest[8] = static_cast<unsigned char>((digest[8] & 0x3f) | 0x80);
+  std::string hex;
+  append_hex(hex, {reinterpret_cast<char const*>(digest.data()), 16});
+  return dashed_uuid(hex);
 }
 
 }  // namespace nestgate::identity

@@ -112,6 +112,30 @@ Task<Outcome<std::string>> Client::start(std::string command, std::chrono::secon
   co_return std::move(*id);
 }
 
+Task<Outcome<std::vector<StartedCommand>>> Client::find_commands(std::string part, Deadline by) {
+  constexpr unsigned pages_max = 10;
+  std::vector<StartedCommand> found;
+  std::string page;
+  for (unsigned pages = 0; pages < pages_max; ++pages) {
+    std::string query = "kind__eq=BashCommand&sort_order=TIMESTAMP_DESC&limit=100";
+    if (!page.empty()) {
+      query += "&page_id=";
+      append_percent_encoded(query, page);
+    }
+    auto call = upstream::call_to(at_, "/api/bash/bash_events/search", query);
+    NESTGATE_CO_TRY(answer, co_await send("search", std::move(call), by));
+    if (!answer.ok()) co_return upstream::refused("search", answer.status);
+    auto commands = parse_commands(answer.body);
+    if (!commands) co_return unreadable("search");
+    for (auto& command : commands->items) {
+      if (command.text.find(part) != std::string::npos) found.push_back(std::move(command));
+    }
+    page = std::move(commands->next_page_id);
+    if (page.empty()) break;
+  }
+  co_return std::move(found);
+}
+
 Task<Outcome<std::optional<CommandOutput>>> Client::newest_output(std::string_view command_id, Deadline by) {
   std::string query = "kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=1&command_id__eq=";
   append_percent_encoded(query, command_id);

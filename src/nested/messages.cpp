@@ -252,6 +252,23 @@ std::optional<CommandOutput> parse_output(std::string_view answer) {
   return output_of(object);
 }
 
+std::optional<CommandPage> parse_commands(std::string_view answer) {
+  dom::parser parser;
+  dom::object page;
+  dom::array items;
+  if (parser.parse(answer.data(), answer.size()).get_object().get(page)) return std::nullopt;
+  if (page["items"].get_array().get(items)) return std::nullopt;
+  CommandPage out;
+  for (auto const item : items) {
+    std::string_view id, text;
+    if (item["id"].get_string().get(id) || item["command"].get_string().get(text)) return std::nullopt;
+    out.items.push_back({std::string(id), std::string(text)});
+  }
+  std::string_view next;
+  if (!page["next_page_id"].get_string().get(next)) out.next_page_id = next;
+  return out;
+}
+
 std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer) {
   dom::parser parser;
   dom::array items;

@@ -52,6 +52,12 @@ bool tells_resources(std::string_view answer);
 std::optional<std::string> parse_id(std::string_view answer);
 // One BashOutput.
 std::optional<CommandOutput> parse_output(std::string_view answer);
+// {"items":[BashCommand…],"next_page_id":…}; an empty id: the last page. Nothing for an answer of another shape.
+struct CommandPage {
+  std::vector<StartedCommand> items;
+  std::string next_page_id;
+};
+std::optional<CommandPage> parse_commands(std::string_view answer);
 // The first of {"items":[BashOutput…]}: outer nothing for an answer of another shape, inner nothing for no items.
 std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer);
 

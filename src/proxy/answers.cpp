@@ -53,7 +53,7 @@ void append_local_answer(std::string& out, LocalAnswer const& answer, http::Vers
   if (may_have_body && !in_pieces) append_field(out, "Content-Length", std::to_string(answer.body.size()));
   if (answer.framing == Framing::chunked) append_field(out, "Transfer-Encoding", "chunked");
   append_field(out, "Cache-Control", "no-store");
-  if (answer.status == 401) append_field(out, "WWW-Authenticate", "Bearer");
+  if (answer.status == 401 && answer.challenges) append_field(out, "WWW-Authenticate", "Bearer");
   append_field(out, "X-Request-Id", request_id);
   if (answer.retry_after_s != 0) append_field(out, "Retry-After", std::to_string(answer.retry_after_s));
   out.append(answer.fields);

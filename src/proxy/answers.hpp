@@ -32,6 +32,7 @@ struct LocalAnswer {
   std::string_view fields = {};                                               // further ones, whole lines
   std::vector<std::pair<std::string, std::string>> const* headers = nullptr;  // further ones; may be nullptr
   Framing framing = Framing::length;
+  bool challenges = true;  // a 401 has WWW-Authenticate
 };
 
 // With its body, but for one that comes piece by piece.

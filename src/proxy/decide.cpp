@@ -282,17 +282,38 @@ bool names_an_alias(Asked const& asked) {
   return entry && entry->record().id.canonical() != id;
 }
 
+http::OwnRoute own_route_of(RequestHead const& head, Config const& config) {
+  auto const own = http::match_own(head.method, head.path);
+  auto const& mount = config.automation_mount;
+  if (own != http::OwnRoute::none || mount.empty() || !head.path.starts_with(mount)) return own;
+  bool const is_mounted = http::match_own(head.method, head.path.substr(mount.size())) == http::OwnRoute::automation;
+  return is_mounted ? http::OwnRoute::automation : own;
+}
+
+// The automation API's clients show an API key as a bearer, or where there is none in X-Session-API-Key.
+identity::Principal const* automation_caller(Asked const& asked, Credentials const& credentials) {
+  auto const authorization = asked.head.value(FieldId::authorization);
+  if (authorization.substr(0, authorization.find(' ')) == "Bearer") return credentials.principal;
+  auto const key = asked.head.value(FieldId::x_session_api_key);
+  return key.empty() || !asked.config.api_keys ? nullptr : asked.config.api_keys->find(key);
+}
+
 std::optional<Decision> by_own_route(Asked const& asked, Credentials const& credentials) {
   auto const& head = asked.head;
-  auto const own = http::match_own(head.method, head.path);
+  auto const own = own_route_of(head, asked.config);
   if (own == http::OwnRoute::none || own == http::OwnRoute::health || own == http::OwnRoute::runtime_api)
     return std::nullopt;
   // A session key talks to the nested server, which has routes of these names too.
-  bool const shared = own == http::OwnRoute::conversations || own == http::OwnRoute::openapi;
+  if (own == http::OwnRoute::automation) {
+    auto const* const caller = automation_caller(asked, credentials);
+    if (caller || asked.own_routes.admits_without_api_key(head.method, head.path)) return own_route(own, caller);
+  }
+  bool const is_told_to_all = own == http::OwnRoute::openapi || own == http::OwnRoute::versions;
+  bool const shared = own == http::OwnRoute::conversations || is_told_to_all;
   if (shared && !credentials.key.empty()) return std::nullopt;
   if (own == http::OwnRoute::conversations && names_an_alias(asked)) return std::nullopt;
   if (credentials.principal) return own_route(own, credentials.principal);
-  if (own == http::OwnRoute::openapi && asked.config.fallback) return std::nullopt;
+  if (is_told_to_all && asked.config.fallback) return std::nullopt;
   if (asked.own_routes.admits_without_api_key(head.method, head.path)) return own_route(own, nullptr);
   if (!http::is_ours_alone(own)) return std::nullopt;
   return refuse(RouteKind::own, 401, Reject::unauthorized, "unauthorized", "an API key is needed");

@@ -365,6 +365,7 @@ class Session final : public Watch {
   struct OwnBodyLimit {
     std::uint64_t bytes_max;
     std::string_view name;
+    std::string_view refusal = {};
   };
   OwnBodyLimit own_body_limit(ApiRequest const& request) const;
   Task<Next> refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes);

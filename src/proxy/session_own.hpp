@@ -5,6 +5,17 @@
 
 namespace nestgate::proxy {
 
+inline bool shows_a_credential(http::FieldId id) {
+  return id == http::FieldId::authorization || id == http::FieldId::cookie || id == http::FieldId::x_api_key ||
+         id == http::FieldId::x_session_api_key || id == http::FieldId::proxy_authorization;
+}
+
+inline std::string lower(std::string_view name) {
+  std::string out(name);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  return out;
+}
+
 template <class Stream>
 auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Task<Next> {
   auto const& head = shared_.request_head;
@@ -48,10 +59,11 @@ auto Session<Stream>::own_body_limit(ApiRequest const& request) const -> OwnBody
   bool const by_a_runtime =
       request.route == http::OwnRoute::webhooks && proxy_.directory().find_by_key(request.session_key.reveal()) != nullptr;
   if (by_a_runtime) return {limits().webhook_body_bytes_max, "limits.webhook_body_bytes_max"};
-  if (!request.principal) return {limits().callback_body_bytes_max, "limits.callback_body_bytes_max"};
-  auto const& routes = proxy_.surroundings().own_routes;
-  auto const of_route = routes.body_bytes_max(request.method, request.path, request.principal->role);
-  if (of_route < limits().api_body_bytes_max) return {of_route, "of this route"};
+  auto const of_route = proxy_.surroundings().own_routes.body_limit(request);
+  bool const by_a_stranger = !request.principal && of_route.from == BodyLimit::From::strangers;
+  if (by_a_stranger && limits().callback_body_bytes_max < of_route.bytes_max)
+    return {limits().callback_body_bytes_max, "limits.callback_body_bytes_max"};
+  if (of_route.bytes_max < limits().api_body_bytes_max) return {of_route.bytes_max, "of this route", of_route.refusal};
   return {limits().api_body_bytes_max, "limits.api_body_bytes_max"};
 }
 
@@ -61,11 +73,20 @@ auto Session<Stream>::fill_api_request(ApiRequest& request, Decision const& deci
   request.route = decision.own;
   request.method = head.method;
   request.path = head.path;
+  auto const& automation = proxy_.config().automation_mount;
+  if (!automation.empty() && head.path.starts_with(automation)) {
+    request.mount = automation;
+    request.path.erase(0, automation.size());
+  }
   request.query = head.query;
   request.content_type = head.value(http::FieldId::content_type);
   for (auto const& field : head.fields()) {
     if (http::equals_ignoring_case(field.name, "prefer")) request.prefer.append(field.value).append(",");
+    if (!shows_a_credential(field.id)) request.fields.emplace_back(lower(field.name), field.value);
   }
+  auto const authorization = head.value(http::FieldId::authorization);
+  request.authorization_scheme = authorization.substr(0, authorization.find(' '));
+  request.cookie = Secret(std::string(head.value(http::FieldId::cookie)));
   if (decision.principal) request.principal = *decision.principal;
   request.bearer = Secret(std::string(identity::bearer_token(head.value(http::FieldId::authorization))));
   request.session_key = Secret(std::string(head.value(http::FieldId::x_session_api_key)));
@@ -89,6 +110,7 @@ auto Session<Stream>::answer_own(ApiRequest request) -> Task<Next> {
   answer.content_type = response.content_type;
   answer.body = response.body;
   answer.headers = &response.headers;
+  answer.challenges = response.challenge == ApiResponse::Challenge::yes;
   auto const after = after_local_answer();
   co_return co_await send_local(answer, after);
 }
@@ -161,8 +183,11 @@ auto Session<Stream>::take_own_body(WipedString& body) -> std::size_t {
 template <class Stream>
 auto Session<Stream>::refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes) -> Task<Next> {
   proxy_.counters().rejected[static_cast<std::size_t>(Reject::body_too_large)].add();
-  std::string message = "the body is over the limit ";
-  message.append(limit.name).append(": ").append(std::to_string(limit.bytes_max)).append(" bytes");
+  std::string message(limit.refusal);
+  if (message.empty()) {
+    message.append("the body is over the limit ").append(limit.name).append(": ");
+    message.append(std::to_string(limit.bytes_max)).append(" bytes");
+  }
   ExchangeFailure const failure{413, "body_too_large", message, 0};
   co_return co_await answer_failure(failure, head_bytes);
 }

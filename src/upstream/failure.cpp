@@ -28,7 +28,9 @@ Failure failed(std::string_view step, Fault const& fault) {
 Failure refused(std::string_view step, unsigned status) {
   std::string reason(step);
   reason += ": the server answered " + std::to_string(status);
-  return fail(FaultKind::upstream, "upstream.refused", std::move(reason));
+  auto failure = fail(FaultKind::upstream, "upstream.refused", std::move(reason));
+  failure.status = status;
+  return failure;
 }
 
 }  // namespace nestgate::upstream

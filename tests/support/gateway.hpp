@@ -25,8 +25,11 @@ class EchoingOwnRoutes final : public proxy::OwnRoutes {
   bool admits_without_api_key(http::Method, std::string_view path) const noexcept override {
     return path.ends_with("/complete") || path.starts_with("/api/v1/webhooks/");
   }
-  std::size_t body_bytes_max(http::Method, std::string_view path, identity::Role by) const noexcept override {
-    return path.ends_with("/short") && by != identity::Role::admin ? 100 : SIZE_MAX;
+  proxy::BodyLimit body_limit(proxy::ApiRequest const& request) const noexcept override {
+    bool const by_admin = request.principal && request.principal->role == identity::Role::admin;
+    proxy::BodyLimit limit;
+    limit.bytes_max = request.path.ends_with("/short") && !by_admin ? 100 : SIZE_MAX;
+    return limit;
   }
   Task<proxy::ApiResponse> handle(proxy::ApiRequest request) override {
     if (on_request) co_return co_await on_request(std::move(request));

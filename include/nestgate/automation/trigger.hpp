@@ -16,6 +16,8 @@
 namespace nestgate::automation {
 
 using store::Overlap;
+std::string_view to_string(Overlap overlap) noexcept;
+std::optional<Overlap> parse_overlap(std::string_view text);
 
 // Members behind `timezone` are ours; those that are as here by default are not written.
 struct CronTrigger {

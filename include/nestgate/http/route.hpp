@@ -75,6 +75,7 @@ enum class OwnRoute : std::uint8_t {
   webhooks,       // /api/v1/webhooks…
   routes,         // /api/routes…
   openapi,        // /openapi.json
+  versions,       // /sdk-version, /server_info: the automation API's; with a session key the nested server's
   runtime_api,    // the remote runtime API (nested_server.md 2.6): with X-API-Key only
 };
 OwnRoute match_own(Method method, std::string_view path);

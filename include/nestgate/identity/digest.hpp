@@ -28,6 +28,9 @@ void append_hex(std::string& out, std::string_view bytes);
 // Appends base64url without padding (RFC 4648 section 5).
 void append_base64url(std::string& out, Sha256 const& bytes);
 
+// The UUID of a name in the DNS namespace, version 5 (RFC 9562 section 5.5), with dashes.
+std::string dns_uuid(std::string_view name);
+
 inline std::string_view as_text(Sha256 const& bytes) { return {reinterpret_cast<char const*>(bytes.data()), bytes.size()}; }
 
 }  // namespace nestgate::identity

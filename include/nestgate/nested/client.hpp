@@ -27,6 +27,12 @@ struct CommandOutput {
   std::string standard_error;
 };
 
+// A command that was started.
+struct StartedCommand {
+  std::string id;
+  std::string text;
+};
+
 // How long a client waits between two tries.
 struct Pace {
   Clock::duration retry_min = std::chrono::milliseconds(100);  // doubles with each try
@@ -87,6 +93,8 @@ class Client {
   Task<Outcome<CommandOutput>> execute(std::string command, std::chrono::seconds time_max, Deadline by);
   // Starts a command and returns its id. Not idempotent: a timed_out or upstream fault does not say whether it runs.
   Task<Outcome<std::string>> start(std::string command, std::chrono::seconds time_max, Deadline by);
+  // Those of the newest commands (a thousand at most are looked at) whose text contains `part`, newest first.
+  Task<Outcome<std::vector<StartedCommand>>> find_commands(std::string part, Deadline by);
   // The newest output of a started command; nothing when there is none yet.
   Task<Outcome<std::optional<CommandOutput>>> newest_output(std::string_view command_id, Deadline by);
 

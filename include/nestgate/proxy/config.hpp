@@ -42,6 +42,8 @@ struct Config {
   std::vector<boost::asio::ip::network_v6> trusted_proxies_v6;
   std::string public_url;  // origin in the gateway's own answers; empty: as the client wrote it
   std::shared_ptr<identity::ApiKeys const> api_keys;
+  // What stands before "/api/automation" in the automation API's public URL ("/acme"); it answers there and without.
+  std::string automation_mount;
   AccessLog access_log = AccessLog::on;
 };
 

@@ -80,10 +80,12 @@ struct RunRow {
   std::uint32_t concurrent_max = 0;   // of its automation; 0: the settings' limit alone
   std::uint32_t attempt = 1;          // counts its tries
   std::uint32_t attempts_max = 1;
-  std::string attempts_json;       // of the tries before this one
-  std::optional<Time> not_before;  // of the next try
-  Secret wish_json{};              // of a run of its own: what it runs, with its environment; sealed
-  std::string event_payload_json;  // of an event run
+  std::int64_t retry_pause_s = 10;  // before the second try
+  std::string attempts_json;        // of the tries before this one
+  std::optional<Time> not_before;   // of the next try
+  Secret wish_json{};               // of a run of its own: what it runs, with its environment; sealed
+  Secret callback_json{};           // the plain completion callback, as it was when the run was made; sealed
+  std::string event_payload_json;   // of an event run
   // Dispatch. Every write of a worker names the fence under which it claimed the run.
   std::uint64_t fence = 0;
   std::string holder;               // the gateway that works on it; its lease is the gateway's

@@ -91,8 +91,8 @@ struct RunDecision {
   std::string plain_payload;    // of the plain callback
   int automation_failures = 0;  // 0: its automation's count stays; 1: one more in a row; -1: begins anew
 };
-// A function of the row alone: it is called within the transaction, on whatever thread, maybe more than once.
-using RunJudge = std::function<RunDecision(RunRow const&)>;
+// A function of the row alone (which it is given): it is called within the transaction, on whatever thread, maybe more than once.
+using RunJudge = std::function<RunDecision(RunRow)>;
 
 struct JudgedRun {
   RunRow run;  // as it is now

@@ -16,6 +16,7 @@ struct Failure {
   std::string reason;
   // Of an overloaded fault: the limit that was met and what was in use, where it counts things; 0: none such.
   std::uint32_t limit = 0, current = 0;
+  unsigned status = 0;  // of an answer that refused the step; 0: there was none
 };
 
 template <class T = void>

@@ -136,7 +136,11 @@ TEST_F(ConversationRoutes, TakeNoLargerBodyThanTheyNeed) {
   using identity::Role;
   constexpr std::size_t kib = 1024, mib = 1024 * kib;
   auto const taken = [this](Method method, std::string_view path, Role by = Role::user) {
-    return api->body_bytes_max(method, path, by);
+    proxy::ApiRequest request;
+    request.method = method;
+    request.path = path;
+    request.principal = identity::Principal{"somebody", by, "somebody"};
+    return api->body_limit(request).bytes_max;
   };
   EXPECT_EQ(taken(Method::post, "/api/conversations"), 64 * mib);
   EXPECT_EQ(taken(Method::post, "/api/conversations", Role::automation), 64 * kib) << "it is refused in any case";

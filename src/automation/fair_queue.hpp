@@ -1,0 +1,62 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "nestgate/store/automation_store.hpp"
+
+namespace nestgate::automation {
+
+// Runs that wait for their turn: users in turn, each user's by priority, then age. Pure; looks at what it hands out, not at
+// what waits.
+class FairQueue {
+ public:
+  using Time = store::Time;
+
+  // One that is known already is put where it belongs now.
+  void put(store::WaitingRun run);
+  void remove(std::string_view id);
+  // One that was taken and is not to be tried again before `unpark` of its user: a cap is full.
+  void park(store::WaitingRun run);
+  // The best `count` parked ones of that user wait for their turn again.
+  void unpark(std::string_view user_id, std::size_t count);
+  void unpark_of_each(std::size_t count);
+
+  std::size_t size() const noexcept { return known_.size(); }
+  bool knows(std::string_view id) const noexcept { return known_.contains(id); }
+  // At most `count` that may start by now, the next of each user in turn; they are out of the queue.
+  std::vector<store::WaitingRun> take(std::size_t count, Time now);
+  bool has_ready(Time now) const noexcept;
+  // When the next one that waits for its time may start.
+  std::optional<Time> next_not_before() const;
+
+ private:
+  struct Place {
+    std::int32_t priority;
+    Time created_at;
+    std::string id;
+    bool operator<(Place const& other) const noexcept;
+  };
+  using Waiting = std::map<std::string, std::set<Place>, std::less<>>;  // by user
+  enum class Where : std::uint8_t { ready, parked, delayed };
+  struct Known {
+    store::WaitingRun run;
+    Where where = Where::ready;
+  };
+  static Place place_of(store::WaitingRun const& run) { return {run.priority, run.created_at, run.id}; }
+  static void take_out(Waiting& waiting, store::WaitingRun const& run);
+  void insert(store::WaitingRun run, Where where);
+  void wake_due(Time now);
+
+  std::map<std::string, Known, std::less<>> known_;  // by id
+  Waiting ready_, parked_;
+  std::set<std::pair<Time, std::string>> delayed_;  // not_before and id
+  std::string last_user_;                           // whose turn was last
+};
+
+}  // namespace nestgate::automation
