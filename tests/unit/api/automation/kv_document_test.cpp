@@ -85,9 +85,7 @@ TEST(Kv, FindsWhatAPathNames) {
   std::string deep = "a";
   for (int i = 1; i < 32; ++i) deep += ".a";
   EXPECT_EQ(get_kv(kept.document, "k", deep, false).status, 404U);
-  EXPECT_EQ(kept.get("k", deep + ".a"),
-            R"j({"detail":"invalid_path: Path exceeds maximum depth of 32 (33 segments)j"
-})");
+  EXPECT_EQ(kept.get("k", deep + ".a"), R"j({"detail":"invalid_path: Path exceeds maximum depth of 32 (33 segments)"})j");
 }
 
 TEST(Kv, ShowsVersionsAndTimes) {
@@ -147,15 +145,14 @@ TEST(Kv, CountsNothingButWholeNumbers) {
   };
   EXPECT_EQ(told("[1]"), R"j({"detail":"type_mismatch: value is not an integer"})j");
   EXPECT_EQ(told("true"), R"j({"detail":"type_mismatch: value is boolean, not integer"})j");
-  EXPECT_EQ(told("1.0"), R"j({"detail":"type_mismatch: value is float, not integer (integer required)j"
-})");
+  EXPECT_EQ(told("1.0"), R"j({"detail":"type_mismatch: value is float, not integer (integer required)"})j");
   EXPECT_EQ(told("null"), R"j({"detail":"type_mismatch: value is not an integer"})j");
-EXPECT_EQ(told("9223372036854775807"), R"j({"detail":"type_mismatch: value is beyond 64 bits"})j");
-EXPECT_EQ(told("9223372036854775808"), R"j({"detail":"type_mismatch: value is beyond 64 bits"})j");
-Kept least;
-auto by_least = of(What::decrease, "k");
-by_least.by = INT64_MIN;
-EXPECT_EQ(least.change(by_least).status, 400U);
+  EXPECT_EQ(told("9223372036854775807"), R"j({"detail":"type_mismatch: value is beyond 64 bits"})j");
+  EXPECT_EQ(told("9223372036854775808"), R"j({"detail":"type_mismatch: value is beyond 64 bits"})j");
+  Kept least;
+  auto by_least = of(What::decrease, "k");
+  by_least.by = INT64_MIN;
+  EXPECT_EQ(least.change(by_least).status, 400U);
 }
 
 TEST(Kv, PushesAndPopsAtBothEnds) {
@@ -231,19 +228,17 @@ TEST(Kv, IsRefusedBeyondItsSizeAndKept) {
   EXPECT_EQ(kept.change(set("k", R"j("xxxxxxxxxxx")j")).status, 201U);
   auto const over = Kept{.document = {}, .limits = {20}}.change(set("k", R"j("xxxxxxxxxxxx")j"));
   EXPECT_EQ(over.status, 413U);
-  EXPECT_EQ(over.body, R"j({"detail":"State size (21 bytes) exceeds limit (20 bytes)j"
-})");
+  EXPECT_EQ(over.body, R"j({"detail":"State size (21 bytes) exceeds limit (20 bytes)"})j");
   EXPECT_EQ(kept.change(of(What::push_right, "l", "1")).status, 413U);
-EXPECT_EQ(kept.batch({set("l", "[1]")}).status, 413U);
-EXPECT_EQ(kept.get("k"), R"j({"key":"k","value":"xxxxxxxxxxx"})j");
-EXPECT_EQ(kept.change(of(What::remove, "k")).status, 200U) << "what is removed is never too much";
+  EXPECT_EQ(kept.batch({set("l", "[1]")}).status, 413U);
+  EXPECT_EQ(kept.get("k"), R"j({"key":"k","value":"xxxxxxxxxxx"})j");
+  EXPECT_EQ(kept.change(of(What::remove, "k")).status, 200U) << "what is removed is never too much";
 }
 
 TEST(Kv, CountsItsSizeAsAsciiText) {
   Kept kept;
   kept.limits.document_bytes_max = 13;
-  EXPECT_EQ(kept.change(set("k", R"j("ü")j")).body, R"j({"detail":"State size (15 bytes) exceeds limit (13 bytes)j"
-})");
+  EXPECT_EQ(kept.change(set("k", R"j("ü")j")).body, R"j({"detail":"State size (15 bytes) exceeds limit (13 bytes)"})j");
 }
 
 std::string nested(int depth) {
