@@ -3,12 +3,14 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "nestgate/base/conversation_id.hpp"
+#include "nestgate/base/secret.hpp"
 
 namespace nestgate::api {
 
@@ -44,10 +46,18 @@ struct WebhookSettings {
   std::uint32_t pending_max = 10'000;  // conversations whose news the manager was not told yet
 };
 
+// Of `[automation]` what the routes alone need.
+struct AutomationApiSettings {
+  std::shared_ptr<Secret const> local_key;  // of the one local user (automation.md 2.2); nullptr: there is none
+  std::vector<std::string> cors_origins;    // whose pages may send the browser's cookies
+  std::string sdk_version = "1.43.1";       // told to scripts that install the SDK
+};
+
 struct Settings {
   CloudSettings cloud;
   RuntimeApiSettings runtime;
   WebhookSettings webhooks;
+  AutomationApiSettings automation;
 };
 
 // Somebody asked for secrets, with or without success; for the audit log. Views live as long as the call.

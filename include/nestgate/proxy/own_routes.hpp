@@ -24,9 +24,9 @@ struct ApiRequest {
   std::string mount;  // what stood before `path`, where the automation API has a prefix of its own
   std::string query;
   std::string content_type;
-  std::string prefer;                                        // the Prefer header (RFC 7240)
-  std::vector<std::pair<std::string, std::string>> fields;   // the others of its head, names in lower case, no credentials
-  std::string authorization_scheme;                          // as the client wrote it; "" without the field
+  std::string prefer;                                       // the Prefer header (RFC 7240)
+  std::vector<std::pair<std::string, std::string>> fields;  // the others of its head, names in lower case, no credentials
+  std::string authorization_scheme;                         // as the client wrote it; "" without the field
   WipedString body;
   std::optional<identity::Principal> principal;  // the API key's; nothing only where `admits_without_api_key`
   Secret bearer;                                 // the token as sent, for run tokens
@@ -63,7 +63,7 @@ struct ApiResponse {
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;  // besides those of every answer (Cache-Control: no-store)
   enum class Challenge : bool { no, yes } challenge = Challenge::yes;  // whether a 401 has WWW-Authenticate
-  std::shared_ptr<ApiStream> stream;                         // set: follows `body`, which may be empty
+  std::shared_ptr<ApiStream> stream;                                   // set: follows `body`, which may be empty
 };
 
 // The control API behind the proxy. `handle` runs on the control core; a session on another core awaits it there.
