@@ -36,7 +36,8 @@ Secret make_jwt(Secret const& key, std::string_view claims) {
   return Secret(std::move(token));
 }
 
-boost::system::result<std::string, JwtFault> verify_jwt(Secret const& key, std::string_view token) {
+boost::system::result<std::string, JwtFault> verify_jwt(Secret const& key, Secret const& shown) {
+  auto const token = shown.reveal();
   auto const first = token.find('.');
   auto const last = token.rfind('.');
   if (first == last) return JwtFault::segments;

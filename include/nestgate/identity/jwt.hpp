@@ -22,7 +22,8 @@ std::string_view to_string(JwtFault fault) noexcept;
 // Found by boost::system::result: value() on a fault is our bug.
 [[noreturn]] void throw_exception_from_error(JwtFault fault, boost::source_location const& at);
 
-// The claims of a token that was made with the key. The algorithm that its header names is not believed.
-boost::system::result<std::string, JwtFault> verify_jwt(Secret const& key, std::string_view token);
+// The claims of a token that was made with the key. `segments`: it is no such token at all, maybe a key of another kind. The
+// algorithm that its header names is not believed.
+boost::system::result<std::string, JwtFault> verify_jwt(Secret const& key, Secret const& token);
 
 }  // namespace nestgate::identity

@@ -12,9 +12,9 @@ Secret key(std::string text = "a secret of the installation") { return Secret(st
 TEST(Jwt, OfAnotherImplementationIsTaken) {
   // The example of jwt.io.
   auto const claims = verify_jwt(key("your-256-bit-secret"),
-                                 "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
-                                 "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ."
-                                 "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c");
+                                 Secret("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9."
+                                        "eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiaWF0IjoxNTE2MjM5MDIyfQ."
+                                        "SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV_adQssw5c"));
   ASSERT_TRUE(claims);
   EXPECT_EQ(*claims, R"({"sub":"1234567890","name":"John Doe","iat":1516239022})");
 }
@@ -22,14 +22,14 @@ TEST(Jwt, OfAnotherImplementationIsTaken) {
 TEST(Jwt, IsReadBackAsItWasMade) {
   for (auto const* claims : {"{}", R"({"exp":1})", R"({"a":"\u00fc"})"}) {
     auto const token = make_jwt(key(), claims);
-    auto const back = verify_jwt(key(), token.reveal());
+    auto const back = verify_jwt(key(), token);
     ASSERT_TRUE(back);
     EXPECT_EQ(*back, claims);
   }
 }
 
 std::string_view why_not(std::string_view token) {
-  auto const read = verify_jwt(key(), token);
+  auto const read = verify_jwt(key(), Secret(std::string(token)));
   return read ? std::string_view() : to_string(read.error());
 }
 
