@@ -66,6 +66,7 @@ void write_rest_of_info(codec::JsonWriter& w, conversation::About const& about) 
   text_or_null(w, "selected_repository", about.repository);
   text_or_null(w, "selected_branch", about.branch);
   text_or_null(w, "git_provider", about.git_provider);
+  text_or_null(w, "label", about.label);
   w.key("trigger").null();
   for (auto const name : {"pr_number", "sub_conversation_ids"}) w.key(name).begin_array().end_array();
 }

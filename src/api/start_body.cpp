@@ -247,6 +247,9 @@ Checked<StartBody> parse_start_body(std::string_view body) {
     } else if (key == "title") {  // the gateway's own: an older server would refuse it
       NESTGATE_TRY(title, line_of(value, "title", conversation::About::title_bytes_max));
       out.about.title = std::move(title);
+    } else if (key == "label") {
+      NESTGATE_TRY(label, line_of(value, "label", name_bytes_max));
+      out.about.label = std::move(label);
     } else if (key == "conversation_id") {
       NESTGATE_TRY(id, id_of(value));
       out.id = std::move(id);

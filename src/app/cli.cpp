@@ -8,6 +8,7 @@
 #include <istream>
 #include <ostream>
 
+#include "app/cron_command.hpp"
 #include "app/identity_commands.hpp"
 #include "app/operator_commands.hpp"
 #include "nestgate/app/log.hpp"
@@ -198,6 +199,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   users.revoke->add_option("NAME", users.command.name, "As `user list` prints it")->required()->type_name("");
 
   OperatorCommands const operators(app);
+  CronCommand const cron(app);
 
   for (auto* const command : {&app, serve, check, key, apikey, hash, api_keys.add, api_keys.list, api_keys.revoke, user,
                               users.add, users.list, users.revoke})
@@ -213,6 +215,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   }
 
   if (auto const code = operators.run(environment, terminal)) return *code;
+  if (auto const code = cron.run(terminal)) return *code;
   SettingsSource source;
   source.environment = std::move(environment);
   if (!config_file.empty()) source.file = config_file;

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "nestgate/automation/command_text.hpp"
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/base/text.hpp"
 
@@ -36,14 +37,15 @@ std::string quoted(std::string_view text) {
   return out;
 }
 
-bool is_blank(std::string_view text) { return text.find_first_not_of(" \t") == text.npos; }
+bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n\v\f") == text.npos; }
 
 }  // namespace
 
 std::optional<std::string> why_not_a_command(std::string_view field, std::string_view text) {
   std::string const name(field);
   if (is_blank(text)) return name + " must not be blank";
-  if (text.size() > 4096) return name + " must not be longer than 4096 bytes";
+  if (text.size() > command_bytes_max)
+    return name + " must not be longer than " + std::to_string(command_bytes_max) + " bytes";
   if (text.starts_with('/')) return name + " must be a relative path, not an absolute path";
   if (has_upward_segment(text)) return name + " must not contain path traversal (..)";
   if (text.find_first_of(std::string_view(";&|`$(){}<>!\\\r\n\0", 16)) != text.npos)

@@ -12,10 +12,6 @@
 // What a run's script is started with: its environment file and one shell command (automation.md 5.5). Pure.
 namespace nestgate::automation {
 
-// Why `text` cannot be a run's entrypoint or set-up script, in the contract's words (automation.md 1.2); nothing when it
-// can.
-std::optional<std::string> why_not_a_command(std::string_view field, std::string_view text);
-
 // Lines `export NAME='value'` (automation.md 5.3). Names match [A-Za-z_][A-Za-z0-9_]*, and no value holds a NUL, as who
 // calls has checked.
 Secret environment_file(std::vector<std::pair<std::string, Secret>> const& variables);

@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "command_chain.hpp"
+#include "nestgate/automation/command_text.hpp"
 #include "nestgate/base/text.hpp"
 #include "nestgate/upstream/http_client.hpp"
 #include "nestgate/upstream/public_address.hpp"

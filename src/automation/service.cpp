@@ -1,343 +1,317 @@
 #include "nestgate/automation/service.hpp"
 
-#include <algorithm>
-
-#include "command_chain.hpp"
-#include "deliveries.hpp"
+#include "dispatcher.hpp"
+#include "nestgate/automation/completion.hpp"
 #include "nestgate/base/text.hpp"
-#include "nestgate/codec/json_writer.hpp"
 #include "nestgate/upstream/random.hpp"
-#include "run_edit.hpp"
+#include "own_run.hpp"
+#include "planner.hpp"
+#include "poster.hpp"
+#include "run_output.hpp"
 #include "run_request.hpp"
+#include "workers.hpp"
 
 namespace nestgate::automation {
 namespace {
 
-using namespace std::chrono_literals;
+using store::AutomationRow;
+using store::AutomationStore;
+using store::RunRow;
 using upstream::fail;
 using SystemClock = std::chrono::system_clock;
 
-constexpr std::chrono::seconds small_command_max = 30s;
-constexpr Clock::duration small_call_max = 60s;   // a busy agent server takes its time
-constexpr Clock::duration closing_time_max = 2s;  // beyond its deadline, for what a stop has to say and to clean up
-constexpr Clock::duration linger_max = 30s;       // for the exit code of a command whose script has reported
-constexpr unsigned upload_tries_max = 3;
+constexpr std::size_t worker_threads = 2;
 
-Failure settled_early() { return fail(FaultKind::conflict, "automation.start", "the run was settled before it started"); }
+Failure unknown_run() { return fail(FaultKind::not_found, "automation.find", "Run not found"); }
+Failure closing() { return fail(FaultKind::unavailable, "automation.submit", "the gateway is shutting down"); }
 
-std::string tail_of(std::string const& text, std::size_t bytes) {
-  return text.substr(text.size() - std::min(text.size(), bytes));
-}
-
-std::string event_payload() {
-  std::string out;
-  codec::JsonWriter w(out);
-  w.begin_object().member("trigger", "manual").key("trigger_payload").begin_object().end_object().end_object();
-  return out;
-}
-
-bool is_worth_another_try(Fault const& fault) {
-  return fault.kind == FaultKind::upstream || fault.kind == FaultKind::timed_out;
-}
+std::string new_id() { return dashed_uuid(upstream::random_uuid_hex()); }
 
 }  // namespace
 
-// What a run's task needs and the store does not keep.
-struct Service::Job {
-  Job(Executor executor, std::string id, ConversationId c)
-      : run_id(std::move(id)), conversation(std::move(c)), wake(executor) {}
-  std::string run_id;
-  ConversationId conversation;
-  Epoch epoch{0};
-  upstream::Place endpoint;
-  Secret session_key;
-  std::string tarball;
-  std::string setup_script;
-  std::string entrypoint;
-  Secret environment;
-  std::chrono::seconds time_max{0};
-  std::string command_id;
-  Timer wake;  // cancelled when the script has reported, so that its end is looked at soon
-  bool is_settled = false;
+struct Service::Parts {
+  Parts(Executor control, conversation::Manager& m, AutomationStore& r, std::string name,
+        std::shared_ptr<identity::KeyRing const> k, Settings s)
+      : manager(m),
+        rows(r),
+        keys(std::move(k)),
+        settings(std::move(s)),
+        book(rows, stats),
+        workers(control, WorkSurroundings{rows, manager, book, settings, stats, keys},
+                [this](RunRow const& run) { note_over(run); }),
+        dispatcher(control, Dispatcher::With{rows, settings, stats, std::move(name)},
+                   Dispatcher::Listeners{
+                       [this](store::ClaimedRun claimed, bool is_taken_over) { begin(std::move(claimed), is_taken_over); },
+                       [this](RunRow const& run) { workers.note_settled(run); }}),
+        planner(control, Planner::With{rows, settings, stats},
+                Planner::Listeners{[this](RunRow const& run) { dispatcher.put(run); },
+                                   [this](std::string const& id) { note_cancelled(id); }}),
+        poster(control, Poster::With{rows, settings, stats}) {
+    book.listen({[this](RunRow const& run) { workers.note_settled(run); },
+                 [this](RunRow const& run) {
+                   workers.note_settled(run);
+                   dispatcher.put(run);
+                 },
+                 [this] { poster.wake(); }});
+  }
+
+  void begin(store::ClaimedRun claimed, bool is_taken_over) {
+    stats.in_flight.add();
+    workers.begin(std::move(claimed), is_taken_over ? Workers::Claim::taken_over : Workers::Claim::fresh);
+  }
+  void note_over(RunRow const& run) {
+    stats.in_flight.sub();
+    dispatcher.note_ended(run);
+  }
+  // By an overlap policy, in the transaction that made its successor.
+  void note_cancelled(std::string const& id) {
+    RunRow run;
+    run.id = id;
+    run.status = RunStatus::cancelled;
+    run.clean_up = store::CleanUp::stop;
+    workers.note_settled(run);
+    poster.wake();
+  }
+  RunRow run_of(AutomationRow const& automation) const;
+  // Its schedule begins now, unless it is the one that it had.
+  void plan(AutomationRow& row, AutomationRow const* before);
+  Task<Outcome<>> prepare(AutomationRow& row);
+
+  conversation::Manager& manager;
+  AutomationStore& rows;
+  std::shared_ptr<identity::KeyRing const> keys;
+  Settings settings;
+  Stats stats;
+  bool is_closing = false;
+  RunBook book;
+  Workers workers;
+  Dispatcher dispatcher;
+  Planner planner;
+  Poster poster;
+  asio::thread_pool pool{worker_threads};
 };
 
-Service::Service(Executor control, conversation::Manager& manager, std::unique_ptr<RunStore> store, Settings settings)
-    : manager_(manager),
-      store_(std::move(store)),
-      settings_(std::move(settings)),
-      deliveries_(std::make_unique<Deliveries>(control, *store_, settings_, stats_)),
-      tasks_(control) {}
+Service::Service(Executor control, conversation::Manager& manager, AutomationStore& rows, std::string gateway,
+                 std::shared_ptr<identity::KeyRing const> keys, Settings settings)
+    : parts_(std::make_unique<Parts>(control, manager, rows, std::move(gateway), std::move(keys), std::move(settings))) {}
 
 Service::~Service() = default;
 
-Task<Outcome<Run>> Service::submit(RunRequest request) {
-  if (is_closing_) co_return fail(FaultKind::unavailable, "automation.submit", "the gateway is shutting down");
-  if (auto why = why_refused(request, settings_)) co_return std::move(*why);
-  auto const runtime = manager_.find(*request.conversation);
-  if (!runtime || !request.by.may_use(runtime->owner))
+AutomationStore& Service::rows() noexcept { return parts_->rows; }
+schedule::Zones& Service::zones() noexcept { return parts_->planner.zones(); }
+Settings const& Service::settings() const noexcept { return parts_->settings; }
+Stats const& Service::stats() const noexcept { return parts_->stats; }
+asio::thread_pool& Service::workers() noexcept { return parts_->pool; }
+
+void Service::start() {
+  parts_->dispatcher.start();
+  parts_->planner.start();
+  parts_->poster.start();
+}
+
+void Service::replace_keys(std::shared_ptr<identity::KeyRing const> keys) { parts_->keys = std::move(keys); }
+
+void Service::wake() {
+  parts_->dispatcher.wake_scan();
+  parts_->poster.wake();
+}
+
+RunRow Service::Parts::run_of(AutomationRow const& automation) const {
+  auto const policy = parse_policy(automation.policy_json);
+  RunRow run;
+  run.id = new_id();
+  run.automation_id = automation.id;
+  run.tenant = automation.tenant;
+  run.owner = automation.owner;
+  run.organisation = automation.organisation;
+  run.target = to_string(policy.target.value_or(settings.target));
+  run.priority = policy.priority;
+  run.concurrent_max = policy.concurrent_max;
+  run.attempts_max = policy.attempts_max;
+  run.retry_pause_s = policy.retry_pause.count();
+  run.callback_json = automation.callback_json.clone();
+  run.created_at = SystemClock::now();
+  return run;
+}
+
+void Service::Parts::plan(AutomationRow& row, AutomationRow const* before) {
+  auto const now = SystemClock::now();
+  row.updated_at = now;
+  bool const is_live = row.enabled && !row.deleted_at && row.trigger_kind == "cron";
+  bool const is_as_before = before && before->enabled && before->trigger_json == row.trigger_json;
+  if (!is_live) {
+    row.next_at.reset();
+  } else if (!is_as_before) {
+    auto const trigger = parse_trigger(row.trigger_json);
+    row.next_at.reset();
+    if (trigger) row.next_at = planner.next_of(*trigger, now);
+  }
+}
+
+Task<Outcome<AutomationStore::Created>> Service::create(AutomationRow row) {
+  parts_->plan(row, nullptr);
+  row.created_at = row.updated_at;
+  NESTGATE_CO_TRY(created, co_await parts_->rows.create(std::move(row)));
+  if (created.is_new) parts_->planner.note(created.row);
+  co_return std::move(created);
+}
+
+Task<Outcome<>> Service::Parts::prepare(AutomationRow& row) {
+  NESTGATE_CO_TRY(before, co_await rows.find(row.id));
+  if (!before) co_return fail(FaultKind::not_found, "automation.find", "Automation not found");
+  plan(row, &*before);
+  co_return Outcome<>{};
+}
+
+Task<Outcome<std::optional<AutomationRow>>> Service::replace(AutomationRow row) {
+  NESTGATE_CO_TRY_VOID(co_await parts_->prepare(row));
+  NESTGATE_CO_TRY(kept, co_await parts_->rows.replace(std::move(row)));
+  if (kept) parts_->planner.note(*kept);
+  co_return std::move(kept);
+}
+
+Task<Outcome<std::optional<AutomationRow>>> Service::replace_with_upload(AutomationRow row, store::UploadRow upload,
+                                                                         std::string bytes, std::string gone) {
+  NESTGATE_CO_TRY_VOID(co_await parts_->prepare(row));
+  NESTGATE_CO_TRY(
+      kept, co_await parts_->rows.replace_with_upload(std::move(row), std::move(upload), std::move(bytes), std::move(gone)));
+  if (kept) parts_->planner.note(*kept);
+  co_return std::move(kept);
+}
+
+std::vector<store::Time> Service::next_moments(AutomationRow const& row, std::size_t count) {
+  auto const trigger = parse_trigger(row.trigger_json);
+  if (!trigger) return {};
+  return parts_->planner.next_ones(*trigger, SystemClock::now(), count);
+}
+
+Task<Outcome<RunRow>> Service::dispatch(AutomationRow automation, std::string idempotency_key) {
+  if (parts_->is_closing) co_return closing();
+  auto run = parts_->run_of(automation);
+  run.trigger_source = "manual";
+  if (!idempotency_key.empty()) run.dedupe_key = "key:" + idempotency_key;
+  std::vector<RunRow> runs;
+  runs.push_back(std::move(run));
+  NESTGATE_CO_TRY(made, co_await parts_->rows.enqueue(std::move(runs), parts_->settings.runs_waiting_max));
+  auto& enqueued = made.front();
+  if (enqueued.is_new) {
+    parts_->stats.submitted.add();
+    parts_->dispatcher.put(enqueued.run);
+  }
+  co_return std::move(enqueued.run);
+}
+
+Task<Outcome<AutomationStore::EventTaken>> Service::take_event(std::string org_id, std::string source,
+                                                               std::string delivery_id, std::vector<Match> matches) {
+  if (parts_->is_closing) co_return closing();
+  std::vector<RunRow> runs;
+  for (auto& match : matches) {
+    auto run = parts_->run_of(match.automation);
+    run.trigger_source = "event";
+    run.event_payload_json = std::move(match.payload_json);
+    if (!delivery_id.empty()) run.dedupe_key = "event:" + source + ":" + delivery_id;
+    runs.push_back(std::move(run));
+  }
+  auto const waiting_max = parts_->settings.runs_waiting_max;
+  NESTGATE_CO_TRY(taken, co_await parts_->rows.take_event(std::move(org_id), std::move(source), std::move(delivery_id),
+                                                          std::move(runs), waiting_max));
+  for (auto const& run : taken.made) {
+    parts_->stats.submitted.add();
+    parts_->dispatcher.put(run);
+  }
+  co_return std::move(taken);
+}
+
+Task<Outcome<RunRow>> Service::submit(RunRequest request) {
+  if (parts_->is_closing) co_return closing();
+  if (auto refused = why_refused(request, parts_->settings)) co_return *std::move(refused);
+  identity::Principal by;
+  by.owner = request.by.owner;
+  if (request.by.sees_all) by.role = identity::Role::admin;
+  auto const runtime = parts_->manager.find(*request.conversation);
+  if (!runtime || !by.may_use(runtime->owner))
     co_return fail(FaultKind::not_found, "automation.submit", "conversation_id: there is no such conversation");
   if (runtime->state != conversation::RuntimeState::running)
     co_return fail(FaultKind::conflict, "automation.submit",
                    "conversation_id: the conversation is " + std::string(to_string(runtime->state)) + ", expected running");
-
-  auto const bytes = request.tarball.size();
-  bool const is_too_much = tarball_bytes_held_ + bytes > settings_.tarball_bytes_held_max;
-  if (is_too_much && tarball_bytes_held_ != 0)
-    co_return fail(FaultKind::overloaded, "automation.submit",
-                   "tarballs of " + std::to_string(tarball_bytes_held_) +
-                       " bytes are on their way already (automation.tarball_bytes_held_max)");
-
-  Secret const token = upstream::random_token(32);
-  Run run(dashed_uuid(upstream::random_uuid_hex()), runtime->id);
+  OwnRun own;
+  own.entrypoint = std::move(request.entrypoint);
+  own.setup_script = std::move(request.setup_script);
+  own.base_url = std::move(request.base_url);
+  own.upload_id = new_id();
+  own.environment = std::move(request.environment);
+  own.time_max = std::chrono::seconds(request.time_max_s.value_or(0));
+  RunRow run;
+  run.id = new_id();
+  run.tenant = request.by.tenant;
   run.owner = request.by.owner;
-  run.entrypoint = request.entrypoint;
-  run.callback_url = request.callback_url;
-  run.token_hash = identity::hash_api_key(token.reveal());
+  run.organisation = request.by.organisation;
+  run.trigger_source = "manual";
+  run.target = to_string(Target{Target::Kind::conversation, runtime->id.text()});
+  run.wish_json = to_json(own);
   run.created_at = SystemClock::now();
+  if (!request.callback_url.empty()) run.callback_json = to_json(PlainCallback{std::move(request.callback_url), {}});
+  store::UploadRow upload;
+  upload.id = own.upload_id;
+  upload.tenant = run.tenant;
+  upload.is_listed = false;
+  upload.name = "run " + run.id;
+  upload.status = "COMPLETED";
+  upload.size_bytes = static_cast<std::int64_t>(request.tarball.size());
+  upload.created_at = upload.updated_at = run.created_at;
+  NESTGATE_CO_TRY(made, co_await parts_->rows.enqueue_own(std::move(run), std::move(upload), std::move(request.tarball),
+                                                          parts_->settings.runs_waiting_max));
+  parts_->stats.submitted.add();
+  parts_->dispatcher.put(made.run);
+  co_return std::move(made.run);
+}
 
-  auto job = std::make_shared<Job>(tasks_.executor(), run.id, runtime->id);
-  job->epoch = runtime->epoch;
-  job->endpoint = runtime->endpoint;
-  job->session_key = runtime->session_key.clone();
-  job->environment = environment_for(request, run, token, *runtime);
-  job->tarball = std::move(request.tarball);
-  job->setup_script = std::move(request.setup_script);
-  job->entrypoint = std::move(request.entrypoint);
-  job->time_max = std::chrono::seconds(request.time_max_s.value_or(settings_.run_time_default.count()));
+bool Service::is_token_of(std::string_view run_id, Secret const& token) const {
+  return parts_->keys->opens_run(run_id, token.reveal());
+}
 
-  tarball_bytes_held_ += bytes;
-  if (auto kept = co_await store_->insert(run); !kept) {
-    release_tarball(*job);
-    co_return fail(
-        kept.error().kind, kept.error().where,
-        "all " + std::to_string(settings_.runs_in_flight_max) + " runs are in use (automation.runs_in_flight_max)");
+Task<Outcome<RunRow>> Service::report(std::string run_id, Report report, Reporter by) {
+  bool const is_its_script = is_token_of(run_id, by.token);
+  if (!is_its_script) {
+    if (!by.caller) co_return fail(FaultKind::unauthorized, "automation.report", "Not this run's token");
+    NESTGATE_CO_TRY(known, co_await parts_->rows.find_run(run_id));
+    if (!known) co_return unknown_run();
+    if (!by.caller->sees_all && known->tenant != by.caller->tenant)
+      co_return fail(FaultKind::forbidden, "automation.report", "Not your automation");
   }
-  stats_.submitted.add();
-  stats_.in_flight.add();
-  jobs_.emplace(run.id, job);
-  tasks_.spawn("automation.run", Service::run(std::move(job)));
-  co_return std::move(run);
-}
-
-Secret Service::environment_for(RunRequest const& request, Run const& run, Secret const& token,
-                                conversation::View const& runtime) const {
-  std::string const base = settings_.base_url.empty() ? request.base_url : settings_.base_url;
-  std::vector<std::pair<std::string, Secret>> variables;
-  auto const set = [&variables](std::string name, std::string value) {
-    variables.emplace_back(std::move(name), Secret(std::move(value)));
-  };
-  set("SANDBOX_ID", runtime.id.text());
-  variables.emplace_back("SESSION_API_KEY", runtime.session_key.clone());
-  set("AGENT_SERVER_URL", upstream::url_of(runtime.endpoint).text());
-  set("AGENT_SERVER_PORT", std::to_string(runtime.endpoint.port()));
-  set("AUTOMATION_CALLBACK_URL", base + "/v1/runs/" + run.id + "/complete");
-  variables.emplace_back("AUTOMATION_CALLBACK_API_KEY", token.clone());
-  set("AUTOMATION_RUN_ID", run.id);
-  set("AUTOMATION_API_URL", base);
-  set("AUTOMATION_EVENT_PAYLOAD", event_payload());
-  for (auto const& [name, value] : request.environment) variables.emplace_back(name, value.clone());
-  return environment_file(variables);
-}
-
-Task<> Service::run(std::shared_ptr<Job> job) {
-  auto claimed = co_await apply(job->run_id, Claimed{});
-  if (claimed && claimed->effect == Effect::moved) {
-    nested::Client client(job->endpoint, job->session_key.clone());
-    auto dispatched = co_await dispatch(*job, client);
-    release_tarball(*job);
-    job->environment = Secret();
-    if (dispatched) {
-      co_await watch(*job, client);
-    } else {
-      DispatchFailed event{"dispatch: " + dispatched.error().reason};
-      [[maybe_unused]] auto told = co_await apply(job->run_id, std::move(event));
-      std::string clean_up = remove_folder_command(RunPaths(job->run_id));
-      auto const by = Deadline::in(is_stopping_ ? closing_time_max : small_call_max);
-      [[maybe_unused]] auto cleaned = co_await client.execute(std::move(clean_up), small_command_max, by);
-    }
-  }
-  release_tarball(*job);
-  jobs_.erase(job->run_id);
-}
-
-void Service::release_tarball(Job& job) {
-  tarball_bytes_held_ -= job.tarball.size();
-  std::string().swap(job.tarball);  // an assignment would keep the memory
-}
-
-Task<Outcome<>> Service::dispatch(Job& job, nested::Client& client) {
-  RunPaths const paths(job.run_id);
-  NESTGATE_CO_TRY(made,
-                  co_await client.execute(make_folder_command(paths), small_command_max, Deadline::in(small_call_max)));
-  if (made.exit_code != 0)
-    co_return fail(FaultKind::upstream, "automation.folder", "the run's folder cannot be made in the runtime");
-  NESTGATE_CO_TRY_VOID(co_await upload(job, client, paths.tarball, job.tarball));
-  NESTGATE_CO_TRY_VOID(co_await upload(job, client, paths.environment, job.environment.reveal()));
-  if (job.is_settled) co_return settled_early();
-
-  std::string command = run_command(paths, job.setup_script, job.entrypoint);
-  NESTGATE_CO_TRY(command_id, co_await client.start(std::move(command), job.time_max, Deadline::in(small_call_max)));
-  job.command_id = command_id;
-  auto const timeout_at = SystemClock::now() + job.time_max + settings_.report_margin;
-  auto note = [command_id, timeout_at](Run& run) {
-    run.bash_command_id = command_id;
-    run.timeout_at = timeout_at;
-  };
-  NESTGATE_CO_TRY_VOID(co_await edit_run(*store_, job.run_id, std::move(note)));
-  co_return Outcome<>{};
-}
-
-// An upload overwrites, so it may be tried again.
-Task<Outcome<>> Service::upload(Job& job, nested::Client& client, std::string path, std::string_view bytes) {
-  Clock::duration pause = 250ms;
-  for (unsigned tries = 1;; ++tries, pause *= 4) {
-    if (job.is_settled) co_return settled_early();
-    auto done = co_await client.upload(path, bytes, Deadline::in(settings_.upload_time_max));
-    if (done || tries == upload_tries_max || !is_worth_another_try(done.error().fault)) co_return done;
-    auto waited = co_await pause_for(pause);
-    if (!waited) co_return upstream::failed("upload", waited.error());
-  }
-}
-
-// Until the command's exit code is known, or the run is out of its time, or its runtime is gone.
-Task<> Service::watch(Job& job, nested::Client& client) {
-  auto give_up = Deadline::in(job.time_max + settings_.report_margin);
-  bool lingers = false;
-  for (;;) {
-    bool const was_cut = co_await is_cancelled();  // in the search: the wait below would not be told
-    if (was_cut) co_return;
-    job.wake.expires_after(settings_.watch_interval);
-    [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
-    bool const is_cut = co_await is_cancelled();
-    if (is_cut) co_return;
-    if (auto why = why_lost(job)) {
-      GivenUp event{std::move(*why)};
-      [[maybe_unused]] auto told = co_await apply(job.run_id, std::move(event));
-      co_return;
-    }
-    auto found = co_await client.newest_output(job.command_id, Deadline::in(small_call_max));
-    // A search that fails says nothing of the run: it is asked again until the time is over.
-    if (found && *found && (*found)->exit_code) {
-      auto& output = **found;
-      CommandEnded event{*output.exit_code, tail_of(output.standard_output, settings_.output_tail_bytes),
-                         tail_of(output.standard_error, settings_.output_tail_bytes)};
-      [[maybe_unused]] auto told = co_await apply(job.run_id, std::move(event));
-      co_return;
-    }
-    if (job.is_settled && !std::exchange(lingers, true)) give_up = give_up.capped(linger_max);
-    if (give_up.passed()) {
-      GivenUp event{std::string(timed_out_prefix) + "the command did not end"};
-      if (!job.is_settled) [[maybe_unused]]
-        auto told = co_await apply(job.run_id, std::move(event));
-      co_return;
-    }
-  }
-}
-
-std::optional<std::string> Service::why_lost(Job const& job) const {
-  using conversation::RuntimeState;
-  auto const state = manager_.state_of(job.conversation, job.epoch);
-  if (state == RuntimeState::running) return std::nullopt;
-  if (state == RuntimeState::stopping || state == RuntimeState::stopped)
-    return "the conversation was stopped while the run was in it";
-  return "the runtime ended while the run was in it";
-}
-
-Task<Outcome<Run>> Service::report(std::string run_id, Report report, Reporter by) {
-  auto found = co_await store_->find(run_id);
-  if (!found) co_return upstream::failed("run", found.error());
-  auto const& known = *found;
-  if (by.principal) {
-    if (!known || !by.principal->may_use(known->owner)) co_return unknown_run();
-  } else {
-    // Hashes are compared, so time tells nothing of the token; an unknown run and a wrong token look alike.
-    bool const is_its_script = known && identity::hash_api_key(by.token.reveal()) == known->token_hash;
-    if (!is_its_script) co_return fail(FaultKind::unauthorized, "automation.report", "Not this run's token");
-  }
-  RunEvent event = ReportedCompleted{};
-  if (report.status == RunStatus::failed)
-    event =
-        ReportedFailed{report.error.empty() ? std::string("Completion callback reported failure") : std::move(report.error)};
-  NESTGATE_CO_TRY(changed, co_await apply(std::move(run_id), std::move(event), std::move(report)));
-  if (changed.effect == Effect::refused)
+  Reported event{std::move(report)};
+  NESTGATE_CO_TRY(applied, co_await parts_->book.apply(std::move(run_id), std::nullopt, std::move(event)));
+  if (applied.effect == Effect::refused)
     co_return fail(FaultKind::conflict, "automation.report",
-                   "Run is " + std::string(to_string(changed.run.status)) + ", expected RUNNING");
-  co_return std::move(changed.run);
+                   "Run is " + std::string(to_string(applied.run.status)) + ", expected RUNNING");
+  co_return std::move(applied.run);
 }
 
-Task<Outcome<Service::Changed>> Service::apply(std::string id, RunEvent event, std::optional<Report> report) {
-  for (;;) {
-    auto found = co_await store_->find(id);
-    if (!found) co_return upstream::failed("run", found.error());
-    if (!*found) co_return unknown_run();
-    Run run = std::move(**found);
-    Step step = judge(run, event);
-    run.status = step.status;
-    run.error_detail = std::move(step.error_detail);
-    run.error_is_guess = step.error_is_guess;
-    if (step.effect == Effect::moved) run.started_at = SystemClock::now();
-    if (step.effect == Effect::settled || step.effect == Effect::corrected) run.completed_at = SystemClock::now();
-    if (auto const* end = std::get_if<CommandEnded>(&event)) {
-      run.exit_code = end->exit_code;
-      run.output_tail = end->output_tail;
-      run.error_tail = end->error_tail;
-    }
-    if (report && step.effect != Effect::refused) {
-      if (!report->conversation_id.empty()) run.reported_conversation_id = report->conversation_id;
-      if (report->cost) run.cost = report->cost;
-    }
-    auto written = co_await store_->replace(run);
-    if (!written) co_return upstream::failed("run", written.error());
-    if (!*written) continue;  // somebody else was first: judge anew
-    ++run.version;
-    Changed changed{step.effect, std::move(run)};
-    after(changed);
-    co_return std::move(changed);
-  }
+Task<Outcome<RunRow>> Service::cancel(std::string run_id) {
+  CancelAsked event;
+  NESTGATE_CO_TRY(applied, co_await parts_->book.apply(std::move(run_id), std::nullopt, event));
+  if (applied.effect == Effect::refused)
+    co_return fail(
+        FaultKind::conflict, "automation.cancel",
+        "Run is " + std::string(to_string(applied.run.status)) + ", only PENDING or RUNNING runs can be cancelled");
+  co_return std::move(applied.run);
 }
 
-void Service::after(Changed const& changed) {
-  if (changed.effect != Effect::settled && changed.effect != Effect::corrected) return;
-  if (changed.effect == Effect::settled) stats_.in_flight.sub();
-  (changed.run.status == RunStatus::completed ? stats_.completed : stats_.failed).add();
-  if (auto const job = jobs_.find(changed.run.id); job != jobs_.end()) {
-    job->second->is_settled = true;
-    job->second->wake.cancel();
-  }
-  if (!changed.run.callback_url.empty()) deliveries_->tell(changed.run);
+Task<Outcome<std::unique_ptr<OutputFeed>>> Service::output(std::string run_id) {
+  NESTGATE_CO_TRY(run, co_await parts_->rows.find_run(run_id));
+  if (!run) co_return unknown_run();
+  co_return make_output_feed(parts_->rows, parts_->manager, std::move(run_id), parts_->settings.watch_interval);
 }
 
-Task<Outcome<Run>> Service::find(std::string run_id, identity::Principal by) {
-  auto found = co_await store_->find(std::move(run_id));
-  if (!found) co_return upstream::failed("run", found.error());
-  if (!*found || !by.may_use((*found)->owner)) co_return unknown_run();
-  co_return std::move(**found);
-}
-
-Task<Outcome<RunPage>> Service::list(identity::Principal by, std::size_t limit, std::size_t offset) {
-  auto page = co_await store_->list(std::move(by), limit, offset);
-  if (!page) co_return upstream::failed("runs", page.error());
-  co_return std::move(*page);
-}
-
-void Service::begin_closing() { is_closing_ = true; }
+void Service::begin_closing() { parts_->is_closing = true; }
 
 Task<> Service::stop(Deadline by) {
   begin_closing();
-  [[maybe_unused]] auto in_time = co_await with_deadline(by, tasks_.join());
-  auto const last = Deadline::in(closing_time_max);
-  is_stopping_ = true;
-  std::vector<std::string> left;
-  left.reserve(jobs_.size());
-  for (auto const& [id, job] : jobs_) left.push_back(id);
-  for (auto& id : left) {
-    GivenUp event{"the gateway was shut down"};
-    [[maybe_unused]] auto told = co_await apply(std::move(id), std::move(event));
-  }
-  deliveries_->begin_closing();
-  tasks_.stop();
-  [[maybe_unused]] auto joined = co_await tasks_.join();
-  co_await deliveries_->stop(last);
+  co_await parts_->planner.stop();
+  co_await parts_->dispatcher.stop();
+  co_await parts_->workers.stop();
+  co_await parts_->poster.stop(by);
+  parts_->pool.join();
 }
 
 }  // namespace nestgate::automation

@@ -40,7 +40,7 @@ Failure quota_failure(store::Claim const& claim) {
 
 // The members that `change` has go before those that are known.
 About merged(About known, About const& change) {
-  for (auto const member : {&About::title, &About::repository, &About::branch, &About::git_provider})
+  for (auto const member : {&About::title, &About::repository, &About::branch, &About::git_provider, &About::label})
     if (!(change.*member).empty()) known.*member = change.*member;
   return known;
 }

@@ -242,6 +242,16 @@ std::optional<View> Manager::find_by_key(std::string_view session_key) const {
   return parts_->registry.view_of(*c);
 }
 
+std::optional<ConversationId> Manager::find_labelled(identity::Principal const& by, std::string_view label) const {
+  ConversationPtr newest;
+  parts_->registry.for_each([&](ConversationPtr const& c) {
+    if (c->state != RuntimeState::running || c->about.label != label || !by.may_use(c->owner)) return;
+    if (!newest || c->created_at > newest->created_at) newest = c;
+  });
+  if (!newest) return std::nullopt;
+  return newest->id;
+}
+
 Secret Manager::client_key(ConversationId const& id) const {
   auto const c = parts_->registry.find(id);
   return c ? parts_->registry.client_key_of(*c) : Secret();

@@ -164,7 +164,8 @@ Secret about_json(About const& about) {
   std::string out;
   codec::JsonWriter w(out);
   w.begin_object().member("title", about.title).member("repository", about.repository);
-  w.member("branch", about.branch).member("git_provider", about.git_provider).end_object();
+  w.member("branch", about.branch).member("git_provider", about.git_provider);
+  w.member("label", about.label).end_object();
   return Secret(std::move(out));
 }
 
@@ -176,7 +177,8 @@ About parse_about(Secret const& json) {
   auto const text = json.reveal();  // tidy-ok(reveal): to read it back
   if (parser.parse(text.data(), text.size()).get(root)) return about;
   for (auto const& [name, member] : {std::pair{"title", &about.title}, std::pair{"repository", &about.repository},
-                                     std::pair{"branch", &about.branch}, std::pair{"git_provider", &about.git_provider}}) {
+                                     std::pair{"branch", &about.branch}, std::pair{"git_provider", &about.git_provider},
+                                     std::pair{"label", &about.label}}) {
     std::string_view value;
     if (!root[name].get(value)) *member = value;
   }

@@ -11,6 +11,8 @@ namespace {
 // Each use of a secret hashes under a label of its own, so that no output of one can serve as another.
 constexpr std::string_view secret_id_label{"nestgate secret id v1\0", 22};
 constexpr std::string_view session_key_label{"nestgate session key v1\0", 24};
+constexpr std::string_view run_token_label{"nestgate run token v1\0", 22};
+constexpr std::string_view run_token_prefix = "nrt_";
 constexpr std::string_view hmac_key_prefix = "ngk1_";
 constexpr std::size_t base64url_sha256_length = 43;
 constexpr std::size_t secret_id_bytes = 4;
@@ -31,14 +33,20 @@ Secret derive_sha256(Secret const& secret, std::string_view id) {
   return Secret(std::move(key));
 }
 
-Secret derive_hmac_sha256(Secret const& secret, std::string_view secret_id, std::string_view id) {
-  auto mac = hmac_sha256(secret.reveal(), {session_key_label, id});
+// `prefix` and base64url of the HMAC over label and text.
+Secret labelled_hmac(Secret const& secret, std::string_view label, std::string_view text, std::string_view prefix) {
+  auto mac = hmac_sha256(secret.reveal(), {label, text});
   std::string key;
-  key.reserve(hmac_key_prefix.size() + secret_id.size() + 1 + base64url_sha256_length);
-  key.append(hmac_key_prefix).append(secret_id).push_back('_');
+  key.reserve(prefix.size() + base64url_sha256_length);
+  key.append(prefix);
   append_base64url(key, mac);
   OPENSSL_cleanse(mac.data(), mac.size());
   return Secret(std::move(key));
+}
+
+Secret derive_hmac_sha256(Secret const& secret, std::string_view secret_id, std::string_view id) {
+  std::string const prefix = std::string(hmac_key_prefix).append(secret_id) + "_";
+  return labelled_hmac(secret, session_key_label, id, prefix);
 }
 
 }  // namespace
@@ -65,6 +73,19 @@ std::vector<Secret> KeyRing::accepted(ConversationId const& id, std::uint64_t ge
   keys.reserve(secrets_.size());
   for (std::size_t i = 0; i < secrets_.size(); ++i) keys.push_back(derive_at(i, id, generation));
   return keys;
+}
+
+Secret KeyRing::run_token(std::string_view run_id) const {
+  return labelled_hmac(secrets_.front(), run_token_label, run_id, run_token_prefix);
+}
+
+bool KeyRing::opens_run(std::string_view run_id, std::string_view presented) const {
+  bool opens = false;
+  for (auto const& secret : secrets_) {
+    bool const is_it = labelled_hmac(secret, run_token_label, run_id, run_token_prefix).equals(presented);
+    opens = opens || is_it;
+  }
+  return opens;
 }
 
 Secret KeyRing::derive_at(std::size_t index, ConversationId const& id, std::uint64_t generation) const {

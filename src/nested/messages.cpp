@@ -32,6 +32,7 @@ CommandOutput output_of(dom::object const& object) {
   if (object["exit_code"].get_int64().get(exit_code) == simdjson::SUCCESS) output.exit_code = static_cast<int>(exit_code);
   output.standard_output = text_of(object, "stdout");
   output.standard_error = text_of(object, "stderr");
+  if (object["order"].get_int64().get(output.order)) output.order = 0;
   return output;
 }
 
@@ -269,16 +270,24 @@ std::optional<CommandPage> parse_commands(std::string_view answer) {
   return out;
 }
 
-std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer) {
+std::optional<std::vector<CommandOutput>> parse_outputs(std::string_view answer) {
   dom::parser parser;
   dom::array items;
   if (parser.parse(answer.data(), answer.size())["items"].get_array().get(items)) return std::nullopt;
+  std::vector<CommandOutput> out;
   for (auto const item : items) {
     dom::object object;
     if (item.get_object().get(object)) return std::nullopt;
-    return std::optional(output_of(object));
+    out.push_back(output_of(object));
   }
-  return std::optional<CommandOutput>();
+  return out;
+}
+
+std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer) {
+  auto outputs = parse_outputs(answer);
+  if (!outputs) return std::nullopt;
+  if (outputs->empty()) return std::optional<CommandOutput>();
+  return std::optional(std::move(outputs->front()));
 }
 
 }  // namespace nestgate::nested

@@ -54,10 +54,15 @@ Task<Result<>> TaskGroup::join() {
   co_return Result<>{};
 }
 
+Task<bool> is_cancelled() {
+  auto const state = co_await asio::this_coro::cancellation_state;
+  co_return state.cancelled() != asio::cancellation_type::none;
+}
+
 Task<Result<>> pause_for(Clock::duration time) {
   // A cancel that came between two awaits is told by nothing else: a loop that only pauses would never end.
-  auto const state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) co_return Fault{FaultKind::cancelled, {}, "pause"};
+  bool const is_cut = co_await is_cancelled();
+  if (is_cut) co_return Fault{FaultKind::cancelled, {}, "pause"};
   Timer timer(co_await asio::this_coro::executor, time);
   auto [ec] = co_await timer.async_wait(no_throw);
   if (ec) co_return Fault{FaultKind::cancelled, ec, "pause"};

@@ -3,7 +3,7 @@
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
-#include "nestgate/net/net.hpp"
+#include "nestgate/net/task_group.hpp"
 
 namespace nestgate::runtime {
 
@@ -14,11 +14,6 @@ Task<T> to_the_end(Task<T> work) {
   auto const executor = co_await asio::this_coro::executor;
   auto uncancelled = asio::bind_cancellation_slot(asio::cancellation_slot{}, asio::use_awaitable_t<Executor>{});
   co_return co_await asio::co_spawn(executor, std::move(work), uncancelled);
-}
-
-inline Task<bool> is_cancelled() {
-  auto const state = co_await asio::this_coro::cancellation_state;
-  co_return state.cancelled() != asio::cancellation_type::none;
 }
 
 }  // namespace nestgate::runtime

@@ -1,11 +1,18 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <type_traits>
 
 #include "sql.hpp"
 
 namespace nestgate::store {
+
+// What opening a database does besides, at the end of the transaction that upgrades it and before any call: what it throws
+// is why the database is not opened. Backends are opened by a function that blocks and takes one.
+using Preparation = std::function<Task<>(Sql&)>;
+// What a look at a database of that version does, which writes nothing (check_store).
+using Inspection = std::function<Task<>(Sql&, std::size_t version)>;
 
 // A database that transactions are run on. Calls are awaited on the control core. A cancel of the caller does not undo
 // what was asked.
@@ -28,6 +35,10 @@ class Backend {
   auto read(Work work) {
     return transact(Mode::read, std::move(work));
   }
+  // Calls `listener` on the control core whenever some transaction of any gateway that said `notify` was committed, and when
+  // such a call may have been missed. Where nothing can wake it, it is never called: who follows the store also looks by
+  // itself. Before any other call, at most once.
+  virtual void on_notify(std::function<void()> /*listener*/) {}
   // After it every call is a fault. Calls under way come first.
   virtual Task<> close() = 0;
 
@@ -57,21 +68,21 @@ class Backend {
     // Kept by the job as well: the caller may be gone before it is done.
     struct State {
       explicit State(Work w) : work(std::move(w)) {}
+      Task<bool> perform(Sql& sql) {
+        result.reset();
+        if constexpr (std::is_void_v<Returned>) {
+          co_await work(sql);
+          result.emplace();
+        } else {
+          result.emplace(co_await work(sql));
+        }
+        co_return result->has_value();
+      }
       Work work;
       std::optional<Outcome<T>> result;
     };
     auto const state = std::make_shared<State>(std::move(work));
-    Job job = [state](Sql& sql) -> Task<bool> {
-      state->result.reset();
-      if constexpr (std::is_void_v<Returned>) {
-        co_await state->work(sql);
-        state->result.emplace();
-        co_return true;
-      } else {
-        state->result.emplace(co_await state->work(sql));
-        co_return state->result->has_value();
-      }
-    };
+    Job job = [state](Sql& sql) { return state->perform(sql); };
     auto done = co_await run(mode, std::move(job));
     if (!done) co_return std::move(done).error();
     co_return std::move(*state->result);

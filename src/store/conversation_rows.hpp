@@ -1,47 +1,37 @@
 #pragma once
 
 #include "counters.hpp"
-#include "nestgate/store/store.hpp"
 #include "seal.hpp"
-#include "sqlite.hpp"
+#include "sql.hpp"
 
 namespace nestgate::store {
 
-// The conversations, who holds them, and what changed. As Store says; everything may throw Unusable.
+// The conversations, who holds them, and what changed. As Store says, each call within a transaction of its own; everything
+// may throw Unusable.
 class ConversationRows {
  public:
-  // Both outlive this.
-  ConversationRows(Database& database, Sealer const& sealer)
-      : database_(database), sealer_(sealer), forgotten_(database, "forgotten") {}
+  // It outlives this.
+  explicit ConversationRows(Sealer const& sealer) : sealer_(sealer) {}
 
-  void renew(std::string const& gateway, std::chrono::milliseconds for_time);
-  void leave(std::string const& gateway);
-  Outcome<Claim> claim(ConversationRow wanted, std::string const& gateway, Quota const& quota);
-  std::optional<ConversationRow> take(ConversationId const& id, std::string const& gateway);
-  Outcome<> save(ConversationRow const& row);
-  Outcome<> forget(ConversationId const& id, std::string const& gateway, Epoch epoch);
-  std::optional<ConversationRow> find(ConversationId const& id);
-  std::vector<ConversationRow> all();
-  Store::Changes changes_since(std::uint64_t version);
-  Outcome<> ask_holder(ConversationId const& id, std::string const& wish);
+  Task<> renew(Sql& sql, std::string const& gateway, std::chrono::milliseconds for_time) const;
+  Task<> leave(Sql& sql, std::string const& gateway) const;
+  Task<Outcome<Claim>> claim(Sql& sql, ConversationRow const& wanted, std::string const& gateway, Quota const& quota) const;
+  Task<std::optional<ConversationRow>> take(Sql& sql, ConversationId const& id, std::string const& gateway) const;
+  Task<Outcome<>> save(Sql& sql, ConversationRow const& row) const;
+  Task<Outcome<>> forget(Sql& sql, ConversationId const& id, std::string const& gateway, Epoch epoch) const;
+  Task<std::optional<ConversationRow>> find(Sql& sql, ConversationId const& id) const;
+  Task<std::vector<ConversationRow>> all(Sql& sql) const;
+  Task<Store::Changes> changes_since(Sql& sql, std::uint64_t version) const;
+  Task<Outcome<>> ask_holder(Sql& sql, ConversationId const& id, std::string const& wish) const;
 
  private:
-  struct Full {
-    QuotaKind kind;
-    std::uint32_t limit, current;
-    bool by_units;
-  };
-  bool is_held_elsewhere(ConversationRow const& row, std::string const& gateway);
-  std::optional<Full> full_quota(ConversationRow const& wanted, Quota const& quota);
-  void put(ConversationRow const& row);
-  ConversationRow read(Query& query) const;
-  std::vector<ConversationRow> read_all(Query& query) const;
+  Task<> put(Sql& sql, ConversationRow const& row, std::string const& asked) const;
+  ConversationRow read(Rows& rows) const;
+  std::vector<ConversationRow> read_all(Rows& rows) const;
   Blob sealed(ConversationRow const& row, std::string_view column, Secret const& value) const;
   Secret opened(ConversationRow const& row, std::string_view column, Blob const& value) const;
 
-  Database& database_;
   Sealer const& sealer_;
-  Tombstones forgotten_;
 };
 
 }  // namespace nestgate::store

@@ -1,30 +1,30 @@
 #pragma once
 
-#include "sqlite.hpp"
+#include "sql.hpp"
 
 namespace nestgate::store {
 
-// Counts in the file: what a change is known by.
-std::uint64_t counter(Database& database, std::string_view name);
-std::uint64_t count_up(Database& database, std::string_view name);
+// Counts that the store keeps.
+Task<std::uint64_t> counter(Sql& sql, std::string_view name);
+// Nobody else counts it up until this transaction is over.
+Task<std::uint64_t> count_up(Sql& sql, std::string_view name);
+// Counts up what a change is known by, and wakes who follows.
+Task<std::uint64_t> note_change(Sql& sql, std::string_view name);
 
 // What is gone, for who asks for changes: a table of ids with the version of their removal. Only the newest are kept; the
-// counter of the table's name says up to which version they were dropped.
+// counter of the table's name says up to which version they were dropped. Lives as long as the program.
 class Tombstones {
  public:
   // `table`: a literal.
-  Tombstones(Database& database, std::string_view table);
+  explicit Tombstones(std::string_view table);
 
-  void put(std::string_view id, std::uint64_t version);
-  // To be called once behind a transaction's puts.
-  void drop_oldest();
-  void take_back(std::string_view id);
+  Task<> put(Sql& sql, std::vector<std::string> const& ids, std::uint64_t version) const;
+  Task<> take_back(Sql& sql, std::vector<std::string> const& ids) const;
   // Whether all that went since is still known.
-  bool know_since(std::uint64_t version) const;
-  std::vector<std::string> since(std::uint64_t version) const;
+  Task<bool> know_since(Sql& sql, std::uint64_t version) const;
+  Task<std::vector<std::string>> since(Sql& sql, std::uint64_t version) const;
 
  private:
-  Database& database_;
   std::string table_;
   std::string insert_, remove_, list_, oldest_, drop_;
 };

@@ -6,148 +6,144 @@
 namespace nestgate::store {
 namespace {
 
-using Kind = Transaction::Kind;
 using upstream::fail;
+
+constexpr std::string_view versions = "identity";  // the counter of changes
 
 Place place_of_settings(std::string const& user) { return {"user_settings", "settings", user}; }
 Place place_of_secret(std::string const& user, std::string const& name) { return {"user_secret", "value", user, name}; }
 
-Time now() { return std::chrono::system_clock::now(); }
+Task<Outcome<>> check_owner(Sql& sql, std::string const& owner) {
+  if (owner.empty()) co_return Outcome<>{};
+  auto user = co_await sql.query("SELECT disabled FROM \"user\" WHERE name = ?1", owner);
+  if (!user.step()) co_return fail(FaultKind::not_found, "store.add_api_key", "there is no user " + owner);
+  if (user.flag()) co_return fail(FaultKind::conflict, "store.add_api_key", "the user " + owner + " is disabled");
+  co_return Outcome<>{};
+}
+
+std::optional<std::string> unless_empty(std::string const& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
 
 }  // namespace
 
-void IdentityRows::put_user(UserRow const& user) {
-  Transaction transaction(database_, Kind::write);
-  database_.run(
-      "INSERT INTO user (name, organisation, disabled, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE SET "
-      "organisation = excluded.organisation, disabled = excluded.disabled",
+Task<> IdentityRows::put_user(Sql& sql, UserRow const& user) const {
+  co_await sql.stand_in(Line::identities);
+  co_await sql.query(
+      "INSERT INTO \"user\" (name, organisation, disabled, created_at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (name) DO UPDATE "
+      "SET organisation = excluded.organisation, disabled = excluded.disabled",
       user.name, user.organisation, user.disabled, user.created_at);
   if (user.disabled)
-    database_.run("UPDATE api_key SET revoked_at = ?2 WHERE owner = ?1 AND revoked_at IS NULL", user.name, now());
-  note_change();
-  transaction.commit();
+    co_await sql.query("UPDATE api_key SET revoked_at = nestgate_now() WHERE owner = ?1 AND revoked_at IS NULL", user.name);
+  co_await note_change(sql, versions);
 }
 
-std::vector<UserRow> IdentityRows::users() {
-  std::vector<UserRow> rows;
-  auto query = database_.query("SELECT name, organisation, disabled, created_at FROM user ORDER BY name");
-  while (query.step()) {
+Task<std::vector<UserRow>> IdentityRows::users(Sql& sql) const {
+  std::vector<UserRow> all;
+  auto rows = co_await sql.query("SELECT name, organisation, disabled, created_at FROM \"user\" ORDER BY name");
+  while (rows.step()) {
     UserRow row;
-    row.name = query.text();
-    row.organisation = query.text();
-    row.disabled = query.integer() != 0;
-    row.created_at = query.time();
-    rows.push_back(std::move(row));
+    row.name = rows.text();
+    row.organisation = rows.text();
+    row.disabled = rows.flag();
+    row.created_at = rows.time();
+    all.push_back(std::move(row));
   }
-  return rows;
+  co_return all;
 }
 
-Secret IdentityRows::settings(std::string const& user) {
-  auto query = database_.query("SELECT settings FROM user_settings WHERE user = ?1", user);
-  if (!query.step()) return {};
-  return open_column(sealer_, place_of_settings(user), query.blob().bytes.value_or(""));
+Task<Secret> IdentityRows::settings(Sql& sql, std::string const& user) const {
+  auto row = co_await sql.query("SELECT settings FROM user_settings WHERE \"user\" = ?1", user);
+  if (!row.step()) co_return Secret();
+  co_return open_column(sealer_, place_of_settings(user), row.blob().bytes.value_or(""));
 }
 
-void IdentityRows::put_settings(std::string const& user, Secret const& json) {
+Task<> IdentityRows::put_settings(Sql& sql, std::string const& user, Secret const& json) const {
   if (json.empty()) {
-    database_.run("DELETE FROM user_settings WHERE user = ?1", user);
-    return;
+    co_await sql.query("DELETE FROM user_settings WHERE \"user\" = ?1", user);
+    co_return;
   }
-  database_.run("INSERT OR REPLACE INTO user_settings (user, settings) VALUES (?1, ?2)", user,
-                Blob{sealer_.seal(place_of_settings(user), json.reveal())});
+  Blob const sealed{sealer_.seal(place_of_settings(user), json.reveal())};
+  co_await sql.query(
+      "INSERT INTO user_settings (\"user\", settings) VALUES (?1, ?2) ON CONFLICT (\"user\") DO UPDATE SET settings = "
+      "excluded.settings",
+      user, sealed);
 }
 
-void IdentityRows::put_secret(std::string const& user, UserSecretRow const& secret) {
-  database_.run("INSERT OR REPLACE INTO user_secret (user, name, description, value) VALUES (?1, ?2, ?3, ?4)", user,
-                secret.name, secret.description,
-                Blob{sealer_.seal(place_of_secret(user, secret.name), secret.value.reveal())});
+Task<> IdentityRows::put_secret(Sql& sql, std::string const& user, UserSecretRow const& secret) const {
+  Blob const sealed{sealer_.seal(place_of_secret(user, secret.name), secret.value.reveal())};
+  co_await sql.query(
+      "INSERT INTO user_secret (\"user\", name, description, value) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (\"user\", name) DO "
+      "UPDATE SET description = excluded.description, value = excluded.value",
+      user, secret.name, secret.description, sealed);
 }
 
-void IdentityRows::remove_secret(std::string const& user, std::string const& name) {
-  database_.run("DELETE FROM user_secret WHERE user = ?1 AND name = ?2", user, name);
+Task<> IdentityRows::remove_secret(Sql& sql, std::string const& user, std::string const& name) const {
+  co_await sql.query("DELETE FROM user_secret WHERE \"user\" = ?1 AND name = ?2", user, name);
 }
 
-std::vector<UserSecretRow> IdentityRows::secrets(std::string const& user) {
-  std::vector<UserSecretRow> rows;
-  auto query = database_.query("SELECT name, description, value FROM user_secret WHERE user = ?1 ORDER BY name", user);
-  while (query.step()) {
+Task<std::vector<UserSecretRow>> IdentityRows::secrets(Sql& sql, std::string const& user) const {
+  std::vector<UserSecretRow> all;
+  auto rows = co_await sql.query("SELECT name, description, value FROM user_secret WHERE \"user\" = ?1 ORDER BY name", user);
+  while (rows.step()) {
     UserSecretRow row;
-    row.name = query.text();
-    row.description = query.text();
-    row.value = open_column(sealer_, place_of_secret(user, row.name), query.blob().bytes.value_or(""));
-    rows.push_back(std::move(row));
+    row.name = rows.text();
+    row.description = rows.text();
+    row.value = open_column(sealer_, place_of_secret(user, row.name), rows.blob().bytes.value_or(""));
+    all.push_back(std::move(row));
   }
-  return rows;
+  co_return all;
 }
 
-Outcome<> IdentityRows::check_owner(std::string const& owner) {
-  if (owner.empty()) return Outcome<>{};
-  auto query = database_.query("SELECT disabled FROM user WHERE name = ?1", owner);
-  if (!query.step()) return fail(FaultKind::not_found, "store.add_api_key", "there is no user " + owner);
-  if (query.integer() != 0) return fail(FaultKind::conflict, "store.add_api_key", "the user " + owner + " is disabled");
-  return Outcome<>{};
+Task<Outcome<>> IdentityRows::add_api_key(Sql& sql, ApiKeyRow const& key) const {
+  co_await sql.stand_in(Line::identities);
+  NESTGATE_CO_TRY_VOID(co_await check_owner(sql, key.owner));
+  auto named = co_await sql.query("SELECT 1 FROM api_key WHERE name = ?1 AND revoked_at IS NULL", key.name);
+  if (named.step()) co_return fail(FaultKind::conflict, "store.add_api_key", "there is an API key " + key.name + " already");
+  auto same = co_await sql.query("SELECT 1 FROM api_key WHERE id = ?1 OR hash = ?2", key.id, key.hash);
+  if (same.step()) co_return fail(FaultKind::conflict, "store.add_api_key", "this API key is there already");
+  auto const owner = unless_empty(key.owner);
+  co_await sql.query(
+      "INSERT INTO api_key (id, name, owner, role, hash, created_at, revoked_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+      key.id, key.name, owner, identity::to_string(key.role), key.hash, key.created_at, key.revoked_at);
+  co_await note_change(sql, versions);
+  co_return Outcome<>{};
 }
 
-Outcome<> IdentityRows::add_api_key(ApiKeyRow const& key) {
-  Transaction transaction(database_, Kind::write);
-  if (auto owner = check_owner(key.owner); !owner) return owner.error();
-  auto const is_there = [this](std::string_view sql, std::string const& value) {
-    auto query = database_.query(sql, value);
-    return query.step();
-  };
-  if (is_there("SELECT 1 FROM api_key WHERE name = ?1 AND revoked_at IS NULL", key.name))
-    return fail(FaultKind::conflict, "store.add_api_key", "there is an API key " + key.name + " already");
-  if (is_there("SELECT 1 FROM api_key WHERE id = ?1", key.id) || is_there("SELECT 1 FROM api_key WHERE hash = ?1", key.hash))
-    return fail(FaultKind::conflict, "store.add_api_key", "this API key is there already");
-  database_.run(
-      "INSERT INTO api_key (id, name, owner, role, hash, created_at, revoked_at) VALUES (?1, ?2, nullif(?3, ''), ?4, ?5, "
-      "?6, "
-      "?7)",
-      key.id, key.name, key.owner, identity::to_string(key.role), key.hash, key.created_at, key.revoked_at);
-  note_change();
-  transaction.commit();
-  return Outcome<>{};
-}
-
-Outcome<> IdentityRows::revoke_api_key(std::string const& id_or_name) {
-  Transaction transaction(database_, Kind::write);
+Task<Outcome<>> IdentityRows::revoke_api_key(Sql& sql, std::string const& id_or_name) const {
+  co_await sql.stand_in(Line::identities);
   // An id goes before a name that looks like it; of the keys of one name at most one is not revoked.
   constexpr std::string_view find =
       "SELECT id FROM api_key WHERE id = ?1 OR name = ?1 ORDER BY id <> ?1, revoked_at IS NOT NULL LIMIT 1";
-  std::string id;
-  {
-    auto query = database_.query(find, id_or_name);
-    if (!query.step()) return fail(FaultKind::not_found, "store.revoke_api_key", "there is no API key " + id_or_name);
-    id = query.text();
-  }
-  if (database_.run("UPDATE api_key SET revoked_at = ?2 WHERE id = ?1 AND revoked_at IS NULL", id, now()) != 0)
-    note_change();
-  transaction.commit();
-  return Outcome<>{};
+  auto found = co_await sql.query(find, id_or_name);
+  if (!found.step()) co_return fail(FaultKind::not_found, "store.revoke_api_key", "there is no API key " + id_or_name);
+  auto const id = found.text();
+  auto revoked =
+      co_await sql.query("UPDATE api_key SET revoked_at = nestgate_now() WHERE id = ?1 AND revoked_at IS NULL", id);
+  if (revoked.changed() != 0) co_await note_change(sql, versions);
+  co_return Outcome<>{};
 }
 
-std::vector<ApiKeyRow> IdentityRows::api_keys() {
-  std::vector<ApiKeyRow> rows;
-  auto query =
-      database_.query("SELECT id, name, owner, role, hash, created_at, revoked_at FROM api_key ORDER BY name, created_at");
-  while (query.step()) {
+Task<std::vector<ApiKeyRow>> IdentityRows::api_keys(Sql& sql) const {
+  std::vector<ApiKeyRow> all;
+  auto rows = co_await sql.query(
+      "SELECT id, name, owner, role, hash, created_at, revoked_at FROM api_key ORDER BY name, created_at");
+  while (rows.step()) {
     ApiKeyRow row;
-    row.id = query.text();
-    row.name = query.text();
-    row.owner = query.text();
-    auto const role = identity::parse_role(query.text());
+    row.id = rows.text();
+    row.name = rows.text();
+    row.owner = rows.optional_text().value_or("");
+    auto const role = identity::parse_role(rows.text());
     if (!role) give_up("API key " + row.id + ": its role is none");
     row.role = *role;
-    row.hash = query.text();
-    row.created_at = query.time();
-    row.revoked_at = query.optional_time();
-    rows.push_back(std::move(row));
+    row.hash = rows.text();
+    row.created_at = rows.time();
+    row.revoked_at = rows.optional_time();
+    all.push_back(std::move(row));
   }
-  return rows;
+  co_return all;
 }
 
-std::uint64_t IdentityRows::version() { return counter(database_, "identity"); }
-
-void IdentityRows::note_change() { count_up(database_, "identity"); }
+Task<std::uint64_t> IdentityRows::version(Sql& sql) const { return counter(sql, versions); }
 
 }  // namespace nestgate::store

@@ -1,34 +1,30 @@
 #pragma once
 
-#include "nestgate/store/store.hpp"
 #include "seal.hpp"
-#include "sqlite.hpp"
+#include "sql.hpp"
 
 namespace nestgate::store {
 
-// Users with their settings and secrets, and API keys. As Store says; everything may throw Unusable.
+// Users with their settings and secrets, and API keys. As Store says, each call within a transaction of its own; everything
+// may throw Unusable.
 class IdentityRows {
  public:
-  // Both outlive this.
-  IdentityRows(Database& database, Sealer const& sealer) : database_(database), sealer_(sealer) {}
+  // It outlives this.
+  explicit IdentityRows(Sealer const& sealer) : sealer_(sealer) {}
 
-  void put_user(UserRow const& user);
-  std::vector<UserRow> users();
-  Secret settings(std::string const& user);
-  void put_settings(std::string const& user, Secret const& json);
-  void put_secret(std::string const& user, UserSecretRow const& secret);
-  void remove_secret(std::string const& user, std::string const& name);
-  std::vector<UserSecretRow> secrets(std::string const& user);
-  Outcome<> add_api_key(ApiKeyRow const& key);
-  Outcome<> revoke_api_key(std::string const& id_or_name);
-  std::vector<ApiKeyRow> api_keys();
-  std::uint64_t version();
+  Task<> put_user(Sql& sql, UserRow const& user) const;
+  Task<std::vector<UserRow>> users(Sql& sql) const;
+  Task<Secret> settings(Sql& sql, std::string const& user) const;
+  Task<> put_settings(Sql& sql, std::string const& user, Secret const& json) const;
+  Task<> put_secret(Sql& sql, std::string const& user, UserSecretRow const& secret) const;
+  Task<> remove_secret(Sql& sql, std::string const& user, std::string const& name) const;
+  Task<std::vector<UserSecretRow>> secrets(Sql& sql, std::string const& user) const;
+  Task<Outcome<>> add_api_key(Sql& sql, ApiKeyRow const& key) const;
+  Task<Outcome<>> revoke_api_key(Sql& sql, std::string const& id_or_name) const;
+  Task<std::vector<ApiKeyRow>> api_keys(Sql& sql) const;
+  Task<std::uint64_t> version(Sql& sql) const;
 
  private:
-  void note_change();
-  Outcome<> check_owner(std::string const& owner);
-
-  Database& database_;
   Sealer const& sealer_;
 };
 

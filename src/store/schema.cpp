@@ -1,11 +1,13 @@
 #include "schema.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cctype>
+
+#include "sql.hpp"
 
 namespace nestgate::store {
 namespace {
-
-constexpr std::int64_t application_id = 0x4e475354;  // "NGST": what `file` and we know a store by
 
 constexpr char const* version_1 = R"sql(
 CREATE TABLE counter (
@@ -65,7 +67,7 @@ CREATE TABLE static_runtime (
   session_key BLOB
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE user (
+CREATE TABLE "user" (
   name TEXT PRIMARY KEY,
   organisation TEXT NOT NULL,
   disabled INTEGER NOT NULL,
@@ -73,22 +75,22 @@ CREATE TABLE user (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE user_settings (
-  user TEXT PRIMARY KEY,
+  "user" TEXT PRIMARY KEY,
   settings BLOB NOT NULL
 ) STRICT;
 
 CREATE TABLE user_secret (
-  user TEXT NOT NULL,
+  "user" TEXT NOT NULL,
   name TEXT NOT NULL,
   description TEXT NOT NULL,
   value BLOB NOT NULL,
-  PRIMARY KEY (user, name)
+  PRIMARY KEY ("user", name)
 ) STRICT;
 
 CREATE TABLE api_key (
   id TEXT PRIMARY KEY,
   name TEXT NOT NULL,
-  owner TEXT REFERENCES user (name),
+  owner TEXT REFERENCES "user" (name),
   role TEXT NOT NULL,
   hash TEXT NOT NULL UNIQUE,
   created_at INTEGER NOT NULL,
@@ -123,35 +125,68 @@ CREATE TABLE probe (
 
 constexpr std::array steps{version_1, version_2, version_3, version_4};
 
-std::int64_t ask(Database& database, std::string_view pragma) {
-  auto query = database.query(pragma);
-  query.step();
-  return query.integer();
+constexpr SchemaTable tables[] = {
+    {"counter", "name"},
+    {"gateway", "name"},
+    {"conversation", "id"},
+    {"forgotten", "id"},
+    {"static_runtime", "id"},
+    {"removed_static_runtime", "id"},
+    {"user", "name"},
+    {"user_settings", "\"user\""},
+    {"user_secret", "\"user\", name"},
+    {"api_key", "id"},
+    {"probe", "id"},
+};
+
+struct Word {
+  std::string_view ours, theirs;
+};
+// In words of capitals, which no name of ours is.
+constexpr Word words[] = {
+    {"INTEGER", "BIGINT"},
+    {"BLOB", "BYTEA"},
+    {"REAL", "DOUBLE PRECISION"},
+    {"TEXT", "TEXT COLLATE \"C\""},
+};
+// How a table's definition ends.
+constexpr Word endings[] = {{") STRICT, WITHOUT ROWID;", ");"}, {") STRICT;", ");"}};
+
+bool is_of_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_'; }
+
+std::string_view translated(std::string_view word) {
+  for (auto const& known : words)
+    if (word == known.ours) return known.theirs;
+  return word;
+}
+
+void replace_all(std::string& text, Word const& what) {
+  for (auto at = text.find(what.ours); at != text.npos; at = text.find(what.ours, at))
+    text.replace(at, what.ours.size(), what.theirs);
 }
 
 }  // namespace
 
 std::span<char const* const> schema_steps() { return steps; }
 
-std::size_t version_of(Database& database, std::size_t newest) {
-  auto const version = static_cast<std::size_t>(ask(database, "PRAGMA user_version"));
-  bool const is_ours = ask(database, "PRAGMA application_id") == application_id;
-  bool const is_empty = ask(database, "SELECT count(*) FROM sqlite_schema") == 0;
-  if (!is_ours && !is_empty) give_up("is another program's database");
-  if (version > newest)
-    give_up("is of version " + std::to_string(version) + ", written by a later nestgate; this one knows up to " +
-            std::to_string(newest));
-  return version;
+std::span<SchemaTable const> schema_tables() { return tables; }
+
+std::string for_postgres(std::string_view step) {
+  std::string out;
+  while (!step.empty()) {
+    auto const begin = std::ranges::find_if(step, is_of_word);
+    auto const end = std::find_if_not(begin, step.end(), is_of_word);
+    out.append(step.begin(), begin).append(translated(std::string_view(begin, end)));
+    step = std::string_view(end, step.end());
+  }
+  for (auto const& ending : endings) replace_all(out, ending);
+  return out;
 }
 
-void upgrade(Database& database, std::span<char const* const> steps_to_take) {
-  Transaction transaction(database, Transaction::Kind::write);
-  auto const version = version_of(database, steps_to_take.size());
-  if (version == steps_to_take.size()) return;
-  for (auto const* const step : steps_to_take.subspan(version)) database.execute(step);
-  database.execute(("PRAGMA application_id = " + std::to_string(application_id)).c_str());
-  database.execute(("PRAGMA user_version = " + std::to_string(steps_to_take.size())).c_str());
-  transaction.commit();
+void check_version(std::size_t version, std::size_t newest) {
+  if (version <= newest) return;
+  give_up("is of version " + std::to_string(version) + ", written by a later nestgate; this one knows up to " +
+          std::to_string(newest));
 }
 
 }  // namespace nestgate::store

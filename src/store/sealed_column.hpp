@@ -1,7 +1,7 @@
 #pragma once
 
 #include "seal.hpp"
-#include "sqlite.hpp"
+#include "sql.hpp"
 
 namespace nestgate::store {
 

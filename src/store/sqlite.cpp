@@ -35,66 +35,65 @@ void make_private(std::string const& path) {
     give_up(std::string("cannot be made its owner's alone: ") + std::strerror(errno));
 }
 
-}  // namespace
-
-void give_up(std::string reason) {
-  throw Unusable{upstream::fail(FaultKind::unavailable, "store", "store: " + std::move(reason))};
-}
-
-Query::~Query() {
-  sqlite3_reset(statement_);
-  sqlite3_clear_bindings(statement_);
-}
-
-bool Query::step() {
-  column_ = 0;
-  int const code = sqlite3_step(statement_);
-  if (code != SQLITE_ROW && code != SQLITE_DONE) check(code);
-  return code == SQLITE_ROW;
-}
-
-std::string Query::text() {
-  auto const* const begin = reinterpret_cast<char const*>(sqlite3_column_text(statement_, column_));
-  auto const size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column_++));
-  return begin == nullptr ? std::string() : std::string(begin, size);
-}
-
-Blob Query::blob() {
-  if (sqlite3_column_type(statement_, column_) == SQLITE_NULL) {
-    ++column_;
-    return {};
+// Parameters of one run. What is bound is not copied, so it is unbound in the end.
+class Binding {
+ public:
+  Binding(sqlite3_stmt* statement, std::span<SqlValue const> values) : statement_(statement) {
+    for (std::size_t i = 0; i < values.size(); ++i) bind(static_cast<int>(i) + 1, values[i]);
   }
-  auto const* const begin = static_cast<char const*>(sqlite3_column_blob(statement_, column_));
-  auto const size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column_++));
-  return {begin == nullptr ? std::string() : std::string(begin, size)};
+  Binding(Binding const&) = delete;
+  Binding& operator=(Binding const&) = delete;
+  ~Binding() {
+    sqlite3_reset(statement_);
+    sqlite3_clear_bindings(statement_);
+  }
+
+ private:
+  void bind(int index, SqlValue const& value) {
+    int const code = std::visit([this, index](auto const& v) { return bind_one(index, v); }, value);
+    if (code != SQLITE_OK) give_up(sqlite3_errmsg(sqlite3_db_handle(statement_)));
+  }
+  int bind_one(int index, std::monostate) { return sqlite3_bind_null(statement_, index); }
+  int bind_one(int index, std::int64_t number) { return sqlite3_bind_int64(statement_, index, number); }
+  int bind_one(int index, double number) { return sqlite3_bind_double(statement_, index, number); }
+  int bind_one(int index, std::string const& text) {
+    return sqlite3_bind_text64(statement_, index, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
+  }
+  int bind_one(int index, Blob const& blob) {
+    if (!blob.bytes) return sqlite3_bind_null(statement_, index);
+    return sqlite3_bind_blob64(statement_, index, blob.bytes->data(), blob.bytes->size(), SQLITE_STATIC);
+  }
+
+  sqlite3_stmt* statement_;
+};
+
+std::string bytes_of(void const* begin, int size) {
+  if (begin == nullptr) return {};
+  return std::string(static_cast<char const*>(begin), static_cast<std::size_t>(size));
 }
 
-std::optional<Time> Query::optional_time() {
-  if (sqlite3_column_type(statement_, column_) != SQLITE_NULL) return time();
-  ++column_;
-  return std::nullopt;
+SqlValue column_of(sqlite3_stmt* statement, int column) {
+  switch (sqlite3_column_type(statement, column)) {
+    case SQLITE_INTEGER: return sqlite3_column_int64(statement, column);
+    case SQLITE_FLOAT: return sqlite3_column_double(statement, column);
+    case SQLITE_TEXT: {
+      auto const* const begin = sqlite3_column_text(statement, column);
+      return bytes_of(begin, sqlite3_column_bytes(statement, column));
+    }
+    case SQLITE_BLOB: {
+      auto const* const begin = sqlite3_column_blob(statement, column);
+      return Blob{bytes_of(begin, sqlite3_column_bytes(statement, column))};
+    }
+    default: return std::monostate{};
+  }
 }
 
-void Query::bind(int index, std::string_view text) {
-  check(sqlite3_bind_text64(statement_, index, text.data() ? text.data() : "", text.size(), SQLITE_TRANSIENT, SQLITE_UTF8));
+void now(sqlite3_context* context, int, sqlite3_value**) {
+  auto const since = std::chrono::system_clock::now().time_since_epoch();
+  sqlite3_result_int64(context, Time::duration(since).count());
 }
 
-void Query::bind(int index, Blob const& blob) {
-  if (!blob.bytes) return check(sqlite3_bind_null(statement_, index));
-  check(sqlite3_bind_blob64(statement_, index, blob.bytes->data(), blob.bytes->size(), SQLITE_TRANSIENT));
-}
-
-void Query::bind(int index, std::optional<Time> const& time) {
-  if (time) return bind(index, *time);
-  check(sqlite3_bind_null(statement_, index));
-}
-
-void Query::bind_integer(int index, std::int64_t number) { check(sqlite3_bind_int64(statement_, index, number)); }
-
-void Query::check(int code) {
-  if (code == SQLITE_OK) return;
-  give_up(sqlite3_errmsg(sqlite3_db_handle(statement_)));
-}
+}  // namespace
 
 // Without SQLite's own mutex: one thread at a time.
 Database::Database(std::string path, std::string const& name, int flags) : path_(std::move(path)) {
@@ -103,6 +102,10 @@ Database::Database(std::string path, std::string const& name, int flags) : path_
   handle_.reset(opened);
   if (code != SQLITE_OK) give_up(sqlite3_errstr(code));
   sqlite3_busy_timeout(handle_.get(), busy_ms_max);
+  // A name that is quoted is a name: a misspelt one is no text.
+  check(sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_DQS_DML, 0, nullptr));
+  check(sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_DQS_DDL, 0, nullptr));
+  check(sqlite3_create_function_v2(handle_.get(), "nestgate_now", 0, SQLITE_UTF8, nullptr, now, nullptr, nullptr, nullptr));
   execute("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF");
 }
 
@@ -118,8 +121,17 @@ Database Database::look_into(std::string path) {
   return Database(std::move(path), name, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI);
 }
 
+bool Database::has_file() const { return path_ != in_memory; }
+
+Database Database::reader() const {
+  Database reader(path_, path_, SQLITE_OPEN_READONLY);
+  reader.device_ = device_;
+  reader.inode_ = inode_;
+  return reader;
+}
+
 void Database::make_ours() {
-  if (path_ == in_memory) return;
+  if (!has_file()) return;
   make_private(path_);
   struct stat made{};
   if (::stat(path_.c_str(), &made) != 0) give_up(std::strerror(errno));
@@ -130,27 +142,42 @@ void Database::make_ours() {
     if (by.passed()) give_up("others use it without a pause");
     Transaction const after_the_others(*this, Transaction::Kind::write);
   }
-  execute("PRAGMA synchronous = NORMAL");
+  execute("PRAGMA synchronous = FULL");
 }
 
 // Fails at once, whatever the busy timeout, while somebody else reads or writes a file that has no log yet.
 bool Database::log_ahead() {
   int const code = sqlite3_exec(handle_.get(), "PRAGMA journal_mode = WAL", nullptr, nullptr, nullptr);
   if ((code & 0xff) == SQLITE_BUSY) return false;
-  if (code != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
-  auto mode = query("PRAGMA journal_mode");
+  check(code);
+  auto mode = run("PRAGMA journal_mode");
   mode.step();
   if (mode.text() != "wal") give_up("its file system cannot hold a write-ahead log");
   return true;
 }
 
-void Database::execute(char const* sql) {
-  if (sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
+Rows Database::run(std::string_view sql, std::span<SqlValue const> values) {
+  auto* const statement = prepared(sql);
+  Binding const binding(statement, values);
+  int const columns = sqlite3_column_count(statement);
+  std::vector<SqlValue> cells;
+  int code = sqlite3_step(statement);
+  for (; code == SQLITE_ROW; code = sqlite3_step(statement))
+    for (int i = 0; i < columns; ++i) cells.push_back(column_of(statement, i));
+  if (code != SQLITE_DONE) check(code);
+  auto const changed = sqlite3_stmt_readonly(statement) != 0 ? 0 : sqlite3_changes64(handle_.get());
+  return Rows(std::move(cells), static_cast<std::size_t>(columns), changed);
+}
+
+void Database::execute(char const* sql) { check(sqlite3_exec(handle_.get(), sql, nullptr, nullptr, nullptr)); }
+
+void Database::check(int code) const {
+  if (code != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
 }
 
 // A process that has it open goes on writing into what nobody will ever read again.
 void Database::check_file() const {
-  if (path_ == in_memory) return;
+  if (!has_file()) return;
   struct stat now{};
   if (::stat(path_.c_str(), &now) != 0 || now.st_dev != device_ || now.st_ino != inode_)
     give_up("its file was removed or replaced; restart nestgate");
@@ -158,14 +185,10 @@ void Database::check_file() const {
 
 sqlite3_stmt* Database::prepared(std::string_view sql) {
   auto const known = statements_.find(sql);
-  if (known != statements_.end()) {
-    NESTGATE_INVARIANT(!sqlite3_stmt_busy(known->second.get()), "a statement is run by one query at a time");
-    return known->second.get();
-  }
+  if (known != statements_.end()) return known->second.get();
   sqlite3_stmt* made = nullptr;
-  int const code =
-      sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &made, nullptr);
-  if (code != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
+  check(sqlite3_prepare_v3(handle_.get(), sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &made,
+                           nullptr));
   return statements_.emplace(sql, made).first->second.get();
 }
 
@@ -186,6 +209,37 @@ Transaction::~Transaction() {
 void Transaction::commit() {
   database_.run("COMMIT");
   is_open_ = false;
+}
+
+// Nobody writes beside a transaction that writes, in any process.
+Task<> SqliteSql::stand_in(Line) { co_return; }
+
+Task<std::vector<Rows>> SqliteSql::execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) {
+  std::vector<Rows> done;
+  done.reserve(values.size());
+  for (auto const& one : values) done.push_back(database_.run(statement, one));
+  co_return done;
+}
+
+Task<Rows> SqliteSql::execute(std::string_view statement, std::vector<SqlValue> values) {
+  co_return database_.run(statement, values);
+}
+
+// Nothing wakes another process over a file.
+Task<> SqliteSql::notify() { co_return; }
+
+void run_here(Task<> task) {
+  asio::io_context loop(1);
+  std::exception_ptr thrown;
+  bool is_done = false;
+  auto on_end = [&thrown, &is_done](std::exception_ptr e) {
+    thrown = e;
+    is_done = true;
+  };
+  asio::co_spawn(loop.get_executor(), std::move(task), std::move(on_end));
+  loop.run();
+  NESTGATE_INVARIANT(is_done, "it waits for nothing but SQLite");
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 }  // namespace nestgate::store

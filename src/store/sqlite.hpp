@@ -3,91 +3,38 @@
 #include <sqlite3.h>
 #include <sys/types.h>
 
-#include <chrono>
-#include <concepts>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
-#include "nestgate/store/store.hpp"
+#include "sql.hpp"
 
-// A thin layer over SQLite. One thread at a time uses a Database and what it handed out.
+// A thin layer over SQLite.
 namespace nestgate::store {
 
-// Thrown within the module when the file cannot be used as it must be; SqliteStore makes it the outcome of the call.
-struct Unusable {
-  Failure failure;  // unavailable
-};
-// `reason` does not say which file: clients may be shown it.
-[[noreturn]] void give_up(std::string reason);
-
-// Bytes, or NULL.
-struct Blob {
-  std::optional<std::string> bytes;
-};
-
-// One run of a prepared statement. Columns are read in their order, each once.
-class Query {
- public:
-  // Parameters are ?1, ?2, … in the order of `values`.
-  template <class... Values>
-  explicit Query(sqlite3_stmt* statement, Values const&... values) : statement_(statement) {
-    int index = 0;
-    (bind(++index, values), ...);
-  }
-  Query(Query const&) = delete;
-  Query& operator=(Query const&) = delete;
-  ~Query();
-
-  // Whether there is a row, or a further one.
-  bool step();
-
-  std::int64_t integer() { return sqlite3_column_int64(statement_, column_++); }
-  std::uint64_t count() { return static_cast<std::uint64_t>(integer()); }
-  std::string text();
-  Blob blob();
-  Time time() { return Time(Time::duration(integer())); }
-  std::optional<Time> optional_time();
-
- private:
-  void bind(int index, std::string_view text);
-  void bind(int index, std::integral auto number) { bind_integer(index, static_cast<std::int64_t>(number)); }
-  void bind(int index, Blob const& blob);
-  void bind(int index, Time time) { bind_integer(index, time.time_since_epoch().count()); }
-  void bind(int index, std::optional<Time> const& time);
-  void bind_integer(int index, std::int64_t number);
-  void check(int code);
-
-  sqlite3_stmt* statement_;
-  int column_ = 0;
-};
-
-// An open file with its prepared statements. Everything here throws Unusable.
+// An open file with its prepared statements. One thread at a time uses it. Everything here throws Unusable.
 class Database {
  public:
   // Creates the file where none is, for its owner alone; ":memory:" is one without a file.
   explicit Database(std::string path);
   // Of a file that is there, to be read only: what is beside it is used where a gateway has it open, and nothing is made.
   static Database look_into(std::string path);
-  // Of a file that is known to be ours: the write-ahead log, and nobody but its owner may read it.
+  bool has_file() const;
+  // A second connection to the file of one that was made ours, which reads only.
+  Database reader() const;
+  // Of a file that is known to be ours: the write-ahead log, each commit written through to the disk, and nobody but its
+  // owner may read it.
   void make_ours();
 
-  // `sql` is prepared once and kept. Parameters are ?1, ?2, … in the order of `values`.
-  template <class... Values>
-  Query query(std::string_view sql, Values const&... values) {
-    return Query(prepared(sql), values...);
-  }
-  // A statement that returns no rows; how many it changed.
-  template <class... Values>
-  int run(std::string_view sql, Values const&... values) {
-    Query(prepared(sql), values...).step();
-    return sqlite3_changes(handle_.get());
-  }
+  // One statement; `sql` is prepared once and kept. Parameters are ?1, ?2, … in the order of `values`.
+  Rows run(std::string_view sql, std::span<SqlValue const> values = {});
   // Any number of statements, without parameters.
   void execute(char const* sql);
+  // Whether a transaction is open: some faults end it.
+  bool in_transaction() const noexcept { return sqlite3_get_autocommit(handle_.get()) == 0; }
   // Of one that was made ours: that its file still is what others open by its path.
   void check_file() const;
 
@@ -101,6 +48,7 @@ class Database {
   };
   sqlite3_stmt* prepared(std::string_view sql);
   bool log_ahead();
+  void check(int code) const;
 
   std::string path_;
   dev_t device_ = 0;
@@ -124,5 +72,23 @@ class Transaction {
   Database& database_;
   bool is_open_ = true;
 };
+
+// The statements of the open transaction. Its calls are done when they return: a coroutine that awaits nothing else never
+// waits.
+class SqliteSql final : public Sql {
+ public:
+  // The database outlives this.
+  explicit SqliteSql(Database& database) : database_(database) {}
+  Task<> stand_in(Line line) override;
+  Task<std::vector<Rows>> execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) override;
+  Task<Rows> execute(std::string_view statement, std::vector<SqlValue> values) override;
+  Task<> notify() override;
+
+ private:
+  Database& database_;
+};
+
+// Runs to its end, here, what awaits nothing but such statements.
+void run_here(Task<> task);
 
 }  // namespace nestgate::store

@@ -1,26 +1,21 @@
 #pragma once
 
-#include "counters.hpp"
-#include "nestgate/store/store.hpp"
 #include "seal.hpp"
-#include "sqlite.hpp"
+#include "sql.hpp"
 
 namespace nestgate::store {
 
-// Static runtimes. As Store says; everything may throw Unusable.
+// Static runtimes. As Store says, each call within a transaction of its own; everything may throw Unusable.
 class StaticRows {
  public:
-  // Both outlive this.
-  StaticRows(Database& database, Sealer const& sealer)
-      : database_(database), sealer_(sealer), removed_(database, "removed_static_runtime") {}
+  // It outlives this.
+  explicit StaticRows(Sealer const& sealer) : sealer_(sealer) {}
 
-  std::uint64_t change(std::vector<StaticRow> const& put, std::vector<std::string> const& removed);
-  Store::StaticChanges since(std::uint64_t version);
+  Task<std::uint64_t> change(Sql& sql, std::vector<StaticRow> const& put, std::vector<std::string> const& removed) const;
+  Task<Store::StaticChanges> since(Sql& sql, std::uint64_t version) const;
 
  private:
-  Database& database_;
   Sealer const& sealer_;
-  Tombstones removed_;
 };
 
 }  // namespace nestgate::store

@@ -39,4 +39,12 @@ std::string random_uuid_hex() {
   return id;
 }
 
+std::uint64_t random_number() {
+  std::array<unsigned char, sizeof(std::uint64_t)> bytes;
+  fill_random(bytes);
+  std::uint64_t number = 0;
+  for (auto const byte : bytes) number = number << 8 | byte;
+  return number;
+}
+
 }  // namespace nestgate::upstream

@@ -64,6 +64,7 @@ std::string_view to_string(Purpose purpose) noexcept;
 struct About {
   static constexpr std::size_t title_bytes_max = 800;  // 200 characters
   std::string title, repository, branch, git_provider;
+  std::string label;  // by which automations find it; its owner's own word
   friend bool operator==(About const&, About const&) = default;
 };
 
@@ -255,6 +256,8 @@ class Manager final : public Waker {
   // Those that `by` may use, newest first, at most `limit` behind `after`.
   Page list(identity::Principal const& by, std::size_t limit, std::optional<Position> const& after,
             Filter const& filter = {}) const;
+  // The newest running conversation of that label that `by` may use.
+  std::optional<ConversationId> find_labelled(identity::Principal const& by, std::string_view label) const;
   // The quota that is full for `by`, if one is: what a start that failed with `overloaded` was refused by.
   std::optional<QuotaStanding> full_quota(identity::Principal const& by) const;
   // What the clients of a conversation show once it runs; empty for an unknown one.

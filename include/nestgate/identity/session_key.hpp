@@ -31,6 +31,12 @@ class KeyRing {
   // Every key that is accepted for `id`: by each secret, newest first.
   std::vector<Secret> accepted(ConversationId const& id, std::uint64_t generation = 0) const;
 
+  // What the script of a run reports with: "nrt_" + base64url of HMAC-SHA-256 over a label and the run's id. Nothing of it
+  // is stored.
+  Secret run_token(std::string_view run_id) const;
+  // Whether it is that run's, by any of the secrets; in constant time.
+  bool opens_run(std::string_view run_id, std::string_view presented) const;
+
  private:
   Secret derive_at(std::size_t index, ConversationId const& id, std::uint64_t generation) const;
 

@@ -68,6 +68,9 @@ Task<Result<T>> with_deadline(Deadline deadline, Task<Result<T>> work) {
   co_return std::move(*value);
 }
 
+// Whether the caller was cancelled.
+Task<bool> is_cancelled();
+
 // Waits; a fault only when cancelled, also when that was before.
 Task<Result<>> pause_for(Clock::duration time);
 

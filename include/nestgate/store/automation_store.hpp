@@ -91,7 +91,8 @@ struct RunDecision {
   std::string plain_payload;    // of the plain callback
   int automation_failures = 0;  // 0: its automation's count stays; 1: one more in a row; -1: begins anew
 };
-// A function of the row alone (which it is given): it is called within the transaction, on whatever thread, maybe more than once.
+// A function of the row alone (which it is given): it is called within the transaction, on whatever thread, maybe more than
+// once.
 using RunJudge = std::function<RunDecision(RunRow)>;
 
 struct JudgedRun {
@@ -179,6 +180,8 @@ class AutomationStore {
   // RUNNING runs, and ended ones with something to clean up, whose holder does not live (or is `gateway` itself, where
   // `also_own`: at its start): they get a new fence and this holder.
   virtual Task<Outcome<std::vector<ClaimedRun>>> take_over(std::string gateway, bool also_own, std::size_t limit) = 0;
+  // Ended runs that this gateway holds and has something to clean up of: also such as another gateway cancelled.
+  virtual Task<Outcome<std::vector<RunRow>>> to_clean_up(std::string gateway, std::size_t limit) = 0;
   virtual Task<Outcome<std::optional<RunRow>>> find_run(std::string id) = 0;
   // Newest first (created_at, then id).
   virtual Task<Outcome<RowPage<RunRow>>> list_runs(RunFilter filter, PageOf page) = 0;

@@ -126,10 +126,11 @@ struct ApiKeyRow {
   std::optional<Time> revoked_at;
 };
 
-// Durable state. Every call may be awaited on the control core and does its blocking work on a thread of its own, in the
-// order of the calls; a cancel of the caller does not undo what was asked. Faults of all: unavailable (the file or the
-// server cannot be used, or something sealed not be opened; the sentence says why), conflict where said. What is marked
-// sealed is encrypted at rest. The store's clock is the machine's.
+// Durable state: what a call changed is on the disk when it returns. Every call may be awaited on the control core; changes
+// are made in the order of the calls, and a call sees all that was changed by those which returned before it was made. A
+// cancel of the caller does not undo what was asked. Faults of all: unavailable (the file or the server cannot be used, or
+// something sealed not be opened; the sentence says why; what it would have changed is not), conflict where said. What is
+// marked sealed is encrypted at rest. The store's clock is that of the machine with the file.
 class Store {
  public:
   virtual ~Store() = default;

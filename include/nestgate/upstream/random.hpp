@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -14,6 +15,7 @@ void fill_random(std::span<unsigned char> out);
 std::string random_hex(std::size_t bytes);
 // The same, for who holds it may.
 Secret random_token(std::size_t bytes);
+std::uint64_t random_number();
 // A version 4 UUID as 32 lower-case hex digits.
 std::string random_uuid_hex();
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 
-#include "store/sqlite.hpp"
 #include "store_fixture.hpp"
 
 namespace nestgate::store {
@@ -61,26 +60,11 @@ TEST_F(CheckedStore, SeesWhatStandsInTheLogOnly) {
   EXPECT_THAT(problem(installation_secrets({"another secret of 32 bytes or so"})), HasSubstr("sealed with another secret"));
 }
 
-TEST_F(CheckedStore, NeedsEverySecretThatSomethingWasSealedWith) {
-  std::string const old_one = "0123456789abcdef0123456789abcdef", new_one = "fedcba9876543210fedcba9876543210";
-  {
-    Gateway gateway(url(), installation_secrets({old_one}));
-    for (int i = 0; i < 20; ++i) gateway.get(gateway.store().put_user_secret("alice", {std::to_string(i), "", Secret("v")}));
-  }
-  {
-    Gateway gateway(url(), installation_secrets({new_one, old_one}));
-    gateway.get(gateway.store().put_user_secret("alice", {"new", "", Secret("v")}));
-  }
-  EXPECT_EQ(problem(installation_secrets({new_one, old_one})), "");
-  EXPECT_THAT(problem(installation_secrets({new_one})), HasSubstr("user_secret alice, "));
-  EXPECT_THAT(problem(installation_secrets({old_one})), HasSubstr("sealed with another secret"));
-}
-
 TEST_F(CheckedStore, MustBeOursAndNotALaterVersions) {
   {
     Gateway const gateway(url());
   }
-  Database(file()).execute("PRAGMA user_version = 1000");
+  database_.execute("PRAGMA user_version = 1000");
   EXPECT_THAT(problem(), HasSubstr("is of version 1000, written by a later nestgate"));
   auto const theirs = folder_.path() / "theirs.db";
   Database(theirs.string()).execute("CREATE TABLE theirs (a)");
@@ -91,7 +75,7 @@ TEST_F(CheckedStore, MustBeOursAndNotALaterVersions) {
 }
 
 TEST_F(CheckedStore, OfAnEarlierVersionIsNotUpgraded) {
-  Database(file()).execute(test::read_file(NESTGATE_TEST_DATA "/data/store_version_1.sql").c_str());
+  database_.execute(test::read_file(NESTGATE_TEST_DATA "/data/store_version_1.sql"));
   EXPECT_EQ(problem(installation_secrets({"0123456789abcdef0123456789abcdef"})), "");
   EXPECT_THAT(problem(), HasSubstr("cannot be opened"));
 }

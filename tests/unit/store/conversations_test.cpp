@@ -69,7 +69,7 @@ TEST(Phases, HaveNamesThatReadBack) {
   EXPECT_EQ(parse_phase("dead"), std::nullopt);
 }
 
-TEST_F(Conversations, AreAsTheyWereSaved) {
+TEST_P(Conversations, AreAsTheyWereSaved) {
   auto row = gateway_.claim(full_row()).row;
   row.phase = Phase::running;
   row.changed_at = Time(1'700'000'002s);
@@ -82,13 +82,13 @@ TEST_F(Conversations, AreAsTheyWereSaved) {
   expect_same(all.front(), row);
 }
 
-TEST_F(Conversations, AreFoundByEveryFormOfTheirUuid) {
+TEST_P(Conversations, AreFoundByEveryFormOfTheirUuid) {
   gateway_.claim(full_row());
   EXPECT_TRUE(gateway_.get(store_.find(id_of("9eba03e68cc24c3daa8a225f0e79e062"))));
   EXPECT_FALSE(gateway_.get(store_.find(id_of("c1"))));
 }
 
-TEST_F(Conversations, AreTakenWithAnEpochThatGrows) {
+TEST_P(Conversations, AreTakenWithAnEpochThatGrows) {
   auto const first = gateway_.claim(row_of("c1"));
   auto const second = gateway_.claim(row_of("c2"));
   EXPECT_EQ(first.what, What::taken);
@@ -102,7 +102,7 @@ TEST_F(Conversations, AreTakenWithAnEpochThatGrows) {
   EXPECT_GT(gateway_.claim(row_of("c2")).row.epoch, second.row.epoch) << "also of an id that was forgotten";
 }
 
-TEST_F(Conversations, KeepWhatAClaimDoesNotSay) {
+TEST_P(Conversations, KeepWhatAClaimDoesNotSay) {
   auto const before = gateway_.bring_up(full_row(), Phase::stopped);
   auto const after = gateway_.claim(row_of(before.id.text())).row;
   EXPECT_EQ(after.created_at, before.created_at);
@@ -116,7 +116,7 @@ TEST_F(Conversations, KeepWhatAClaimDoesNotSay) {
   expect_same(*gateway_.get(store_.find(before.id)), after);
 }
 
-TEST_F(Conversations, TakeWhatAClaimDoesSay) {
+TEST_P(Conversations, TakeWhatAClaimDoesSay) {
   gateway_.bring_up(full_row(), Phase::stopped);
   auto wanted = row_of("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062");
   wanted.configuration_json = Secret("{}");
@@ -129,13 +129,13 @@ TEST_F(Conversations, TakeWhatAClaimDoesSay) {
   EXPECT_EQ(after.provider + after.handle, "processother");
 }
 
-TEST_F(Conversations, OfSomeoneElseAreAConflict) {
+TEST_P(Conversations, OfSomeoneElseAreAConflict) {
   gateway_.bring_up(row_of("c1"), Phase::stopped);
   EXPECT_EQ(gateway_.fault(store_.claim(row_of("c1", "bob"), "a", {})), FaultKind::conflict);
   EXPECT_EQ(gateway_.get(store_.find(id_of("c1")))->phase, Phase::stopped);
 }
 
-TEST_F(Conversations, ThatAnotherLivingGatewayHoldsAreElsewhere) {
+TEST_P(Conversations, ThatAnotherLivingGatewayHoldsAreElsewhere) {
   for (auto const phase : {Phase::starting, Phase::running, Phase::paused, Phase::stopping, Phase::removing}) {
     auto const id = std::string("c-") + std::string(to_string(phase));
     auto const row = gateway_.bring_up(row_of(id), phase);
@@ -147,7 +147,7 @@ TEST_F(Conversations, ThatAnotherLivingGatewayHoldsAreElsewhere) {
   }
 }
 
-TEST_F(Conversations, ThatAreOverAreAnybodys) {
+TEST_P(Conversations, ThatAreOverAreAnybodys) {
   for (auto const phase : {Phase::stopped, Phase::error}) {
     auto const id = std::string("c-") + std::string(to_string(phase));
     gateway_.bring_up(row_of(id), phase);
@@ -156,7 +156,7 @@ TEST_F(Conversations, ThatAreOverAreAnybodys) {
   }
 }
 
-TEST_F(Conversations, OfADeadGatewayAreTaken) {
+TEST_P(Conversations, OfADeadGatewayAreTaken) {
   gateway_.bring_up(row_of("c1"));
   gateway_.bring_up(row_of("c2"));
   die("a");
@@ -167,19 +167,19 @@ TEST_F(Conversations, OfADeadGatewayAreTaken) {
   EXPECT_EQ(taken->phase, Phase::running) << "as it is";
 }
 
-TEST_F(Conversations, OfAGatewayThatNeverRenewedAreTaken) {
+TEST_P(Conversations, OfAGatewayThatNeverRenewedAreTaken) {
   gateway_.bring_up(row_of("c1"), Phase::running, "nobody");
   EXPECT_EQ(gateway_.claim(row_of("c1"), "b").what, What::taken);
 }
 
-TEST_F(Conversations, AreHeldAsLongAsTheGatewayRenews) {
+TEST_P(Conversations, AreHeldAsLongAsTheGatewayRenews) {
   die("a");
   live("a");
   gateway_.bring_up(row_of("c1"));
   EXPECT_EQ(gateway_.claim(row_of("c1"), "b").what, What::elsewhere);
 }
 
-TEST_F(Conversations, OfAGatewayThatLeavesAreNobodys) {
+TEST_P(Conversations, OfAGatewayThatLeavesAreNobodys) {
   gateway_.bring_up(row_of("c1"));
   live("b");
   gateway_.bring_up(row_of("c2"), Phase::running, "b");
@@ -191,7 +191,7 @@ TEST_F(Conversations, OfAGatewayThatLeavesAreNobodys) {
   EXPECT_EQ(gateway_.claim(row_of("c1"), "b").what, What::taken);
 }
 
-TEST_F(Conversations, ThatAreUpHereAreNotTakenAgain) {
+TEST_P(Conversations, ThatAreUpHereAreNotTakenAgain) {
   for (auto const phase : {Phase::starting, Phase::running, Phase::stopping}) {
     auto const id = std::string("c-") + std::string(to_string(phase));
     auto const row = gateway_.bring_up(row_of(id), phase);
@@ -202,7 +202,7 @@ TEST_F(Conversations, ThatAreUpHereAreNotTakenAgain) {
   }
 }
 
-TEST_F(Conversations, ThatArePausedHereAreClaimedToGoOn) {
+TEST_P(Conversations, ThatArePausedHereAreClaimedToGoOn) {
   auto wanted = row_of("c1");
   wanted.handle = "container";
   auto const before = gateway_.bring_up(std::move(wanted), Phase::paused);
@@ -212,7 +212,7 @@ TEST_F(Conversations, ThatArePausedHereAreClaimedToGoOn) {
   EXPECT_GT(claim.row.epoch, before.epoch);
 }
 
-TEST_F(Conversations, ThatAreBeingRemovedStartNoMore) {
+TEST_P(Conversations, ThatAreBeingRemovedStartNoMore) {
   gateway_.bring_up(row_of("c1"), Phase::removing);
   EXPECT_EQ(gateway_.fault(store_.claim(row_of("c1"), "a", {})), FaultKind::conflict);
   die("a");
@@ -220,7 +220,7 @@ TEST_F(Conversations, ThatAreBeingRemovedStartNoMore) {
   EXPECT_TRUE(gateway_.get(store_.take(id_of("c1"), "b"))) << "to finish it";
 }
 
-TEST_F(Conversations, AreTakenOverOnce) {
+TEST_P(Conversations, AreTakenOverOnce) {
   gateway_.bring_up(row_of("c1"), Phase::running, "dead");
   live("b");
   EXPECT_TRUE(gateway_.get(store_.take(id_of("c1"), "b")));
@@ -229,7 +229,7 @@ TEST_F(Conversations, AreTakenOverOnce) {
   EXPECT_FALSE(gateway_.get(store_.take(id_of("c2"), "a"))) << "there is none";
 }
 
-TEST_F(Conversations, AreSavedByTheirHolderOnly) {
+TEST_P(Conversations, AreSavedByTheirHolderOnly) {
   auto row = gateway_.bring_up(row_of("c1"));
   die("a");
   gateway_.get(store_.take(row.id, "b"));
@@ -239,14 +239,14 @@ TEST_F(Conversations, AreSavedByTheirHolderOnly) {
   EXPECT_EQ(gateway_.fault(store_.save(row_of("c2"))), FaultKind::conflict) << "there is none";
 }
 
-TEST_F(Conversations, AreNotSavedByAnEarlierLifeOfTheirHolder) {
+TEST_P(Conversations, AreNotSavedByAnEarlierLifeOfTheirHolder) {
   auto const earlier = gateway_.bring_up(row_of("c1"), Phase::stopped);
   gateway_.claim(row_of("c1"));
   EXPECT_EQ(gateway_.fault(store_.save(Gateway::copy_of(earlier))), FaultKind::conflict);
   EXPECT_EQ(gateway_.get(store_.find(earlier.id))->phase, Phase::starting);
 }
 
-TEST_F(Conversations, RememberWhatWasAskedOfTheirHolder) {
+TEST_P(Conversations, RememberWhatWasAskedOfTheirHolder) {
   auto row = gateway_.bring_up(row_of("c1"));
   auto const before = changes(0).version;
   gateway_.get(store_.ask_holder(row.id, "stop"));
@@ -261,14 +261,14 @@ TEST_F(Conversations, RememberWhatWasAskedOfTheirHolder) {
   EXPECT_EQ(gateway_.fault(store_.ask_holder(id_of("c2"), "stop")), FaultKind::not_found);
 }
 
-TEST_F(Conversations, ForgetWhatWasAskedWhenTheyStartAnew) {
+TEST_P(Conversations, ForgetWhatWasAskedWhenTheyStartAnew) {
   auto const row = gateway_.bring_up(row_of("c1"), Phase::stopped);
   gateway_.get(store_.ask_holder(row.id, "stop"));
   EXPECT_EQ(gateway_.claim(row_of("c1")).row.asked, "");
   EXPECT_EQ(gateway_.get(store_.find(row.id))->asked, "");
 }
 
-TEST_F(Conversations, AreRefusedByTheFirstQuotaThatIsFull) {
+TEST_P(Conversations, AreRefusedByTheFirstQuotaThatIsFull) {
   auto const with = [](std::string id, std::string owner, std::string organisation) {
     auto row = row_of(id, std::move(owner));
     row.organisation = std::move(organisation);
@@ -299,7 +299,7 @@ TEST_F(Conversations, AreRefusedByTheFirstQuotaThatIsFull) {
   EXPECT_EQ(gateway_.claim(with("c4", "carol", "third")).what, What::taken) << "without a limit";
 }
 
-TEST_F(Conversations, CountInTheirQuotaWhileInUse) {
+TEST_P(Conversations, CountInTheirQuotaWhileInUse) {
   Quota quota;
   quota.of_owner = 1;
   for (auto const phase : {Phase::starting, Phase::running, Phase::stopping}) {
@@ -314,7 +314,7 @@ TEST_F(Conversations, CountInTheirQuotaWhileInUse) {
   }
 }
 
-TEST_F(Conversations, CountInTheirQuotaWhilePausedWhereItSaysSo) {
+TEST_P(Conversations, CountInTheirQuotaWhilePausedWhereItSaysSo) {
   gateway_.bring_up(row_of("c1"), Phase::paused);
   Quota quota;
   quota.of_owner = 1;
@@ -323,7 +323,7 @@ TEST_F(Conversations, CountInTheirQuotaWhilePausedWhereItSaysSo) {
   EXPECT_EQ(gateway_.claim(row_of("c1"), "a", quota).what, What::taken) << "itself does not count";
 }
 
-TEST_F(Conversations, ThatArePausedGoOnOnlyWithinTheQuota) {
+TEST_P(Conversations, ThatArePausedGoOnOnlyWithinTheQuota) {
   gateway_.bring_up(row_of("c1"), Phase::paused);
   gateway_.bring_up(row_of("c2"));
   Quota quota;
@@ -332,14 +332,14 @@ TEST_F(Conversations, ThatArePausedGoOnOnlyWithinTheQuota) {
   EXPECT_EQ(gateway_.get(store_.find(id_of("c1")))->phase, Phase::paused);
 }
 
-TEST_F(Conversations, ThatNobodyOwnsAreInNoOwnersQuota) {
+TEST_P(Conversations, ThatNobodyOwnsAreInNoOwnersQuota) {
   Quota quota;
   quota.of_owner = 1;
   quota.of_organisation = 1;
   for (auto const id : {"c1", "c2"}) EXPECT_EQ(gateway_.claim(row_of(id, ""), "a", quota).what, What::taken);
 }
 
-TEST_F(Conversations, ThatAreWarmAreInNobodysQuota) {
+TEST_P(Conversations, ThatAreWarmAreInNobodysQuota) {
   Quota quota;
   quota.in_all = 1;
   auto const warm = [](std::string_view id) {
@@ -352,7 +352,7 @@ TEST_F(Conversations, ThatAreWarmAreInNobodysQuota) {
   EXPECT_EQ(gateway_.claim(warm("w2"), "a", quota).what, What::taken);
 }
 
-TEST_F(Conversations, OfADeadGatewayCountUntilTheyAreTaken) {
+TEST_P(Conversations, OfADeadGatewayCountUntilTheyAreTaken) {
   gateway_.bring_up(row_of("c1"), Phase::running, "dead");
   Quota quota;
   quota.of_owner = 1;
@@ -360,7 +360,7 @@ TEST_F(Conversations, OfADeadGatewayCountUntilTheyAreTaken) {
   EXPECT_EQ(gateway_.claim(row_of("c1"), "a", quota).what, What::taken);
 }
 
-TEST_F(Conversations, TellWhatChangedSinceAVersion) {
+TEST_P(Conversations, TellWhatChangedSinceAVersion) {
   auto const nothing = changes(0);
   EXPECT_TRUE(nothing.is_all);
   EXPECT_THAT(nothing.rows, IsEmpty());
@@ -380,7 +380,7 @@ TEST_F(Conversations, TellWhatChangedSinceAVersion) {
   EXPECT_THAT(ids_of(changes(saved.version).rows), ElementsAre("c1"));
 }
 
-TEST_F(Conversations, AreForgottenByWhoHasThatLifeOfThemOnly) {
+TEST_P(Conversations, AreForgottenByWhoHasThatLifeOfThemOnly) {
   auto const mine = gateway_.claim(row_of("c1")).row;
   auto const forgotten_by = [&](std::string gateway, Epoch epoch) {
     return gateway_.ask(store_.forget(id_of("c1"), std::move(gateway), epoch));
@@ -394,7 +394,7 @@ TEST_F(Conversations, AreForgottenByWhoHasThatLifeOfThemOnly) {
   EXPECT_FALSE(gateway_.get(store_.find(id_of("c1"))));
 }
 
-TEST_F(Conversations, TellWhatWasForgottenSinceAVersion) {
+TEST_P(Conversations, TellWhatWasForgottenSinceAVersion) {
   auto const epoch = gateway_.claim(row_of("9EBA03E6-8CC2-4C3D-AA8A-225F0E79E062")).row.epoch;
   gateway_.claim(row_of("c2"));
   auto const before = changes(0).version;
@@ -409,22 +409,24 @@ TEST_F(Conversations, TellWhatWasForgottenSinceAVersion) {
   EXPECT_EQ(changes(before).rows.size(), 1u);
 }
 
-TEST_F(Conversations, AreToldInFullToWhoAsksForAVersionThatIsYetToCome) {
+TEST_P(Conversations, AreToldInFullToWhoAsksForAVersionThatIsYetToCome) {
   gateway_.claim(row_of("c1"));
   auto const told = changes(1'000);
   EXPECT_TRUE(told.is_all);
   EXPECT_EQ(told.rows.size(), 1u);
 }
 
-TEST_F(Conversations, AreAFaultAfterTheEnd) {
+TEST_P(Conversations, AreAFaultAfterTheEnd) {
   test::Control control;
-  auto store = open_store("sqlite::memory:", installation_secrets(), control.executor()).value();
+  auto store = open_store(database_->url(), installation_secrets(), control.executor()).value();
   control.run(store->close());
   auto const outcome = control.run(store->find(id_of("c1")));
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().fault.kind, FaultKind::unavailable);
   control.run(store->close());
 }
+
+INSTANTIATE_TEST_SUITE_P(On, Conversations, testing::ValuesIn(every_database()), by_name);
 
 }  // namespace
 }  // namespace nestgate::store

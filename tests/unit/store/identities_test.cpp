@@ -48,7 +48,7 @@ class Identities : public StoreCalls {
   }
 };
 
-TEST_F(Identities, AreUsersByName) {
+TEST_P(Identities, AreUsersByName) {
   EXPECT_THAT(users(), IsEmpty());
   gateway_.get(store_.put_user(user_of("bob", "")));
   gateway_.get(store_.put_user(user_of("alice")));
@@ -60,7 +60,7 @@ TEST_F(Identities, AreUsersByName) {
   EXPECT_EQ(all[1].name + " " + all[1].organisation, "bob ");
 }
 
-TEST_F(Identities, ChangeButForTheirBeginning) {
+TEST_P(Identities, ChangeButForTheirBeginning) {
   gateway_.get(store_.put_user(user_of("alice")));
   auto changed = user_of("alice", "other");
   changed.created_at = some_time + 1h;
@@ -73,7 +73,7 @@ TEST_F(Identities, ChangeButForTheirBeginning) {
   EXPECT_EQ(all[0].created_at, some_time);
 }
 
-TEST_F(Identities, ThatAreDisabledLoseTheirKeys) {
+TEST_P(Identities, ThatAreDisabledLoseTheirKeys) {
   for (auto const name : {"alice", "bob"}) gateway_.get(store_.put_user(user_of(name)));
   gateway_.get(store_.add_api_key(key_of("1", "one", "alice", Role::user)));
   gateway_.get(store_.add_api_key(key_of("2", "two", "bob", Role::user)));
@@ -87,7 +87,7 @@ TEST_F(Identities, ThatAreDisabledLoseTheirKeys) {
   EXPECT_TRUE(key("1").revoked_at) << "it does not come back with its owner";
 }
 
-TEST_F(Identities, HaveSettings) {
+TEST_P(Identities, HaveSettings) {
   EXPECT_TRUE(gateway_.get(store_.user_settings("alice")).empty());
   gateway_.get(store_.put_user_settings("alice", Secret(R"({"llm":"x"})")));
   gateway_.get(store_.put_user_settings("bob", Secret("{}")));
@@ -98,7 +98,7 @@ TEST_F(Identities, HaveSettings) {
   EXPECT_TRUE(gateway_.get(store_.user_settings("alice")).empty());
 }
 
-TEST_F(Identities, HaveSecrets) {
+TEST_P(Identities, HaveSecrets) {
   EXPECT_THAT(gateway_.get(store_.user_secrets("alice")), IsEmpty());
   gateway_.get(store_.put_user_secret("alice", secret_of("B", "value of b")));
   gateway_.get(store_.put_user_secret("alice", secret_of("A", "")));
@@ -116,7 +116,7 @@ TEST_F(Identities, HaveSecrets) {
   EXPECT_EQ(gateway_.get(store_.user_secrets("bob")).size(), 1u);
 }
 
-TEST_F(Identities, HaveKeys) {
+TEST_P(Identities, HaveKeys) {
   gateway_.get(store_.put_user(user_of("alice")));
   gateway_.get(store_.add_api_key(key_of("0badcafe", "ci", "alice", Role::automation)));
   auto const added = key("0badcafe");
@@ -127,12 +127,12 @@ TEST_F(Identities, HaveKeys) {
   EXPECT_FALSE(added.revoked_at);
 }
 
-TEST_F(Identities, OwnKeysOnlyWhenTheyAreKnown) {
+TEST_P(Identities, OwnKeysOnlyWhenTheyAreKnown) {
   EXPECT_EQ(gateway_.fault(store_.add_api_key(key_of("1", "one", "alice", Role::user))), FaultKind::not_found);
   gateway_.get(store_.add_api_key(key_of("2", "two")));  // an admin's needs no owner
 }
 
-TEST_F(Identities, HaveOneKeyOfAName) {
+TEST_P(Identities, HaveOneKeyOfAName) {
   gateway_.get(store_.add_api_key(key_of("1", "ci")));
   EXPECT_EQ(gateway_.fault(store_.add_api_key(key_of("2", "ci"))), FaultKind::conflict);
   EXPECT_EQ(gateway_.fault(store_.add_api_key(key_of("1", "other"))), FaultKind::conflict);
@@ -143,7 +143,7 @@ TEST_F(Identities, HaveOneKeyOfAName) {
   gateway_.get(store_.add_api_key(key_of("2", "ci")));
 }
 
-TEST_F(Identities, LoseKeysByIdOrName) {
+TEST_P(Identities, LoseKeysByIdOrName) {
   for (auto const& [id, name] : std::vector<std::pair<std::string, std::string>>{{"1", "one"}, {"2", "two"}, {"3", "1"}})
     gateway_.get(store_.add_api_key(key_of(id, name)));
   gateway_.get(store_.revoke_api_key("two"));
@@ -157,7 +157,7 @@ TEST_F(Identities, LoseKeysByIdOrName) {
   EXPECT_EQ(gateway_.fault(store_.revoke_api_key("four")), FaultKind::not_found);
 }
 
-TEST_F(Identities, LoseTheKeyOfANameThatIsInUse) {
+TEST_P(Identities, LoseTheKeyOfANameThatIsInUse) {
   gateway_.get(store_.add_api_key(key_of("1", "ci")));
   gateway_.get(store_.revoke_api_key("ci"));
   gateway_.get(store_.add_api_key(key_of("2", "ci")));
@@ -165,7 +165,7 @@ TEST_F(Identities, LoseTheKeyOfANameThatIsInUse) {
   EXPECT_TRUE(key("2").revoked_at);
 }
 
-TEST_F(Identities, CountTheirChanges) {
+TEST_P(Identities, CountTheirChanges) {
   auto seen = version();
   auto const expect_counted = [&](std::string_view what) {
     auto const now = version();
@@ -199,7 +199,7 @@ class Statics : public StoreCalls {
   }
 };
 
-TEST_F(Statics, AreAsTheyWerePut) {
+TEST_P(Statics, AreAsTheyWerePut) {
   std::vector<StaticRow> rows;
   rows.push_back(row_of("b", "http://b", "the key"));
   rows.push_back(row_of("a", "http://a"));
@@ -214,7 +214,7 @@ TEST_F(Statics, AreAsTheyWerePut) {
   EXPECT_TRUE(all[2].session_key->empty());
 }
 
-TEST_F(Statics, AreReplacedAndRemoved) {
+TEST_P(Statics, AreReplacedAndRemoved) {
   std::vector<StaticRow> rows;
   for (auto const id : {"a", "b", "c"}) rows.push_back(row_of(id, "http://old"));
   put(std::move(rows));
@@ -227,7 +227,7 @@ TEST_F(Statics, AreReplacedAndRemoved) {
   EXPECT_THAT(lines, ElementsAre("b http://new", "c http://old", "d http://new")) << "removed first, then put";
 }
 
-TEST_F(Statics, TellWhatChangedSinceAVersion) {
+TEST_P(Statics, TellWhatChangedSinceAVersion) {
   std::vector<StaticRow> rows;
   for (auto const id : {"a", "b", "c"}) rows.push_back(row_of(id, "http://old"));
   put(std::move(rows));
@@ -250,7 +250,7 @@ TEST_F(Statics, TellWhatChangedSinceAVersion) {
   EXPECT_THAT(gateway_.get(store_.statics_since(before.version)).removed, testing::IsEmpty()) << "it is back";
 }
 
-TEST_F(Statics, AreToldInFullOnceTooMuchIsGone) {
+TEST_P(Statics, AreToldInFullOnceTooMuchIsGone) {
   std::vector<StaticRow> rows;
   std::vector<std::string> removed;
   for (int i = 0; i < 10'001; ++i) {
@@ -267,6 +267,9 @@ TEST_F(Statics, AreToldInFullOnceTooMuchIsGone) {
   ASSERT_EQ(since.rows.size(), 1u);
   EXPECT_EQ(since.rows[0].id, "stays");
 }
+
+INSTANTIATE_TEST_SUITE_P(On, Identities, testing::ValuesIn(every_database()), by_name);
+INSTANTIATE_TEST_SUITE_P(On, Statics, testing::ValuesIn(every_database()), by_name);
 
 }  // namespace
 }  // namespace nestgate::store

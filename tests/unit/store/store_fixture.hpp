@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
+#include "databases.hpp"
 #include "nestgate/store/store.hpp"
 #include "support/control.hpp"
-#include "support/temp_folder.hpp"
 
 namespace nestgate::store {
 
@@ -106,19 +106,39 @@ class Gateway {
   std::unique_ptr<Store> store_;
 };
 
-class StoreFile : public testing::Test {
- protected:
-  std::string file() const { return (folder_.path() / "nestgate.db").string(); }
-  std::string url() const { return "sqlite:" + file(); }
+// What the call for it says, which must fail.
+inline std::string reason_not_to_open(std::string const& url, std::vector<Secret> keys = installation_secrets()) {
+  asio::io_context loop(1);
+  auto const opened = open_store(url, std::move(keys), loop.get_executor());
+  EXPECT_FALSE(opened);
+  if (opened) return {};
+  EXPECT_EQ(opened.error().fault.kind, FaultKind::unavailable);
+  return opened.error().reason;
+}
 
-  test::TempFolder folder_;
+// The calls of one store over each database.
+class StoreCalls : public testing::TestWithParam<Kind<TestDatabase>> {
+ protected:
+  std::unique_ptr<TestDatabase> database_ = GetParam().make();
+  Gateway gateway_{database_->url()};
+  Store& store_ = gateway_.store();
 };
 
-// One store without a file.
-class StoreCalls : public testing::Test {
+// Several gateways on one database, at once and one after the other.
+class SharedStore : public testing::TestWithParam<Kind<SharedDatabase>> {
  protected:
-  Gateway gateway_{"sqlite::memory:"};
-  Store& store_ = gateway_.store();
+  std::string url() const { return database_->url(); }
+
+  std::unique_ptr<SharedDatabase> database_ = GetParam().make();
+};
+
+class StoreFile : public testing::Test {
+ protected:
+  std::string file() const { return database_.file(); }
+  std::string url() const { return database_.url(); }
+
+  SqliteFile database_;
+  test::TempFolder const& folder_ = database_.folder();
 };
 
 }  // namespace nestgate::store

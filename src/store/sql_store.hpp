@@ -1,20 +1,18 @@
 #pragma once
 
-#include <boost/asio/thread_pool.hpp>
-#include <optional>
-
+#include "backend.hpp"
 #include "conversation_rows.hpp"
 #include "identity_rows.hpp"
-#include "nestgate/net/run_on.hpp"
 #include "static_rows.hpp"
 
 namespace nestgate::store {
 
-// A store in one SQLite file. Any number of them, in any number of processes, may share the file.
-class SqliteStore final : public Store {
+// The store over a database, whichever that is.
+class SqlStore final : public Store {
  public:
-  // Opens the file, creates or upgrades it. Throws Unusable.
-  SqliteStore(std::string path, std::vector<Secret> const& keys);
+  // What `keys` are is said in open_store. The backend is ready: upgraded, and its probe renewed.
+  SqlStore(std::unique_ptr<Backend> backend, std::vector<Secret> const& keys)
+      : sealer_(keys), backend_(std::move(backend)) {}
 
   Task<Outcome<>> renew(std::string gateway, std::chrono::milliseconds for_time) override;
   Task<Outcome<>> leave(std::string gateway) override;
@@ -46,20 +44,11 @@ class SqliteStore final : public Store {
   Task<> close() override;
 
  private:
-  // What the file's thread works with.
-  struct Open {
-    Open(std::string path, std::vector<Secret> const& keys);
-    Database database;
-    Sealer sealer;
-    ConversationRows conversations;
-    StaticRows statics;
-    IdentityRows identities;
-  };
-  template <class Job>
-  auto on_thread(Job job);
-
-  std::optional<Open> open_;  // used on the thread only, once it has begun; nothing: closed
-  asio::thread_pool thread_{1};
+  Sealer sealer_;
+  ConversationRows conversations_{sealer_};
+  StaticRows statics_{sealer_};
+  IdentityRows identities_{sealer_};
+  std::unique_ptr<Backend> backend_;  // goes first: its jobs use the rest
 };
 
 }  // namespace nestgate::store

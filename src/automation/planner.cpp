@@ -1,0 +1,272 @@
+#include "planner.hpp"
+
+#include <algorithm>
+
+#include "nestgate/base/text.hpp"
+#include "nestgate/upstream/random.hpp"
+
+namespace nestgate::automation {
+namespace {
+
+using namespace std::chrono_literals;
+using schedule::Moment;
+using store::Firing;
+using store::RunRow;
+using store::Time;
+using SystemClock = std::chrono::system_clock;
+
+constexpr std::size_t fired_at_once_max = 1'000;
+constexpr std::size_t read_at_once_max = 5'000;
+constexpr Clock::duration follow_interval = 1s;  // changes by other gateways; a clock that was set
+constexpr Clock::duration zone_interval = 10s;
+
+Moment moment_of(Time time) { return std::chrono::floor<std::chrono::seconds>(time); }
+
+RunRow run_of(std::string const& automation_id, Policy const& policy, Settings const& settings, Moment moment, Time now) {
+  RunRow run;
+  run.id = dashed_uuid(upstream::random_uuid_hex());
+  run.automation_id = automation_id;
+  run.trigger_source = "cron";
+  run.scheduled_for = moment;
+  run.dedupe_key = "at:" + std::to_string(moment.time_since_epoch().count());
+  run.target = to_string(policy.target.value_or(settings.target));
+  run.priority = policy.priority;
+  run.concurrent_max = policy.concurrent_max;
+  run.attempts_max = policy.attempts_max;
+  run.retry_pause_s = policy.retry_pause.count();
+  run.created_at = now;
+  return run;
+}
+
+}  // namespace
+
+Planner::Planner(Executor control, With around, Listeners listeners)
+    : with_(around),
+      listeners_(std::move(listeners)),
+      zones_(around.settings.zone_folder),
+      wake_(control),
+      tasks_(control) {}
+
+void Planner::start() { tasks_.spawn("automation.plan", loop()); }
+
+Task<> Planner::stop() {
+  tasks_.stop();
+  [[maybe_unused]] auto joined = co_await tasks_.join();
+}
+
+std::optional<schedule::Rule> Planner::rule_of(CronTrigger const& trigger) {
+  auto cron = schedule::Cron::parse(trigger.schedule);
+  auto zone = zones_.find(trigger.timezone);
+  if (!cron || !zone) return std::nullopt;
+  return schedule::Rule{std::move(*cron), std::move(*zone), trigger.dst_gap, trigger.dst_overlap};
+}
+
+std::vector<Time> Planner::next_ones(Trigger const& trigger, Time after, std::size_t count) {
+  std::vector<Time> out;
+  auto const* const cron = std::get_if<CronTrigger>(&trigger);
+  auto const rule = cron ? rule_of(*cron) : std::nullopt;
+  while (rule && out.size() < count) {
+    auto const next = rule->next(after);
+    if (!next) break;
+    after = *next;
+    out.push_back(after);
+  }
+  return out;
+}
+
+std::optional<Time> Planner::next_of(Trigger const& trigger, Time after) {
+  auto const found = next_ones(trigger, after, 1);
+  if (found.empty()) return std::nullopt;
+  return found.front();
+}
+
+void Planner::note(store::AutomationRow const& row) {
+  bool const is_live = row.enabled && !row.deleted_at && row.trigger_kind == "cron";
+  put(row.id, is_live, row.trigger_json, row.policy_json, row.next_at);
+  wake_.cancel();
+}
+
+void Planner::remove(std::string const& id) {
+  auto const found = plans_.find(id);
+  if (found == plans_.end()) return;
+  due_.erase({found->second.due, id});
+  plans_.erase(found);
+}
+
+void Planner::put(std::string id, bool is_live, std::string_view trigger_json, std::string_view policy_json,
+                  std::optional<Time> next_at) {
+  remove(id);
+  auto trigger = parse_trigger(trigger_json);
+  auto* const cron = trigger ? std::get_if<CronTrigger>(&*trigger) : nullptr;
+  if (!is_live || !cron) return;
+  Plan plan{std::move(*cron), parse_policy(policy_json), std::nullopt, std::nullopt, Time()};
+  plan.rule = rule_of(plan.trigger);
+  auto const at = plans_.insert_or_assign(std::move(id), std::move(plan)).first;
+  schedule_next(at->first, at->second, next_at);
+  // One that was never planned, or cannot be any more, is looked at at once.
+  if (next_at && at->second.rule) return;
+  due_.erase({at->second.due, at->first});
+  at->second.due = SystemClock::now();
+  due_.emplace(at->second.due, at->first);
+}
+
+void Planner::schedule_next(std::string const& id, Plan& plan, std::optional<Time> next_at) {
+  due_.erase({plan.due, id});
+  plan.next_at = next_at;
+  if (!next_at) return;
+  plan.due = *next_at + schedule::jitter_of(id, moment_of(*next_at), plan.trigger.jitter);
+  due_.emplace(plan.due, id);
+}
+
+Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) const {
+  Firing firing;
+  firing.automation_id = id;
+  firing.overlap = plan.trigger.overlap;
+  firing.expected_next_at = plan.next_at;
+  if (!plan.rule) {
+    firing.disable = true;
+    firing.disabled_reason = "invalid_schedule";
+    firing.disabled_detail = "its schedule or time zone cannot be evaluated any more";
+    return firing;
+  }
+  if (!plan.next_at) {
+    firing.new_next_at = plan.rule->next(now);
+    return firing;
+  }
+  schedule::CatchUp catch_up;
+  catch_up.misfire = plan.trigger.misfire;
+  if (plan.trigger.catch_up > 0s) catch_up.window = plan.trigger.catch_up;
+  catch_up.lateness_max += plan.trigger.jitter;
+  // A moment whose jitter is not over has not come: what follows it must not be taken for it.
+  auto const planned = schedule::plan(*plan.rule, moment_of(*plan.next_at), now, catch_up);
+  firing.new_next_at = planned.next;
+  for (auto const moment : planned.fire) firing.runs.push_back(run_of(id, plan.policy, with_.settings, moment, now));
+  for (auto const& skipped : planned.skipped) {
+    store::SkippedRow row;
+    row.automation_id = id;
+    row.first = skipped.first;
+    row.last = skipped.last;
+    row.count = skipped.count;
+    row.reason = "missed";
+    row.detail = describe(skipped);
+    row.at = now;
+    firing.skipped.push_back(std::move(row));
+  }
+  return firing;
+}
+
+Task<> Planner::fire(std::vector<std::string> ids, Time now) {
+  std::vector<Firing> firings;
+  firings.reserve(ids.size());
+  for (auto const& id : ids) firings.push_back(firing_of(id, plans_.find(id)->second, now));
+  std::vector<std::optional<Time>> nexts;
+  for (auto const& firing : firings) nexts.push_back(firing.new_next_at);
+  auto fired = co_await with_.rows.fire(std::move(firings));
+  if (!fired) {
+    // They stay due; the store's own pause keeps this from spinning.
+    [[maybe_unused]] auto waited = co_await pause_for(500ms);
+    co_return;
+  }
+  auto const done_at = SystemClock::now();
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    auto& outcome = (*fired)[i];
+    auto const plan = plans_.find(ids[i]);
+    if (!outcome.done) {
+      co_await reread(ids[i]);
+      continue;
+    }
+    if (plan != plans_.end()) schedule_next(plan->first, plan->second, nexts[i]);
+    for (auto const& run : outcome.made) {
+      auto const late = std::chrono::duration_cast<std::chrono::microseconds>(done_at - *run.scheduled_for).count();
+      with_.stats.lateness.observe_us(static_cast<std::uint64_t>(std::max<std::int64_t>(late, 0)));
+      with_.stats.firings.add();
+      listeners_.made(run);
+    }
+    with_.stats.firings_skipped.add(outcome.skipped.size());
+    for (auto const& id : outcome.to_cancel) listeners_.cancelled(id);
+  }
+}
+
+// Another gateway fired it, or it was changed.
+Task<> Planner::reread(std::string id) {
+  auto row = co_await with_.rows.find(id);
+  if (!row) co_return;
+  if (*row) {
+    note(**row);
+  } else {
+    remove(id);
+  }
+}
+
+Task<> Planner::fire_due() {
+  while (!due_.empty()) {
+    auto const now = SystemClock::now();
+    std::vector<std::string> ids;
+    for (auto const& [due, id] : due_) {
+      if (due > now || ids.size() == fired_at_once_max) break;
+      ids.push_back(id);
+    }
+    bool const is_cut = co_await is_cancelled();
+    if (ids.empty() || is_cut) co_return;
+    co_await fire(std::move(ids), now);
+  }
+}
+
+Task<> Planner::read_changes() {
+  changes_read_at_ = Clock::now();
+  for (;;) {
+    auto found = co_await with_.rows.plans_since(seen_version_, read_at_once_max);
+    if (!found) co_return;
+    for (auto& planned : *found) {
+      seen_version_ = std::max(seen_version_, planned.version);
+      put(std::move(planned.id), planned.is_live, planned.trigger_json, planned.policy_json, planned.next_at);
+    }
+    with_.stats.schedules.add(static_cast<std::int64_t>(plans_.size()) - with_.stats.schedules.read());
+    if (found->size() < read_at_once_max) co_return;
+  }
+}
+
+// An update of the zones moves what is planned by them.
+Task<> Planner::follow_zones() {
+  zones_looked_at_ = Clock::now();
+  if (!zones_.has_changed()) co_return;
+  auto const reloaded = zones_.reload();
+  auto const now = SystemClock::now();
+  std::vector<Firing> firings;
+  for (auto& [id, plan] : plans_) {
+    bool const is_moved =
+        std::find(reloaded.changed.begin(), reloaded.changed.end(), plan.trigger.timezone) != reloaded.changed.end();
+    if (!is_moved) continue;
+    plan.rule = rule_of(plan.trigger);
+    if (!plan.rule || !plan.next_at || *plan.next_at <= now) continue;
+    auto const next = plan.rule->next(now);
+    if (next && Time(*next) == *plan.next_at) continue;
+    Firing firing;
+    firing.automation_id = id;
+    firing.expected_next_at = plan.next_at;
+    firing.new_next_at = next;
+    firings.push_back(std::move(firing));
+  }
+  std::vector<std::string> moved;
+  for (auto const& firing : firings) moved.push_back(firing.automation_id);
+  if (firings.empty()) co_return;
+  [[maybe_unused]] auto written = co_await with_.rows.fire(std::move(firings));
+  for (auto& id : moved) co_await reread(std::move(id));
+}
+
+Task<> Planner::loop() {
+  for (;;) {
+    bool const was_cut = co_await is_cancelled();
+    if (was_cut) co_return;
+    auto const begin = Clock::now();
+    if (begin - changes_read_at_ >= follow_interval) co_await read_changes();
+    if (begin - zones_looked_at_ >= zone_interval) co_await follow_zones();
+    co_await fire_due();
+    auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(follow_interval);
+    if (!due_.empty()) wait = std::clamp<std::chrono::nanoseconds>(due_.begin()->first - SystemClock::now(), 0ns, wait);
+    wake_.expires_after(wait);
+    [[maybe_unused]] auto [woken] = co_await wake_.async_wait(no_throw);
+  }
+}
+
+}  // namespace nestgate::automation

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nestgate/automation/settings.hpp"
+#include "nestgate/automation/stats.hpp"
+#include "nestgate/net/task_group.hpp"
+#include "nestgate/schedule/zones.hpp"
+
+namespace nestgate::automation {
+
+// Makes runs of schedules when their moments come. Next moments are computed once and stored; all gateways on a store plan
+// all of them, and the store lets one of them fire. Lives on the control core.
+class Planner {
+ public:
+  struct With {
+    store::AutomationStore& rows;
+    Settings const& settings;
+    Stats& stats;
+  };
+  struct Listeners {
+    std::function<void(store::RunRow const&)> made;
+    std::function<void(std::string const& run_id)> cancelled;  // by an overlap policy
+  };
+
+  Planner(Executor control, With around, Listeners listeners);
+
+  void start();
+  Task<> stop();
+  // The first moment after `after`; nothing: never, or no schedule.
+  std::optional<store::Time> next_of(Trigger const& trigger, store::Time after);
+  std::vector<store::Time> next_ones(Trigger const& trigger, store::Time after, std::size_t count);
+  // It was written by this gateway.
+  void note(store::AutomationRow const& row);
+  schedule::Zones& zones() noexcept { return zones_; }
+
+ private:
+  struct Plan {
+    CronTrigger trigger;
+    Policy policy;
+    std::optional<schedule::Rule> rule;  // nothing: it cannot be evaluated
+    std::optional<store::Time> next_at;
+    store::Time due;  // with its jitter
+  };
+
+  Task<> loop();
+  Task<> read_changes();
+  Task<> follow_zones();
+  Task<> fire_due();
+  Task<> fire(std::vector<std::string> ids, store::Time now);
+  store::Firing firing_of(std::string const& id, Plan const& plan, store::Time now) const;
+  Task<> reread(std::string id);
+  void put(std::string id, bool is_live, std::string_view trigger_json, std::string_view policy_json,
+           std::optional<store::Time> next_at);
+  void remove(std::string const& id);
+  void schedule_next(std::string const& id, Plan& plan, std::optional<store::Time> next_at);
+  std::optional<schedule::Rule> rule_of(CronTrigger const& trigger);
+
+  With with_;
+  Listeners listeners_;
+  schedule::Zones zones_;
+  std::map<std::string, Plan, std::less<>> plans_;
+  std::set<std::pair<store::Time, std::string>> due_;
+  std::uint64_t seen_version_ = 0;
+  Clock::time_point zones_looked_at_{};
+  Clock::time_point changes_read_at_{};
+  Timer wake_;
+  TaskGroup tasks_;
+};
+
+}  // namespace nestgate::automation

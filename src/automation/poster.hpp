@@ -1,0 +1,49 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "nestgate/automation/settings.hpp"
+#include "nestgate/automation/stats.hpp"
+#include "nestgate/net/task_group.hpp"
+#include "nestgate/store/automation_store.hpp"
+
+namespace nestgate::automation {
+
+// Posts what is in the outbox until it is taken, some at a time, each attempt written down. A completion is posted at least
+// once with one id; attempts grow apart over a day. Lives on the control core.
+class Poster {
+ public:
+  struct With {
+    store::AutomationStore& rows;
+    Settings const& settings;
+    Stats& stats;
+  };
+  Poster(Executor control, With around);
+
+  void start();
+  // There are new deliveries.
+  void wake();
+  // Attempts under way come to their end, at the latest at `by`; what is left goes on with the next gateway.
+  Task<> stop(Deadline by);
+
+ private:
+  using Due = store::AutomationStore::DueDelivery;
+  using Result = store::AutomationStore::DeliveryResult;
+
+  Task<> claim_loop();
+  Task<> record_loop();
+  Task<> attempt(Due due);
+  Task<upstream::Outcome<unsigned>> post(Due const& due, std::optional<std::chrono::seconds>& retry_after);
+  Result result_of(Due const& due, upstream::Outcome<unsigned> const& posted,
+                   std::optional<std::chrono::seconds> retry_after) const;
+
+  With with_;
+  std::size_t posting_ = 0;
+  std::vector<Result> results_;
+  bool is_woken_ = false, is_closing_ = false;
+  Timer wake_, recorded_;
+  TaskGroup loops_, attempts_;
+};
+
+}  // namespace nestgate::automation

@@ -1,0 +1,546 @@
+#include "workers.hpp"
+
+#include "nestgate/automation/status_detail.hpp"
+#include "nestgate/schedule/backoff.hpp"
+#include "nestgate/upstream/random.hpp"
+#include "own_run.hpp"
+#include "run_environment.hpp"
+
+namespace nestgate::automation {
+namespace {
+
+using namespace std::chrono_literals;
+using conversation::RuntimeState;
+using store::CleanUp;
+using store::RunRow;
+using upstream::fail;
+using SystemClock = std::chrono::system_clock;
+
+constexpr std::chrono::seconds small_command_max = 30s;
+constexpr Clock::duration small_call_max = 60s;  // a busy agent server takes its time
+constexpr Clock::duration linger_max = 30s;      // for the exit code of a command whose script has reported
+constexpr Clock::duration look_for_start_max = 20s;
+constexpr unsigned refused_uploads_max = 3;
+constexpr unsigned clean_up_tries_max = 5;
+constexpr std::string_view internal_upload = "oh-internal://uploads/";
+
+std::string tail_of(std::string const& text, std::size_t bytes) {
+  return text.substr(text.size() - std::min(text.size(), bytes));
+}
+
+Failure settled_early() {
+  return fail(FaultKind::cancelled, "automation.dispatch", "the run was settled before it started");
+}
+
+bool is_refusal(Failure const& failure) {
+  return failure.status >= 400 && failure.status < 500 && failure.status != 408 && failure.status != 429;
+}
+
+// Whether the next try may do better.
+bool is_transient(Failure const& failure) {
+  auto const kind = failure.fault.kind;
+  if (kind == FaultKind::upstream) return !is_refusal(failure);
+  return kind == FaultKind::timed_out || kind == FaultKind::unavailable || kind == FaultKind::overloaded;
+}
+
+// automation.md 3.2, 3.3.
+std::string kind_of(Failure const& failure) {
+  if (failure.status == 429) return "rate_limited";
+  if (failure.status >= 500) return "server_error";
+  switch (failure.fault.kind) {
+    case FaultKind::timed_out: return "timeout";
+    case FaultKind::overloaded: return "concurrency_limit";
+    case FaultKind::upstream: return failure.status == 0 ? "transport" : "execution_error";
+    case FaultKind::unavailable:
+    case FaultKind::conflict:
+    case FaultKind::not_found: return "environment_unavailable";
+    default: return "execution_error";
+  }
+}
+
+// An upload without which no try can succeed: its automation is disabled (automation.md 3.4).
+constexpr std::string_view gone_for_good = "automation.tarball";
+bool is_gone_for_good(Failure const& failure) { return failure.fault.where == gone_for_good; }
+
+identity::Principal principal_of(RunRow const& run) {
+  identity::Principal by;
+  by.name = "automation";
+  by.owner = run.owner;
+  by.organisation = run.organisation;
+  return by;
+}
+
+}  // namespace
+
+// What a run's task works with.
+struct Workers::Job {
+  Job(Executor executor, store::ClaimedRun claimed, Claim claim)
+      : run(std::move(claimed.run)),
+        automation(std::move(claimed.automation)),
+        own(parse_own_run(run.wish_json)),
+        paths(run.id, run.attempt),
+        how(claim),
+        wake(executor) {}
+
+  store::AutomationRow const* the_automation() const { return automation ? &*automation : nullptr; }
+  // Nothing more is to be done towards its verdict.
+  bool is_over() const noexcept { return is_settled || is_lost; }
+
+  RunRow run;  // as it was claimed; `clean_up` as it is now
+  std::optional<store::AutomationRow> automation;
+  OwnRun own;
+  RunPaths paths;
+  Claim how;
+  std::chrono::seconds time_max{0};
+  std::chrono::steady_clock::time_point claimed_at = Clock::now();
+  Timer wake;               // cancelled when something happened to it
+  bool is_settled = false;  // its verdict stands, or another attempt was decided
+  bool is_lost = false;     // somebody else holds it now
+  bool may_have_started = false;
+};
+
+// Where a run is.
+struct Workers::Runtime {
+  ConversationId id;
+  Epoch epoch;
+  conversation::Origin origin;
+  upstream::Place place;
+  Secret session_key;
+
+  nested::Client client() const { return nested::Client(place, session_key.clone()); }
+};
+
+Workers::Workers(Executor control, WorkSurroundings around, std::function<void(RunRow const&)> ended)
+    : with_(around),
+      ended_(std::move(ended)),
+      tarballs_(around.rows, around.settings.tarball_bytes_held_max),
+      tasks_(control) {}
+
+Workers::~Workers() = default;
+
+void Workers::begin(store::ClaimedRun claimed, Claim how) {
+  auto job = std::make_shared<Job>(tasks_.executor(), std::move(claimed), how);
+  auto const& settings = with_.settings;
+  auto wanted = settings.run_time_default;
+  if (job->automation && job->automation->timeout_s) wanted = std::chrono::seconds(*job->automation->timeout_s);
+  if (job->own.time_max > 0s) wanted = job->own.time_max;
+  job->time_max = std::min(wanted, settings.run_time_max);
+  jobs_.insert_or_assign(job->run.id, job);
+  tasks_.spawn("automation.run", work(std::move(job)));
+}
+
+void Workers::note_settled(RunRow const& run) {
+  auto const found = jobs_.find(run.id);
+  if (found == jobs_.end()) return;
+  auto& job = *found->second;
+  job.is_settled = true;
+  job.run.clean_up = run.clean_up;
+  // Another attempt begins where nothing of this one is left.
+  if (run.status == RunStatus::pending) job.run.clean_up = CleanUp::stop;
+  job.wake.cancel();
+}
+
+Task<> Workers::stop() {
+  tasks_.stop();
+  [[maybe_unused]] auto joined = co_await tasks_.join();
+}
+
+Task<> Workers::work(JobPtr job) {
+  co_await live(*job);
+  bool const is_cut = co_await is_cancelled();
+  auto const mine = jobs_.find(job->run.id);
+  if (mine != jobs_.end() && mine->second == job) jobs_.erase(mine);
+  if (!is_cut) ended_(job->run);
+}
+
+Task<> Workers::live(Job& job) {
+  job.is_settled = is_terminal(job.run.status);  // taken over for what is left to clean up
+  auto runtime = co_await reach(job);
+  if (!job.is_over()) {
+    if (!runtime) {
+      co_await fail_dispatch(job, std::move(runtime).error());
+    } else {
+      auto command = co_await command_of(job, *runtime);
+      if (command) {
+        co_await watch(job, *runtime, std::move(*command));
+      } else if (!job.is_over()) {
+        co_await fail_dispatch(job, std::move(command).error());
+      }
+    }
+  }
+  bool const is_cut = co_await is_cancelled();
+  if (is_cut || job.is_lost) co_return;
+  Runtime const* const there = runtime ? &*runtime : nullptr;
+  co_await clean_up(job, there);
+}
+
+// False: cut short, or something happened to the run.
+Task<bool> Workers::pause(Job& job, Clock::duration time) {
+  bool const was_cut = co_await is_cancelled();
+  if (was_cut || job.is_over()) co_return false;
+  job.wake.expires_after(time);
+  [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
+  bool const is_cut = co_await is_cancelled();
+  co_return !is_cut && !job.is_over();
+}
+
+Task<> Workers::apply(Job& job, RunEvent event) {
+  auto applied = co_await with_.book.apply(job.run.id, job.run.fence, std::move(event));
+  // Refused: settled otherwise meanwhile, or another's by now. A store that cannot be written to leaves it to who takes it
+  // over.
+  if (!applied || applied->effect == Effect::refused) job.is_lost = !job.is_settled;
+}
+
+Task<> Workers::fail_dispatch(Job& job, Failure failure) {
+  bool const is_cut = co_await is_cancelled();
+  if (is_cut) co_return;
+  StatusDetail detail;
+  detail.phase = "dispatch";
+  detail.kind = kind_of(failure);
+  detail.detail = failure.reason;
+  detail.transient = is_transient(failure);
+  detail.source = "agent_server";
+  detail.operation = std::string(failure.fault.where);
+  if (failure.status != 0) detail.status_code = static_cast<int>(failure.status);
+  DispatchFailed event;
+  event.detail = std::move(failure.reason);
+  event.status_detail_json = to_json(detail, job.run.status_detail_json, SystemClock::now());
+  if (failure.fault.kind == FaultKind::overloaded) event.how = DispatchFailed::How::skipped;
+  if (is_gone_for_good(failure)) {
+    event.how = DispatchFailed::How::failed_for_good;
+    if (job.automation) {
+      [[maybe_unused]] auto disabled = co_await with_.rows.disable(job.automation->id, "tarball_missing", event.detail);
+    }
+  }
+  co_await apply(job, std::move(event));
+}
+
+Task<Outcome<Workers::Runtime>> Workers::reach(Job& job) {
+  if (auto known = ConversationId::parse(job.run.sandbox_id)) co_return co_await reach_existing(job, std::move(*known));
+  auto target = parse_target(job.run.target).value_or(with_.settings.target);
+  using Kind = Target::Kind;
+  if (target.kind == Kind::fresh || target.kind == Kind::warm) co_return co_await provision(job);
+  NESTGATE_CO_TRY(id, co_await named_runtime(job, target));
+  co_return co_await reach_existing(job, std::move(id));
+}
+
+Task<Outcome<ConversationId>> Workers::named_runtime(Job& job, Target const& target) {
+  if (target.kind == Target::Kind::conversation) {
+    auto id = ConversationId::parse(target.name);
+    if (!id) co_return fail(FaultKind::not_found, "automation.target", "target: there is no such conversation");
+    co_return std::move(*id);
+  }
+  auto const found = with_.manager.find_labelled(principal_of(job.run), target.name);
+  if (!found)
+    co_return fail(FaultKind::not_found, "automation.target",
+                   "target: no conversation with the label " + target.name + " is running");
+  auto edit = [id = found->text()](RunRow& run) { run.sandbox_id = id; };
+  NESTGATE_CO_TRY(noted, co_await with_.book.note(job.run.id, job.run.fence, std::move(edit)));
+  job.is_lost = !noted;
+  co_return *found;
+}
+
+Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId id) {
+  auto const by = Deadline::in(with_.settings.provision_time_max);
+  for (;;) {
+    auto view = with_.manager.find(id);
+    if (!view) co_return fail(FaultKind::not_found, "automation.target", "the run's runtime is not known");
+    bool const is_another_life = job.run.runtime_epoch != 0 && view->origin == conversation::Origin::managed &&
+                                 view->epoch.get() != job.run.runtime_epoch && job.how == Claim::taken_over;
+    if (is_another_life)
+      co_return fail(FaultKind::not_found, "automation.target", "the runtime ended while the run was in it");
+    if (view->state == RuntimeState::running)
+      co_return Runtime{view->id, view->epoch, view->origin, view->endpoint, std::move(view->session_key)};
+    if (job.is_over() && job.run.clean_up != CleanUp::nothing)
+      co_return fail(FaultKind::conflict, "automation.target", "the runtime does not run");
+    bool const sleeps = view->state == RuntimeState::paused || view->state == RuntimeState::stopped;
+    if (sleeps && job.how == Claim::fresh) {
+      NESTGATE_CO_TRY_VOID(co_await with_.manager.resume(id));
+      continue;
+    }
+    if (view->state != RuntimeState::starting || by.passed())
+      co_return fail(FaultKind::conflict, "automation.target",
+                     "the conversation is " + std::string(to_string(view->state)) + ", expected running");
+    auto const changed = co_await with_.manager.wait_change(id, view->version, by);
+    if (!changed) co_return changed.error();
+  }
+}
+
+Task<Outcome<Workers::Runtime>> Workers::provision(Job& job) {
+  std::string name = "run-" + job.run.id;
+  if (job.run.attempt > 1) name += "-" + std::to_string(job.run.attempt);
+  auto const id = ConversationId::parse(name);
+  auto const by = Deadline::in(with_.settings.provision_time_max);
+  schedule::Backoff const backoff{1'000ms, 30'000ms, schedule::Backoff::Jitter::equal};
+  for (std::uint32_t tries = 1;; ++tries) {
+    auto view = co_await start_runtime(job, *id);
+    if (view) {
+      auto edit = [id = view->id.text(), epoch = view->epoch.get()](RunRow& run) {
+        run.sandbox_id = id;
+        run.runtime_epoch = epoch;
+        run.runtime_is_own = true;
+      };
+      job.run.runtime_is_own = true;
+      NESTGATE_CO_TRY(noted, co_await with_.book.note(job.run.id, job.run.fence, std::move(edit)));
+      job.is_lost = !noted;
+      co_return Runtime{view->id, view->epoch, view->origin, view->endpoint, std::move(view->session_key)};
+    }
+    auto const wait = backoff.pause(tries, upstream::random_number());
+    if (!is_transient(view.error()) || by.passed()) co_return std::move(view).error();
+    bool const goes_on = co_await pause(job, wait);
+    if (!goes_on) co_return settled_early();
+  }
+}
+
+Task<Outcome<conversation::View>> Workers::start_runtime(Job& job, ConversationId id) {
+  conversation::StartRequest request;
+  request.id = std::move(id);
+  request.by = principal_of(job.run);
+  request.purpose = conversation::Purpose::sandbox;
+  NESTGATE_CO_TRY(started, co_await with_.manager.start(std::move(request)));
+  co_return std::move(started.view);
+}
+
+Task<Outcome<std::string>> Workers::command_of(Job& job, Runtime const& runtime) {
+  if (!job.run.bash_command_id.empty()) co_return job.run.bash_command_id;
+  auto client = runtime.client();
+  if (job.how == Claim::taken_over) {
+    // Whoever held it before may have started it: that is looked for until the server answers.
+    auto const by = Deadline::at(job.claimed_at + with_.settings.provision_time_max);
+    for (;;) {
+      with_.stats.start_searches.add();
+      auto found = co_await find_start(job, client);
+      if (found && *found) {
+        bool const noted = co_await note_command(job, runtime, **found);
+        if (!noted) co_return settled_early();
+        co_return std::move(**found);
+      }
+      if (found) break;
+      if (by.passed()) co_return std::move(found).error();
+      bool const goes_on = co_await pause(job, 500ms);
+      if (!goes_on) co_return settled_early();
+    }
+  }
+  co_return co_await dispatch(job, runtime);
+}
+
+Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
+  auto const by = Deadline::at(job.claimed_at + with_.settings.provision_time_max + job.time_max);
+  schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
+  unsigned refusals = 0;
+  if (job.run.attempt > 1) {
+    auto client = runtime.client();
+    auto stop_earlier = stop_command(RunPaths(job.run.id, job.run.attempt - 1));
+    NESTGATE_CO_TRY_VOID(co_await client.execute(std::move(stop_earlier), small_command_max, Deadline::in(small_call_max)));
+  }
+  for (std::uint32_t tries = 1;; ++tries) {
+    auto command = co_await dispatch_once(job, runtime);
+    if (command) {
+      auto const took = Clock::now() - job.claimed_at;
+      with_.stats.dispatch.observe_us(
+          static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(took).count()));
+      co_return std::move(*command);
+    }
+    auto const& failure = command.error();
+    if (is_refusal(failure)) ++refusals;
+    bool const may_help = is_transient(failure) || (is_refusal(failure) && refusals < refused_uploads_max);
+    if (!may_help || by.passed() || job.is_over()) co_return std::move(command).error();
+    with_.stats.upload_retries.add();
+    bool const goes_on = co_await pause(job, backoff.pause(tries, upstream::random_number()));
+    if (!goes_on) co_return settled_early();
+  }
+}
+
+Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runtime) {
+  auto client = runtime.client();
+  NESTGATE_CO_TRY_VOID(co_await put_tarball(job, client));
+  if (job.is_over()) co_return settled_early();
+  auto const token = (*with_.keys).run_token(job.run.id);
+  Secret const no_kv;
+  std::string base = with_.settings.base_url;
+  if (base.empty()) base = job.own.base_url;
+  RunSurroundings const around{base, runtime.id.text(), runtime.place, runtime.session_key, token, no_kv};
+  auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths.event, around);
+  auto const file = environment_file(environment.variables);
+  if (!environment.event_file.empty()) {
+    auto const& event = environment.event_file;
+    NESTGATE_CO_TRY_VOID(co_await client.upload(job.paths.event, event, Deadline::in(with_.settings.upload_time_max)));
+  }
+  NESTGATE_CO_TRY_VOID(
+      co_await client.upload(job.paths.environment, file.reveal(), Deadline::in(with_.settings.upload_time_max)));
+  if (job.is_over()) co_return settled_early();
+  NESTGATE_CO_TRY(command, co_await start(job, client));
+  bool const noted = co_await note_command(job, runtime, command);
+  if (!noted) co_return settled_early();
+  co_return std::move(command);
+}
+
+Task<Outcome<>> Workers::put_tarball(Job& job, nested::Client& client) {
+  std::string const path = job.automation ? job.automation->tarball_path : std::string(internal_upload) + job.own.upload_id;
+  if (path.starts_with("https://")) co_return co_await fetch_tarball(job, client);
+  if (!path.starts_with(internal_upload))
+    co_return fail(FaultKind::bad_input, "automation.fetch", "Unsupported tarball_path: '" + path + "'");
+  NESTGATE_CO_TRY(bytes, co_await tarballs_.bytes_of(path.substr(internal_upload.size())));
+  if (!bytes)
+    co_return fail(FaultKind::not_found, gone_for_good, "Tarball not found (underlying upload may have been deleted)");
+  co_return co_await client.upload(job.paths.tarball, *bytes, Deadline::in(with_.settings.upload_time_max));
+}
+
+Task<Outcome<>> Workers::fetch_tarball(Job& job, nested::Client& client) {
+  auto const& settings = with_.settings;
+  auto const time_max = settings.download_time_max + 30s;
+  auto command = fetch_command(job.paths, job.automation->tarball_path, settings.download_bytes_max,
+                               static_cast<std::uint32_t>(settings.download_time_max.count()));
+  NESTGATE_CO_TRY(output, co_await client.execute(std::move(command), time_max, Deadline::in(time_max + 30s)));
+  auto const code = output.exit_code.value_or(-1);
+  if (code == 0) co_return Outcome<>{};
+  if (code == 63)
+    co_return fail(FaultKind::bad_input, "automation.fetch",
+                   "Tarball exceeds size limit (" + std::to_string(settings.download_bytes_max / (1024 * 1024)) + " MB)");
+  auto reason = "Failed to download tarball (exit=" + std::to_string(code) + "): " + tail_of(output.standard_error, 500);
+  auto const said = output.standard_error.find("returned error: 4");
+  bool const is_for_good = code == 22 && said != std::string::npos &&
+                           output.standard_error.compare(said + 16, 3, "408") != 0 &&
+                           output.standard_error.compare(said + 16, 3, "429") != 0;
+  if (is_for_good) co_return fail(FaultKind::not_found, gone_for_good, std::move(reason));
+  co_return fail(FaultKind::upstream, "automation.fetch", std::move(reason));
+}
+
+// Not idempotent: after an answer that did not come its command is looked for. One that is sent again cannot start twice.
+Task<Outcome<std::string>> Workers::start(Job& job, nested::Client& client) {
+  RunScript script;
+  script.workspace_base = with_.settings.workspace_base;
+  script.entrypoint = job.own.entrypoint;
+  script.setup_script = job.own.setup_script;
+  if (job.automation) script.entrypoint = job.automation->entrypoint;
+  auto command = start_command(job.paths, job.run.fence, script);
+  job.may_have_started = true;
+  auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
+  if (started || is_refusal(started.error())) co_return started;
+  auto const by = Deadline::in(look_for_start_max);
+  while (!by.passed()) {
+    with_.stats.start_searches.add();
+    auto found = co_await find_start(job, client);
+    if (found && *found) co_return std::move(**found);
+    bool const goes_on = co_await pause(job, 500ms);
+    if (!goes_on) co_return settled_early();
+  }
+  with_.stats.starts_resent.add();
+  co_return started;
+}
+
+// The start that got through the guard: the one that did not end as started_before.
+Task<Outcome<std::optional<std::string>>> Workers::find_start(Job& job, nested::Client& client) {
+  NESTGATE_CO_TRY(commands, co_await client.find_commands(job.paths.guard, Deadline::in(small_call_max)));
+  for (auto const& command : commands) {
+    if (!fence_of(job.paths, command.text)) continue;
+    NESTGATE_CO_TRY(output, co_await client.newest_output(command.id, Deadline::in(small_call_max)));
+    bool const was_turned_away = output && output->exit_code == started_before;
+    if (!was_turned_away) co_return std::optional(command.id);
+  }
+  co_return std::optional<std::string>();
+}
+
+Task<bool> Workers::note_command(Job& job, Runtime const& runtime, std::string command_id) {
+  auto const timeout_at = SystemClock::now() + job.time_max + with_.settings.report_margin;
+  auto edit = [command_id, timeout_at, id = runtime.id.text(), epoch = runtime.epoch.get()](RunRow& run) {
+    run.sandbox_id = id;
+    run.runtime_epoch = epoch;
+    run.bash_command_id = command_id;
+    run.timeout_at = timeout_at;
+  };
+  auto noted = co_await with_.book.note(job.run.id, job.run.fence, std::move(edit));
+  if (!noted || !*noted) job.is_lost = true;
+  job.run.bash_command_id = std::move(command_id);
+  co_return !job.is_lost;
+}
+
+std::optional<std::string> Workers::why_lost(Runtime const& runtime) const {
+  auto const state = with_.manager.state_of(runtime.id, runtime.epoch);
+  if (state == RuntimeState::running || state == RuntimeState::paused) return std::nullopt;
+  if (state == RuntimeState::stopping || state == RuntimeState::stopped)
+    return "the conversation was stopped while the run was in it";
+  return "the runtime ended while the run was in it";
+}
+
+// Until the command's exit code is known, or the run is out of its time, or its runtime is gone.
+Task<> Workers::watch(Job& job, Runtime const& runtime, std::string command_id) {
+  auto const& settings = with_.settings;
+  auto const time_max = job.time_max + settings.report_margin + settings.hard_grace;
+  auto const left =
+      job.run.timeout_at
+          ? std::chrono::duration_cast<Clock::duration>(*job.run.timeout_at - SystemClock::now() + settings.hard_grace)
+          : Clock::duration(time_max);
+  auto give_up = Deadline::in(left);
+  bool lingers = false;
+  for (;;) {
+    if (auto why = why_lost(runtime)) {
+      GivenUp event{std::move(*why), "environment_unavailable"};
+      if (!job.is_over()) co_await apply(job, std::move(event));
+      co_return;
+    }
+    bool const has_ended = co_await look(job, runtime, command_id);
+    bool const is_cut = co_await is_cancelled();
+    if (has_ended || is_cut || job.is_lost) co_return;
+    if (job.is_settled && job.run.clean_up == CleanUp::stop) co_return;
+    if (job.is_settled && !std::exchange(lingers, true)) give_up = give_up.capped(linger_max);
+    if (give_up.passed()) {
+      GivenUp event{"No bash output found", "timeout"};
+      if (!job.is_over()) co_await apply(job, std::move(event));
+      co_return;
+    }
+    job.wake.expires_after(settings.watch_interval);
+    [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
+  }
+}
+
+// Whether the command has ended. A search that fails says nothing of the run: it is asked again until the time is over.
+Task<bool> Workers::look(Job& job, Runtime const& runtime, std::string& command_id) {
+  auto client = runtime.client();
+  auto found = co_await client.newest_output(command_id, Deadline::in(small_call_max));
+  if (!found || !*found || !(*found)->exit_code) co_return false;
+  auto& output = **found;
+  if (*output.exit_code == started_before) {
+    auto other = co_await find_start(job, client);
+    if (other && *other && **other != command_id) {
+      command_id = std::move(**other);
+      [[maybe_unused]] bool const noted = co_await note_command(job, runtime, command_id);
+      co_return false;
+    }
+  }
+  auto const bytes = with_.settings.output_tail_bytes;
+  CommandEnded event{*output.exit_code, tail_of(output.standard_output, bytes), tail_of(output.standard_error, bytes)};
+  co_await apply(job, std::move(event));
+  co_return true;
+}
+
+Task<> Workers::clean_up(Job& job, Runtime const* runtime) {
+  bool const is_kept = job.automation && job.automation->keep_alive.value_or(false);
+  bool done = true;
+  if (job.run.clean_up == CleanUp::stop && runtime != nullptr) {
+    auto client = runtime->client();
+    done = co_await end_processes(job, client);
+  }
+  if (job.run.runtime_is_own && !is_kept) {
+    auto const id = ConversationId::parse(job.run.sandbox_id.empty() ? "run-" + job.run.id : job.run.sandbox_id);
+    auto removed = co_await with_.manager.remove(*id);
+    done = removed || removed.error().fault.kind == FaultKind::not_found;
+  }
+  bool const is_cut = co_await is_cancelled();
+  if (is_cut || !done || job.run.clean_up == CleanUp::nothing) co_return;
+  auto edit = [](RunRow& run) { run.clean_up = CleanUp::nothing; };
+  [[maybe_unused]] auto noted = co_await with_.book.note(job.run.id, job.run.fence, std::move(edit));
+}
+
+Task<bool> Workers::end_processes(Job& job, nested::Client& client) {
+  for (unsigned tries = 1; tries <= clean_up_tries_max; ++tries) {
+    auto command = stop_command(job.paths);
+    auto stopped = co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max));
+    if (stopped && stopped->exit_code == 0) co_return true;
+    auto waited = co_await pause_for(std::chrono::seconds(tries));
+    if (!waited) co_return false;
+  }
+  co_return false;
+}
+
+}  // namespace nestgate::automation

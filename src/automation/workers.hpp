@@ -1,0 +1,83 @@
+#pragma once
+
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "command_chain.hpp"
+#include "nestgate/automation/settings.hpp"
+#include "nestgate/conversation/manager.hpp"
+#include "nestgate/identity/session_key.hpp"
+#include "nestgate/net/task_group.hpp"
+#include "run_book.hpp"
+#include "tarballs.hpp"
+
+namespace nestgate::automation {
+
+// What a run's task talks to. All outlive the workers.
+struct WorkSurroundings {
+  store::AutomationStore& rows;
+  conversation::Manager& manager;
+  RunBook& book;
+  Settings const& settings;
+  Stats& stats;
+  std::shared_ptr<identity::KeyRing const>& keys;  // as they are now
+};
+
+// Claimed runs, one task each: its runtime is found or made, its script put there and started once, watched to its end, and
+// what is left of it cleaned up. Lives on the control core.
+class Workers {
+ public:
+  enum class Claim : bool { fresh, taken_over };
+  // `ended`: after a run's task is over.
+  Workers(Executor control, WorkSurroundings around, std::function<void(store::RunRow const&)> ended);
+  ~Workers();
+
+  void begin(store::ClaimedRun claimed, Claim how);
+  // Its verdict stands, or another attempt was decided: its task learns of it.
+  void note_settled(store::RunRow const& run);
+  std::size_t running() const noexcept { return jobs_.size(); }
+  // Runs go on where they are; their tasks end now, and who takes over the runs goes on with them.
+  Task<> stop();
+
+ private:
+  struct Job;
+  struct Runtime;
+  using JobPtr = std::shared_ptr<Job>;
+
+  Task<> work(JobPtr job);
+  Task<> live(Job& job);
+  // Where it runs.
+  Task<Outcome<Runtime>> reach(Job& job);
+  Task<Outcome<Runtime>> reach_existing(Job& job, ConversationId id);
+  Task<Outcome<Runtime>> provision(Job& job);
+  Task<Outcome<conversation::View>> start_runtime(Job& job, ConversationId id);
+  Task<Outcome<ConversationId>> named_runtime(Job& job, Target const& target);
+  // The command that runs its script; started here, unless an earlier holder started it.
+  Task<Outcome<std::string>> command_of(Job& job, Runtime const& runtime);
+  Task<Outcome<std::string>> dispatch(Job& job, Runtime const& runtime);
+  Task<Outcome<std::string>> dispatch_once(Job& job, Runtime const& runtime);
+  Task<Outcome<>> put_tarball(Job& job, nested::Client& client);
+  Task<Outcome<>> fetch_tarball(Job& job, nested::Client& client);
+  Task<Outcome<std::string>> start(Job& job, nested::Client& client);
+  Task<Outcome<std::optional<std::string>>> find_start(Job& job, nested::Client& client);
+  Task<bool> note_command(Job& job, Runtime const& runtime, std::string command_id);
+  Task<> watch(Job& job, Runtime const& runtime, std::string command_id);
+  Task<bool> look(Job& job, Runtime const& runtime, std::string& command_id);
+  std::optional<std::string> why_lost(Runtime const& runtime) const;
+  Task<> fail_dispatch(Job& job, Failure failure);
+  Task<> clean_up(Job& job, Runtime const* runtime);
+  Task<bool> end_processes(Job& job, nested::Client& client);
+  Task<bool> pause(Job& job, Clock::duration time);
+  Task<> apply(Job& job, RunEvent event);
+
+  WorkSurroundings with_;
+  std::function<void(store::RunRow const&)> ended_;
+  Tarballs tarballs_;
+  std::map<std::string, JobPtr, std::less<>> jobs_;
+  TaskGroup tasks_;
+};
+
+}  // namespace nestgate::automation

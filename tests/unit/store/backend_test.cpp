@@ -1,0 +1,156 @@
+// Transactions of a database, and what the statements rely on in each.
+#include "backend_fixture.hpp"
+
+namespace nestgate::store {
+namespace {
+
+using testing::Each;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Transactions : public testing::TestWithParam<Kind<TestDatabase>> {
+ protected:
+  // The first row of a statement that takes no part in anything.
+  Rows row(std::string_view statement) {
+    auto rows = open_.control().run((*open_).read([statement](Sql& sql) { return sql.query(statement); })).value();
+    EXPECT_TRUE(rows.step());
+    return rows;
+  }
+
+  std::unique_ptr<TestDatabase> database_ = GetParam().make();
+  OpenBackend open_{database_->url()};
+  Calls calls_{open_.control()};
+};
+
+INSTANTIATE_TEST_SUITE_P(On, Transactions, testing::ValuesIn(every_database()), by_name);
+
+Task<Outcome<>> put_and_refuse(Sql& sql) {
+  co_await put_name(sql, "refused");
+  co_return upstream::fail(FaultKind::conflict, "test", "refused");
+}
+
+Task<> put_and_break(Sql& sql) {
+  co_await put_name(sql, "broken");
+  co_await sql.query("SELECT name FROM nowhere");
+}
+
+Task<> put_and_give_up(Sql& sql) {
+  co_await put_name(sql, "given up");
+  give_up("by itself");
+}
+
+TEST_P(Transactions, ThatFailTakeNoOtherWithThem) {
+  calls_.begin(open_.put("a"));
+  calls_.begin((*open_).write(put_and_refuse));
+  calls_.begin(open_.put("b"));
+  calls_.begin((*open_).write(put_and_break));
+  calls_.begin((*open_).write(put_and_give_up));
+  calls_.begin(open_.put("c"));
+  EXPECT_THAT(calls_.finish(), ElementsAre("", "refused", "", HasSubstr("nowhere"), "store: by itself", ""));
+  EXPECT_THAT(open_.found(), ElementsAre("a", "b", "c"));
+}
+
+TEST_P(Transactions, AreDoneInTheOrderOfTheCalls) {
+  for (auto const name : {"x", "y", "z"}) calls_.begin(open_.put(name));
+  calls_.begin(open_.put("y"));  // whichever comes second fails
+  auto const reasons = calls_.finish();
+  EXPECT_THAT(std::vector(reasons.begin(), reasons.end() - 1), Each(""));
+  EXPECT_NE(reasons.back(), "");
+}
+
+TEST_P(Transactions, AreSeenByEveryReadThatIsAskedAfterTheyReturned) {
+  for (int i = 100; i < 200; ++i) {
+    calls_.begin(open_.put(std::to_string(i)));
+    EXPECT_THAT(calls_.finish(), Each(""));
+    EXPECT_EQ(open_.found().back(), std::to_string(i));
+  }
+}
+
+TEST_P(Transactions, ReturnWhatTheirWorkDid) {
+  auto const count = [](Sql& sql) -> Task<Outcome<std::uint64_t>> {
+    auto row = co_await sql.query("UPDATE counter SET value = value + 5 WHERE name = 'epoch' RETURNING value");
+    if (!row.step()) give_up("no counter");
+    co_return row.count();
+  };
+  EXPECT_EQ(open_.control().run((*open_).write(count)).value(), 5u);
+  EXPECT_EQ(open_.control().run((*open_).write(count)).value(), 10u);
+}
+
+TEST_P(Transactions, ThatWereAskedForAreDoneBeforeTheEnd) {
+  for (auto const name : {"a", "b"}) calls_.begin(open_.put(name));
+  open_.control().run((*open_).close());
+  EXPECT_THAT(calls_.finish(), Each(""));
+  calls_.begin(open_.put("c"));
+  EXPECT_THAT(calls_.finish(), ElementsAre(HasSubstr("closed")));
+  EXPECT_FALSE(open_.control().run((*open_).read(names)));
+}
+
+TEST_P(Transactions, TellOfEachOfTheirStatementsHowManyRowsItChanged) {
+  auto const work = [](Sql& sql) -> Task<std::vector<std::int64_t>> {
+    co_await put_name(sql, "a");
+    std::vector<std::vector<SqlValue>> values;
+    for (std::string const name : {"test b", "test a", "test a"}) values.push_back({Sql::as_value(name)});
+    auto const done = co_await sql.execute_each("DELETE FROM counter WHERE name = ?1", std::move(values));
+    std::vector<std::int64_t> changed;
+    for (auto const& rows : done) changed.push_back(rows.changed());
+    auto const looked = co_await sql.query("SELECT name FROM counter");
+    changed.push_back(looked.changed());
+    co_return changed;
+  };
+  EXPECT_THAT(open_.control().run((*open_).write(work)).value(), ElementsAre(0, 1, 0, 0));
+}
+
+TEST_P(Transactions, KeepValuesAsTheyAre) {
+  std::string const odd("\0\xff'\\x", 5), text = "größer \\ 'so'";
+  auto const work = [&](Sql& sql) -> Task<Rows> {
+    Blob const bytes{odd};
+    co_await sql.query("DELETE FROM probe");
+    co_await sql.query("INSERT INTO probe (id, sealed) VALUES (1, ?1)", bytes);
+    std::optional<std::int64_t> const nothing;
+    co_return co_await sql.query(
+        "SELECT sealed, CAST(?1 AS BIGINT), CAST(?2 AS DOUBLE PRECISION), CAST(?3 AS TEXT), CAST(?4 AS BIGINT), CAST(?5 AS "
+        "TEXT) FROM probe WHERE sealed = ?6",
+        std::numeric_limits<std::int64_t>::min(), 0.1, text, nothing, std::string_view(), bytes);
+  };
+  auto row = open_.control().run((*open_).write(work)).value();
+  ASSERT_TRUE(row.step());
+  EXPECT_EQ(row.blob().bytes, odd);
+  EXPECT_EQ(row.integer(), std::numeric_limits<std::int64_t>::min());
+  EXPECT_EQ(row.real(), 0.1);
+  EXPECT_EQ(row.text(), text);
+  EXPECT_EQ(row.optional_integer(), std::nullopt);
+  EXPECT_EQ(row.text(), "");
+  EXPECT_FALSE(row.step());
+}
+
+TEST_P(Transactions, HaveAClockInNanoseconds) {
+  auto const before = std::chrono::system_clock::now() - std::chrono::minutes(1);
+  auto const now = row("SELECT nestgate_now()").time();
+  EXPECT_GT(now, before);
+  EXPECT_LT(now, before + std::chrono::minutes(2));
+}
+
+TEST(RowsOfAnAnswer, AreReadOneAfterTheOther) {
+  Rows rows({std::string("a"), std::int64_t{1}, std::string("b"), std::monostate{}}, 2, 0);
+  ASSERT_TRUE(rows.step());
+  EXPECT_EQ(rows.text(), "a");
+  ASSERT_TRUE(rows.step()) << "the rest of a row may be left";
+  EXPECT_EQ(rows.text(), "b");
+  EXPECT_EQ(rows.optional_time(), std::nullopt);
+  EXPECT_FALSE(rows.step());
+  EXPECT_EQ(Rows().size(), 0u);
+}
+
+TEST(RowsOfAnAnswer, AreOfTheTypeThatBelongsThereOrUnusable) {
+  Rows rows({std::string("1"), std::monostate{}, std::int64_t{1}, std::int64_t{2}, 0.5}, 5, 0);
+  ASSERT_TRUE(rows.step());
+  EXPECT_THROW(rows.integer(), Unusable);
+  EXPECT_THROW(rows.text(), Unusable);
+  EXPECT_THROW(rows.blob(), Unusable);
+  EXPECT_EQ(rows.real(), 2.0) << "a whole number is a number";
+  EXPECT_THROW(rows.time(), Unusable);
+}
+
+}  // namespace
+}  // namespace nestgate::store
