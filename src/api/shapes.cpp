@@ -37,10 +37,6 @@ void text_or_null(codec::JsonWriter& w, std::string_view name, std::string_view 
   }
 }
 
-void time_or_null(codec::JsonWriter& w, std::string_view name, std::optional<automation::Run::Time> const& time) {
-  text_or_null(w, name, time ? format_time(*time) : std::string());
-}
-
 std::string_view closed_word(conversation::Closed closed) noexcept {
   switch (closed) {
     case conversation::Closed::no: return "";
@@ -120,37 +116,6 @@ void write_static_route(codec::JsonWriter& w, conversation::View const& view) {
   w.end_object();
   w.member("created_at", format_time(view.created_at)).member("last_updated_at", format_time(view.changed_at));
   w.end_object();
-}
-
-void write_run(codec::JsonWriter& w, automation::Run const& run) {
-  w.begin_object().member("id", run.id).key("automation_id").null().member("status", to_string(run.status));
-  text_or_null(w, "error_detail", run.error_detail);
-  w.key("status_detail").null();
-  text_or_null(w, "conversation_id", run.reported_conversation_id);
-  w.key("cost");
-  if (run.cost) {
-    w.value(*run.cost);
-  } else {
-    w.null();
-  }
-  time_or_null(w, "timeout_at", run.timeout_at);
-  w.member("sandbox_id", run.conversation.text());
-  text_or_null(w, "bash_command_id", run.bash_command_id);
-  w.member("created_at", format_time(run.created_at));
-  time_or_null(w, "started_at", run.started_at);
-  time_or_null(w, "completed_at", run.completed_at);
-  w.member("entrypoint", run.entrypoint).key("exit_code");
-  if (run.exit_code) {
-    w.value(*run.exit_code);
-  } else {
-    w.null();
-  }
-  w.member("stdout_tail", run.output_tail).member("stderr_tail", run.error_tail);
-  text_or_null(w, "callback_url", run.callback_url);
-  w.key("callback").begin_object().member("attempts", run.delivery_attempts);
-  time_or_null(w, "delivered_at", run.delivered_at);
-  text_or_null(w, "error", run.delivery_error);
-  w.end_object().end_object();
 }
 
 }  // namespace
@@ -250,22 +215,6 @@ std::string static_changes_json(std::size_t put, std::size_t removed, std::vecto
     w.key("error").begin_object().member("code", entry.code).member("message", entry.message).end_object().end_object();
   }
   w.end_array().end_object();
-  return out;
-}
-
-std::string run_json(automation::Run const& run) {
-  std::string out;
-  codec::JsonWriter w(out);
-  write_run(w, run);
-  return out;
-}
-
-std::string runs_json(automation::RunPage const& page) {
-  std::string out;
-  codec::JsonWriter w(out);
-  w.begin_object().key("runs").begin_array();
-  for (auto const& run : page.runs) write_run(w, run);
-  w.end_array().member("total", page.total).end_object();
   return out;
 }
 

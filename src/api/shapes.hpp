@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "invalid.hpp"
-#include "nestgate/automation/run_store.hpp"
 #include "nestgate/conversation/manager.hpp"
 #include "static_routes_body.hpp"
 
@@ -40,9 +39,6 @@ std::string static_route_json(conversation::View const& view);
 std::string static_routes_json(conversation::Page const& page);
 // Of a batch: how many were done, and why the others were not.
 std::string static_changes_json(std::size_t put, std::size_t removed, std::vector<StaticChanges::Refused> const& refused);
-
-std::string run_json(automation::Run const& run);
-std::string runs_json(automation::RunPage const& page);
 
 std::string error_json(std::string_view code, std::string_view message, std::string_view request_id);
 // A count that is at its limit: in the error shape, and beside it in that of the Cloud API (nested_server.md 4.3).

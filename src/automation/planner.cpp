@@ -4,6 +4,7 @@
 
 #include "nestgate/base/text.hpp"
 #include "nestgate/upstream/random.hpp"
+#include "run_book.hpp"
 
 namespace nestgate::automation {
 namespace {
@@ -95,11 +96,21 @@ void Planner::remove(std::string const& id) {
 
 void Planner::put(std::string id, bool is_live, std::string_view trigger_json, std::string_view policy_json,
                   std::optional<Time> next_at) {
+  if (auto const known = plans_.find(id); known != plans_.end()) {
+    auto const& plan = known->second;
+    if (is_live && next_at && plan.next_at == next_at && plan.trigger_json == trigger_json &&
+        plan.policy_json == policy_json)
+      return;
+  }
   remove(id);
   auto trigger = parse_trigger(trigger_json);
   auto* const cron = trigger ? std::get_if<CronTrigger>(&*trigger) : nullptr;
   if (!is_live || !cron) return;
-  Plan plan{std::move(*cron), parse_policy(policy_json), std::nullopt, std::nullopt, Time()};
+  Plan plan;
+  plan.trigger = std::move(*cron);
+  plan.policy = parse_policy(policy_json);
+  plan.trigger_json = trigger_json;
+  plan.policy_json = policy_json;
   plan.rule = rule_of(plan.trigger);
   auto const at = plans_.insert_or_assign(std::move(id), std::move(plan)).first;
   schedule_next(at->first, at->second, next_at);
@@ -122,6 +133,7 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
   Firing firing;
   firing.automation_id = id;
   firing.overlap = plan.trigger.overlap;
+  if (firing.overlap == Overlap::cancel_running) firing.cancel = cancelling(now);
   firing.expected_next_at = plan.next_at;
   if (!plan.rule) {
     firing.disable = true;

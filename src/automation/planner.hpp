@@ -45,7 +45,8 @@ class Planner {
   struct Plan {
     CronTrigger trigger;
     Policy policy;
-    std::optional<schedule::Rule> rule;  // nothing: it cannot be evaluated
+    std::optional<schedule::Rule> rule;     // nothing: it cannot be evaluated
+    std::string trigger_json, policy_json;  // that it was read from
     std::optional<store::Time> next_at;
     store::Time due;  // with its jitter
   };

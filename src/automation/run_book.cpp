@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "nestgate/automation/completion.hpp"
+#include "own_run.hpp"
 
 namespace nestgate::automation {
 namespace {
@@ -16,24 +17,43 @@ int failures_of(RunRow const& run) {
   return run.status == RunStatus::failed ? 1 : 0;
 }
 
+// Of a run without an automation.
+Secret own_callback(RunRow const& run) {
+  if (run.wish_json.empty()) return {};
+  auto own = parse_own_run(run.wish_json);
+  if (own.callback_url.empty()) return {};
+  return to_json(PlainCallback{std::move(own.callback_url), {}});
+}
+
+RunDecision decision_of(Judged judged, Effect& effect) {
+  effect = judged.effect;
+  RunDecision decision;
+  decision.writes = judged.effect != Effect::refused;
+  decision.tells = judged.effect == Effect::settled || judged.effect == Effect::corrected;
+  if (decision.tells) {
+    decision.payload = completion_event(judged.run);
+    decision.plain_payload = plain_completion(judged.run);
+    decision.callback_json = own_callback(judged.run);
+    decision.automation_failures = failures_of(judged.run);
+  }
+  decision.run = std::move(judged.run);
+  return decision;
+}
+
 }  // namespace
+
+store::RunJudge cancelling(store::Time now) {
+  return [now](RunRow const& row) {
+    Effect effect = Effect::refused;
+    return decision_of(judge(row.clone(), CancelAsked{}, now), effect);
+  };
+}
 
 Task<Outcome<RunBook::Applied>> RunBook::apply(std::string id, std::optional<std::uint64_t> fence, RunEvent event) {
   // Set by the judge on whatever thread; read only once its transaction is over.
   auto const effect = std::make_shared<Effect>(Effect::refused);
-  auto judging = [effect, event = std::move(event), now = std::chrono::system_clock::now()](RunRow row) {
-    auto judged = judge(std::move(row), event, now);
-    *effect = judged.effect;
-    RunDecision decision;
-    decision.writes = judged.effect != Effect::refused;
-    decision.tells = judged.effect == Effect::settled || judged.effect == Effect::corrected;
-    if (decision.tells) {
-      decision.payload = completion_event(judged.run);
-      decision.plain_payload = plain_completion(judged.run);
-      decision.automation_failures = failures_of(judged.run);
-    }
-    decision.run = std::move(judged.run);
-    return decision;
+  auto judging = [effect, event = std::move(event), now = std::chrono::system_clock::now()](RunRow const& row) {
+    return decision_of(judge(row.clone(), event, now), *effect);
   };
   NESTGATE_CO_TRY(judged, co_await rows_.judge(std::move(id), fence, std::move(judging)));
   Applied applied{*effect, std::move(judged.run)};
@@ -46,11 +66,11 @@ Task<Outcome<RunBook::Applied>> RunBook::apply(std::string id, std::optional<std
 }
 
 Task<Outcome<bool>> RunBook::note(std::string id, std::uint64_t fence, Edit edit) {
-  auto editing = [edit = std::move(edit)](RunRow row) {
+  auto editing = [edit = std::move(edit)](RunRow const& row) {
     RunDecision decision;
     decision.writes = true;
-    edit(row);
-    decision.run = std::move(row);
+    decision.run = row.clone();
+    edit(decision.run);
     return decision;
   };
   NESTGATE_CO_TRY(judged, co_await rows_.judge(std::move(id), fence, std::move(editing)));

@@ -13,6 +13,9 @@ namespace nestgate::automation {
 using upstream::Failure;
 using upstream::Outcome;
 
+// What ends a run that is still open, as a user's cancel does.
+store::RunJudge cancelling(store::Time now);
+
 // The one place through which runs change once they are made: what the run machine decides is written, and who has to know
 // is told. Lives on the control core.
 class RunBook {

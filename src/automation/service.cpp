@@ -129,7 +129,6 @@ RunRow Service::Parts::run_of(AutomationRow const& automation) const {
   run.concurrent_max = policy.concurrent_max;
   run.attempts_max = policy.attempts_max;
   run.retry_pause_s = policy.retry_pause.count();
-  run.callback_json = automation.callback_json.clone();
   run.created_at = SystemClock::now();
   return run;
 }
@@ -237,6 +236,7 @@ Task<Outcome<RunRow>> Service::submit(RunRequest request) {
   OwnRun own;
   own.entrypoint = std::move(request.entrypoint);
   own.setup_script = std::move(request.setup_script);
+  own.callback_url = std::move(request.callback_url);
   own.base_url = std::move(request.base_url);
   own.upload_id = new_id();
   own.environment = std::move(request.environment);
@@ -250,7 +250,6 @@ Task<Outcome<RunRow>> Service::submit(RunRequest request) {
   run.target = to_string(Target{Target::Kind::conversation, runtime->id.text()});
   run.wish_json = to_json(own);
   run.created_at = SystemClock::now();
-  if (!request.callback_url.empty()) run.callback_json = to_json(PlainCallback{std::move(request.callback_url), {}});
   store::UploadRow upload;
   upload.id = own.upload_id;
   upload.tenant = run.tenant;

@@ -242,6 +242,8 @@ std::optional<View> Manager::find_by_key(std::string_view session_key) const {
   return parts_->registry.view_of(*c);
 }
 
+std::string const& Manager::gateway() const noexcept { return parts_->registry.gateway(); }
+
 std::optional<ConversationId> Manager::find_labelled(identity::Principal const& by, std::string_view label) const {
   ConversationPtr newest;
   parts_->registry.for_each([&](ConversationPtr const& c) {

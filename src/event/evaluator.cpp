@@ -13,6 +13,10 @@ using detail::Comparator;
 using detail::Node;
 using detail::NodeKind;
 
+constexpr std::size_t patterns_kept_max = 8;
+constexpr std::uint64_t pattern_instructions_max = 20'000;
+constexpr std::uint64_t steps_per_instruction = 20;
+
 // What `&&`, `||` and filters take for false: no number is.
 bool is_false(Value const& value) {
   switch (value.kind()) {
@@ -123,14 +127,28 @@ Evaluated<void> Evaluator::collect(Value::Array& into, Value item) {
   return {};
 }
 
-Evaluated<Pattern const*> Evaluator::pattern(std::string_view text) {
-  if (text.size() > budget_.pattern_bytes_max) return over_budget("length of a pattern");
-  auto const found = patterns_.find(std::string(text));
-  if (found != patterns_.end()) return &found->second;
-  auto const& compiled = patterns_.emplace(std::string(text), Pattern(text)).first->second;
-  // To compile an instruction takes about as long as a hundred steps of other kinds.
-  NESTGATE_TRY_VOID(pay_steps(1'000 + 100 * (text.size() + compiled.size())));
-  return &compiled;
+Evaluated<std::optional<Pattern> const*> Evaluator::compiled(std::string_view pattern) {
+  if (pattern.size() > budget_.pattern_bytes_max) return over_budget("length of a pattern");
+  NESTGATE_TRY_VOID(pay_text(pattern.size()));
+  std::string key(pattern);
+  if (auto const found = patterns_.find(key); found != patterns_.end()) return &found->second;
+  if (patterns_.size() == patterns_kept_max) patterns_.clear();
+  auto const translated = translate_pattern(pattern);
+  if (translated) {
+    if (translated->size.instructions > pattern_instructions_max) return over_budget("size of a pattern");
+    NESTGATE_TRY_VOID(pay_steps(1'000 + steps_per_instruction * translated->size.instructions));
+  }
+  auto& kept = patterns_[std::move(key)];
+  if (translated) kept.emplace(*translated);
+  return &kept;
+}
+
+// The time for a byte is that of the slow search, which a hostile pattern brings about: 8 ns a position.
+Evaluated<bool> Evaluator::search(std::string_view pattern, std::string_view text) {
+  NESTGATE_TRY(found, compiled(pattern));
+  if (!*found) return false;
+  NESTGATE_TRY_VOID(pay_steps(1 + text.size() * (1 + (*found)->size().positions) / 6));
+  return (*found)->is_found_in(text);
 }
 
 Evaluated<bool> Evaluator::equal(Value const& a, Value const& b) {
@@ -167,6 +185,7 @@ Evaluated<bool> Evaluator::equal_objects(Value const& a, Value const& b) {
   auto const &x = a.as_object(), &y = b.as_object();
   if (x.members().size() != y.members().size()) return false;
   for (auto const& member : x.members()) {
+    NESTGATE_TRY_VOID(pay_text(member.name.size()));
     auto const* other = y.find(member.name);
     if (!other) return false;
     NESTGATE_TRY(same, equal(member.value, *other));
@@ -188,6 +207,7 @@ Evaluated<Value> Evaluator::visit_kind(Node const& node, Value const& value) {
   switch (node.kind) {
     case NodeKind::current: return value;
     case NodeKind::field: {
+      NESTGATE_TRY_VOID(pay_text(node.name.size()));
       auto const* member = value.find(node.name);
       return member ? *member : Value();
     }

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -33,8 +33,8 @@ class Evaluator {
 
   // As Python's `==`: true equals 1, an array equals what is equal item by item.
   Evaluated<bool> equal(Value const& a, Value const& b);
-  // The regular expression of a pattern, compiled once for an evaluation.
-  Evaluated<Pattern const*> pattern(std::string_view text);
+  // As Python's `re.search`. A text that is no pattern is found nowhere.
+  Evaluated<bool> search(std::string_view pattern, std::string_view text);
   Budget const& budget() const { return budget_; }
 
  private:
@@ -52,13 +52,14 @@ class Evaluator {
   Evaluated<Value> visit_list(detail::Node const& node, Value const& value);
   Evaluated<Value> visit_hash(detail::Node const& node, Value const& value);
   Evaluated<Value> visit_call(detail::Node const& node, Value const& value);
+  Evaluated<std::optional<Pattern> const*> compiled(std::string_view pattern);
   Evaluated<bool> equal_arrays(Value const& a, Value const& b);
   Evaluated<bool> equal_objects(Value const& a, Value const& b);
 
   Budget budget_;
   std::uint64_t steps_ = 0, values_ = 0;
   std::uint32_t depth_ = 0;
-  std::unordered_map<std::string, Pattern> patterns_;
+  std::unordered_map<std::string, std::optional<Pattern>> patterns_;  // compiled already; nothing: no pattern
 };
 
 using Arguments = std::vector<Value>;

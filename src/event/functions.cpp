@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 
 #include "event/evaluator.hpp"
@@ -116,11 +117,17 @@ Evaluated<Value> rounded(std::string_view name, Value const& value, double (*rou
 Evaluated<Value> ceil(Evaluator&, Arguments const& a) { return rounded("ceil", a[0], std::ceil); }
 Evaluated<Value> floor(Evaluator&, Arguments const& a) { return rounded("floor", a[0], std::floor); }
 
+// In linear time, which std::string_view::find does not promise. Short parts may be compared at every byte.
+Evaluated<bool> has(Evaluator& evaluator, std::string_view text, std::string_view part) {
+  NESTGATE_TRY_VOID(evaluator.pay_text(part.size() + text.size() * (1 + std::min<std::size_t>(part.size(), 256) / 32)));
+  return part.empty() || (!text.empty() && memmem(text.data(), text.size(), part.data(), part.size()) != nullptr);
+}
+
 Evaluated<Value> contains(Evaluator& evaluator, Arguments const& a) {
   if (a[0].is_string()) {
     if (!a[1].is_string()) return type_fault("contains", kind_name(a[1]));
-    NESTGATE_TRY_VOID(evaluator.pay_text(a[0].as_string().size()));
-    return Value::boolean(a[0].as_string().find(a[1].as_string()) != std::string_view::npos);
+    NESTGATE_TRY(found, has(evaluator, a[0].as_string(), a[1].as_string()));
+    return Value::boolean(found);
   }
   for (auto const& item : a[0].as_array()) {
     NESTGATE_TRY(same, evaluator.equal(item, a[1]));
@@ -129,33 +136,33 @@ Evaluated<Value> contains(Evaluator& evaluator, Arguments const& a) {
   return Value::boolean(false);
 }
 
-Evaluated<Value> starts_with(Evaluator&, Arguments const& a) {
+Evaluated<Value> starts_with(Evaluator& evaluator, Arguments const& a) {
+  NESTGATE_TRY_VOID(evaluator.pay_text(a[1].as_string().size()));
   return Value::boolean(a[0].as_string().starts_with(a[1].as_string()));
 }
 
-Evaluated<Value> ends_with(Evaluator&, Arguments const& a) {
+Evaluated<Value> ends_with(Evaluator& evaluator, Arguments const& a) {
+  NESTGATE_TRY_VOID(evaluator.pay_text(a[1].as_string().size()));
   return Value::boolean(a[0].as_string().ends_with(a[1].as_string()));
 }
 
 Evaluated<Value> glob(Evaluator& evaluator, Arguments const& a) {
   auto const text = a[0].as_string(), pattern = a[1].as_string();
   if (pattern.size() > evaluator.budget().pattern_bytes_max) return over_budget("length of a pattern");
-  NESTGATE_TRY_VOID(evaluator.pay_text(text.size() * (1 + pattern.size())));
+  NESTGATE_TRY_VOID(evaluator.pay_steps(1 + text.size() * (1 + pattern.size()) / 8));
   return Value::boolean(glob_matches(pattern, text));
 }
 
 Evaluated<Value> icontains(Evaluator& evaluator, Arguments const& a) {
   NESTGATE_TRY(text, evaluator.made_text(lower(a[0].as_string())));
   NESTGATE_TRY(part, evaluator.made_text(lower(a[1].as_string())));
-  return Value::boolean(text.as_string().find(part.as_string()) != std::string_view::npos);
+  NESTGATE_TRY(found, has(evaluator, text.as_string(), part.as_string()));
+  return Value::boolean(found);
 }
 
 Evaluated<Value> regex(Evaluator& evaluator, Arguments const& a) {
-  NESTGATE_TRY(pattern, evaluator.pattern(a[1].as_string()));
-  if (!pattern->is_valid()) return Value::boolean(false);
-  auto const text = a[0].as_string();
-  NESTGATE_TRY_VOID(evaluator.pay_text(text.size() * (1 + pattern->size() / 16)));
-  return Value::boolean(pattern->is_found_in(text));
+  NESTGATE_TRY(found, evaluator.search(a[1].as_string(), a[0].as_string()));
+  return Value::boolean(found);
 }
 
 Evaluated<Value> to_lower(Evaluator& evaluator, Arguments const& a) { return evaluator.made_text(lower(a[0].as_string())); }
@@ -205,25 +212,30 @@ Evaluated<Value> map(Evaluator& evaluator, Arguments const& a) {
   return evaluator.made(Value::array(std::move(items)));
 }
 
+Evaluated<void> pay_comparisons(Evaluator& evaluator, Value const& item, std::uint64_t times) {
+  return evaluator.pay_steps(times * (1 + (item.is_string() ? item.as_string().size() / 64 : 0)));
+}
+
+std::uint64_t comparisons_to_sort(std::size_t items) { return static_cast<std::uint64_t>(std::bit_width(items)); }
+
 bool less(Value const& a, Value const& b) { return compare(a, b) < 0; }
 
-Evaluated<Value> max(Evaluator&, Arguments const& a) {
+Evaluated<Value> max(Evaluator& evaluator, Arguments const& a) {
   auto const& items = a[0].as_array();
+  for (auto const& item : items) NESTGATE_TRY_VOID(pay_comparisons(evaluator, item, 1));
   return items.empty() ? Value() : *std::ranges::max_element(items, less);
 }
 
-Evaluated<Value> min(Evaluator&, Arguments const& a) {
+Evaluated<Value> min(Evaluator& evaluator, Arguments const& a) {
   auto const& items = a[0].as_array();
+  for (auto const& item : items) NESTGATE_TRY_VOID(pay_comparisons(evaluator, item, 1));
   return items.empty() ? Value() : *std::ranges::min_element(items, less);
-}
-
-Evaluated<void> pay_sort(Evaluator& evaluator, std::size_t items) {
-  return evaluator.pay_steps(items * static_cast<std::size_t>(std::bit_width(items)));
 }
 
 Evaluated<Value> sort(Evaluator& evaluator, Arguments const& a) {
   auto const& items = a[0].as_array();
-  NESTGATE_TRY_VOID(pay_sort(evaluator, items.size()));
+  auto const times = comparisons_to_sort(items.size());
+  for (auto const& item : items) NESTGATE_TRY_VOID(pay_comparisons(evaluator, item, times));
   auto const order =
       stable_order(items.size(), [&](std::uint32_t i, std::uint32_t j) { return compare(items[i], items[j]); });
   Value::Array sorted;
@@ -239,8 +251,10 @@ struct Keyed {
 Evaluated<std::vector<Keyed>> keyed(Evaluator& evaluator, std::string_view name, Value const& items,
                                     Value const& reference) {
   std::vector<Keyed> out;
+  auto const times = comparisons_to_sort(items.as_array().size());
   for (auto const& item : items.as_array()) {
     NESTGATE_TRY(key, evaluator.apply(reference, item));
+    NESTGATE_TRY_VOID(pay_comparisons(evaluator, key, times));
     bool const ordered = key.is_number() || key.is_string();
     if (!ordered || (!out.empty() && key.is_string() != out.front().key.is_string()))
       return type_fault(name, kind_name(key));
@@ -253,7 +267,6 @@ bool less_by_key(Keyed const& a, Keyed const& b) { return less(a.key, b.key); }
 
 Evaluated<Value> sort_by(Evaluator& evaluator, Arguments const& a) {
   NESTGATE_TRY(items, keyed(evaluator, "sort_by", a[0], a[1]));
-  NESTGATE_TRY_VOID(pay_sort(evaluator, items.size()));
   auto const order =
       stable_order(items.size(), [&](std::uint32_t i, std::uint32_t j) { return compare(items[i].key, items[j].key); });
   Value::Array sorted;
@@ -275,9 +288,11 @@ Evaluated<Value> merge(Evaluator& evaluator, Arguments const& a) {
   std::vector<Member> members;
   for (auto const& argument : a) {
     if (!argument.is_object()) return type_fault("merge", kind_name(argument));
-    for (auto const& member : argument.as_object().members()) members.push_back(member);
+    for (auto const& member : argument.as_object().members()) {
+      NESTGATE_TRY_VOID(evaluator.pay_text(64 * 16 + 16 * member.name.size()));
+      members.push_back(member);
+    }
   }
-  NESTGATE_TRY_VOID(pay_sort(evaluator, members.size()));
   return evaluator.made_object(std::move(members));
 }
 

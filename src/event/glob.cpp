@@ -6,10 +6,12 @@ namespace nestgate::event {
 namespace {
 
 // What stands between the brackets of a set that opens `pattern`, the leading `!` included; nothing when it stays open.
-std::string_view set_of(std::string_view pattern) noexcept {
+// Behind the last `]` of all nothing is looked for.
+std::string_view set_of(std::string_view pattern, std::size_t behind_last) noexcept {
   std::size_t at = 1;
   if (at < pattern.size() && pattern[at] == '!') ++at;
   if (at < pattern.size() && pattern[at] == ']') ++at;
+  if (at + behind_last >= pattern.size()) return {};
   auto const end = pattern.find(']', at);
   return end == std::string_view::npos ? std::string_view() : pattern.substr(1, end - 1);
 }
@@ -48,9 +50,9 @@ bool set_has(std::string_view set, char32_t c) noexcept {
 }
 
 // Takes what stands for one code point off the pattern, which is not empty and no `*`; says whether it stands for `c`.
-bool take_one(std::string_view& pattern, char32_t c) noexcept {
+bool take_one(std::string_view& pattern, std::size_t behind_last, char32_t c) noexcept {
   if (pattern.front() == '[') {
-    if (auto const set = set_of(pattern); !set.empty()) {
+    if (auto const set = set_of(pattern, behind_last); !set.empty()) {
       pattern.remove_prefix(set.size() + 2);
       return set_has(set, c);
     }
@@ -62,6 +64,8 @@ bool take_one(std::string_view& pattern, char32_t c) noexcept {
 }  // namespace
 
 bool glob_matches(std::string_view pattern, std::string_view text) noexcept {
+  auto const last = pattern.rfind(']');
+  auto const behind_last = last == std::string_view::npos ? pattern.size() : pattern.size() - last - 1;
   // Where the last `*` may begin to take one code point more: an earlier one never has to.
   std::string_view after_star, text_at_star;
   bool starred = false;
@@ -75,7 +79,7 @@ bool glob_matches(std::string_view pattern, std::string_view text) noexcept {
     }
     auto rest = text;
     char32_t const c = take_code_point(rest);
-    if (!pattern.empty() && take_one(pattern, c)) {
+    if (!pattern.empty() && take_one(pattern, behind_last, c)) {
       text = rest;
     } else if (starred) {
       take_code_point(text_at_star);

@@ -2,8 +2,6 @@
 
 #include <re2/re2.h>
 
-#include "event/python_pattern.hpp"
-
 namespace nestgate::event {
 namespace {
 
@@ -13,13 +11,11 @@ constexpr std::int64_t memory_max = 8 * 1024 * 1024;
 
 }  // namespace
 
-Pattern::Pattern(std::string_view python_pattern) {
-  auto const translated = re2_pattern(python_pattern);
-  if (!translated) return;
+Pattern::Pattern(TranslatedPattern const& translated) : size_(translated.size) {
   re2::RE2::Options options;
   options.set_log_errors(false);
   options.set_max_mem(memory_max);
-  auto compiled = std::make_unique<re2::RE2>(*translated, options);
+  auto compiled = std::make_unique<re2::RE2>(translated.text, options);
   if (compiled->ok()) compiled_ = std::move(compiled);
 }
 
@@ -30,7 +26,5 @@ Pattern::~Pattern() = default;
 bool Pattern::is_found_in(std::string_view text) const {
   return compiled_ && re2::RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *compiled_);
 }
-
-std::size_t Pattern::size() const noexcept { return compiled_ ? static_cast<std::size_t>(compiled_->ProgramSize()) : 0; }
 
 }  // namespace nestgate::event

@@ -3,6 +3,8 @@
 #include <memory>
 #include <string_view>
 
+#include "event/python_pattern.hpp"
+
 namespace re2 {
 class RE2;
 }
@@ -13,19 +15,18 @@ namespace nestgate::event {
 // (references back, looking around) is no pattern here.
 class Pattern {
  public:
-  explicit Pattern(std::string_view python_pattern);
+  explicit Pattern(TranslatedPattern const& translated);
   Pattern(Pattern&&) noexcept;
   Pattern& operator=(Pattern&&) noexcept;
   ~Pattern();
 
-  // Whether it is a pattern at all; what is none is found nowhere.
-  bool is_valid() const noexcept { return compiled_ != nullptr; }
+  // What is no pattern is found nowhere.
   bool is_found_in(std::string_view text) const;
-  // In RE2's instructions: a search takes at most their number for each byte.
-  std::size_t size() const noexcept;
+  PatternSize size() const noexcept { return size_; }
 
  private:
   std::unique_ptr<re2::RE2> compiled_;
+  PatternSize size_;
 };
 
 }  // namespace nestgate::event

@@ -1,8 +1,9 @@
 #include "event/python_pattern.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstdint>
+#include <vector>
 
 #include "event/text.hpp"
 #include "nestgate/base/text.hpp"
@@ -32,6 +33,12 @@ std::string code_point(char32_t c) {
   return "\\x{" + std::string(hex.data(), end) + "}";
 }
 
+// Instructions that a code point and each class take at most, measured.
+constexpr std::uint64_t literal_instructions = 4, any_instructions = 20, digit_instructions = 200, space_instructions = 60,
+                        word_instructions = 1'400;
+// Beyond this all sizes are the same.
+constexpr std::uint64_t size_max = 1'000'000'000;
+
 // What the translation stands behind: says what a `*` would repeat.
 enum class Before : std::uint8_t { nothing, item, assertion, repeat };
 
@@ -39,11 +46,12 @@ class Translator {
  public:
   explicit Translator(std::string_view pattern) : rest_(pattern) {}
 
-  std::optional<std::string> run() {
+  std::optional<TranslatedPattern> run() {
     if (!global_flags()) return std::nullopt;
     while (!rest_.empty())
       if (!take()) return std::nullopt;
-    return std::move(out_);
+    if (open_.size() != 1) return std::nullopt;
+    return TranslatedPattern{std::move(out_), open_.front()};
   }
 
  private:
@@ -53,17 +61,25 @@ class Translator {
     rest_.remove_prefix(text.size());
     return true;
   }
-  bool item(std::string_view text) {
+  // `times` the item that was added last, one of which is counted already.
+  void count(std::uint64_t times) {
+    auto& sum = open_.back();
+    sum.positions = std::min(size_max, sum.positions + times * last_.positions);
+    sum.instructions = std::min(size_max, sum.instructions + times * last_.instructions);
+  }
+  bool item(std::string_view text, std::uint64_t instructions) {
     out_.append(text);
     before_ = Before::item;
+    last_ = {1, instructions};
+    count(1);
     return true;
   }
   bool assertion(std::string_view text) {
-    out_.append(text);
+    item(text, literal_instructions);
     before_ = Before::assertion;
     return true;
   }
-  bool literal(char32_t c) { return item(code_point(c)); }
+  bool literal(char32_t c) { return item(code_point(c), literal_instructions); }
 
   bool take() {
     switch (rest_.front()) {
@@ -72,16 +88,16 @@ class Translator {
       case '(': return open();
       case '*':
       case '+':
-      case '?': return repeat(take_front());
+      case '?': return repeat(take_front(), 1);
       case '{': return braces();
       case '^': take_front(); return assertion("^");
       case '$': take_front(); return assertion("(?:$|\\n\\z)");
-      case '.': take_front(); return item(".");
+      case '.': take_front(); return item(".", any_instructions);
       case '|':
         out_ += take_front();
         before_ = Before::nothing;
         return true;
-      case ')': return item(take_front());
+      case ')': return close();
       default: return literal(take_code_point(rest_));
     }
   }
@@ -93,9 +109,10 @@ class Translator {
   }
 
   // RE2 has no possessive repeats.
-  bool repeat(std::string_view operation) {
+  bool repeat(std::string_view operation, std::uint64_t times) {
     if (before_ != Before::item || next_is('+')) return false;
     out_.append(operation);
+    count(times - 1);
     if (take_if("?")) out_ += '?';
     before_ = Before::repeat;
     return true;
@@ -123,7 +140,13 @@ class Translator {
     }
     std::string operation = "{" + std::string(low.empty() ? "0" : low);
     if (open) operation.append(",").append(high);
-    return repeat(operation + "}");
+    return repeat(operation + "}", std::max<std::uint64_t>({1, number(low), number(high)}));
+  }
+
+  static std::uint64_t number(std::string_view text) {
+    std::uint64_t n = 0;
+    auto const read = std::from_chars(text.data(), text.data() + text.size(), n);
+    return read.ec == std::errc::result_out_of_range ? 1'000 : std::min<std::uint64_t>(n, 1'000);
   }
 
   bool open() {
@@ -150,6 +173,17 @@ class Translator {
   bool opened(std::string_view text) {
     out_.append(text);
     before_ = Before::nothing;
+    open_.push_back({0, 2});
+    return true;
+  }
+
+  bool close() {
+    if (open_.size() == 1) return false;
+    out_ += take_front();
+    before_ = Before::item;
+    last_ = open_.back();
+    open_.pop_back();
+    count(1);
     return true;
   }
 
@@ -198,6 +232,10 @@ class Translator {
       default: return std::nullopt;
     }
   }
+  static std::uint64_t instructions_of(char c) {
+    if (c == 'd' || c == 'D') return digit_instructions;
+    return c == 's' || c == 'S' ? space_instructions : word_instructions;
+  }
   std::string no_word() const { return "[^" + std::string(ascii_ ? ascii_word : word) + "]"; }
 
   bool escape() {
@@ -206,10 +244,10 @@ class Translator {
     char const c = rest_.front();
     if (auto const members = members_of(c)) {
       take_front();
-      return item("[" + std::string(*members) + "]");
+      return item("[" + std::string(*members) + "]", instructions_of(c));
     }
     switch (c) {
-      case 'W': take_front(); return item(no_word());
+      case 'W': take_front(); return item(no_word(), word_instructions);
       case 'A': take_front(); return assertion("\\A");
       case 'Z': take_front(); return assertion("\\z");
       case 'b': take_front(); return assertion("\\b");
@@ -268,13 +306,14 @@ class Translator {
     bool const negated = take_if("^");
     std::string members;
     bool no_words = false;
+    set_instructions_ = any_instructions;
     for (bool first = true; first || !next_is(']'); first = false) {
       if (rest_.empty()) return false;
       if (next_is('\\') && rest_.size() > 1 && class_in_set(members, no_words)) continue;
       if (!range_in_set(members)) return false;
     }
     take_front();
-    return item(set_of(members, negated, no_words));
+    return item(set_of(members, negated, no_words), set_instructions_);
   }
 
   // RE2 has no set in a set. Where \W would have to be taken away, ASCII's has to do.
@@ -289,6 +328,7 @@ class Translator {
     auto const named = members_of(c);
     if (!named && c != 'W') return false;
     rest_.remove_prefix(2);
+    set_instructions_ += instructions_of(c);
     if (named)
       members.append(*named);
     else
@@ -311,8 +351,10 @@ class Translator {
     auto const low = end_of_range();
     if (!low) return false;
     members.append(code_point(*low));
+    set_instructions_ += literal_instructions;
     if (rest_.size() < 2 || rest_[0] != '-' || rest_[1] == ']') return true;
     take_front();
+    set_instructions_ += any_instructions;
     auto const high = end_of_range();
     if (!high || *high < *low) return false;
     members.append("-").append(code_point(*high));
@@ -323,10 +365,15 @@ class Translator {
   std::string out_;
   Before before_ = Before::nothing;
   bool ascii_ = false;
+  std::vector<PatternSize> open_ = {{}};  // of the groups that are open, outermost first
+  PatternSize last_;
+  std::uint64_t set_instructions_ = 0;
 };
 
 }  // namespace
 
-std::optional<std::string> re2_pattern(std::string_view python_pattern) { return Translator(python_pattern).run(); }
+std::optional<TranslatedPattern> translate_pattern(std::string_view python_pattern) {
+  return Translator(python_pattern).run();
+}
 
 }  // namespace nestgate::event

@@ -31,6 +31,14 @@ SealedColumn const sealed_columns[] = {
     with_statement({"static_runtime", "session_key", "id", "", 1}),
     with_statement({"user_settings", "settings", "user", "", 1}),
     with_statement({"user_secret", "value", "user", "name", 1}),
+    with_statement({"automation", "callback", "id", "", 5}),
+    with_statement({"automation_run_input", "wish", "run_id", "", 5}),
+    with_statement({"webhook", "secret", "id", "", 5}),
+    with_statement({"webhook", "previous_secret", "id", "", 5}),
+    with_statement({"endpoint", "secrets", "id", "", 5}),
+    with_statement({"delivery", "callback", "id", "", 5}),
+    with_statement({"automation_kv", "document", "automation_id", "", 5}),
+    with_statement({"service_metadata", "value", "key", "", 5}),
 };
 
 Task<> check_column(Sql& sql, Sealer const& sealer, SealedColumn const& at) {

@@ -13,10 +13,12 @@ Task<std::uint64_t> counter(Sql& sql, std::string_view name) {
   co_return row.count();
 }
 
-Task<std::uint64_t> count_up(Sql& sql, std::string_view name) {
-  auto row = co_await sql.query("UPDATE counter SET value = value + 1 WHERE name = ?1 RETURNING value", name);
+Task<std::uint64_t> count_up(Sql& sql, std::string_view name) { return count_up(sql, name, 1); }
+
+Task<std::uint64_t> count_up(Sql& sql, std::string_view name, std::uint64_t by) {
+  auto row = co_await sql.query("UPDATE counter SET value = value + ?2 WHERE name = ?1 RETURNING value", name, by);
   if (!row.step()) give_up("it has lost the counter " + std::string(name));
-  co_return row.count();
+  co_return row.count() - by + 1;
 }
 
 Task<std::uint64_t> note_change(Sql& sql, std::string_view name) {

@@ -8,6 +8,8 @@ namespace nestgate::store {
 Task<std::uint64_t> counter(Sql& sql, std::string_view name);
 // Nobody else counts it up until this transaction is over.
 Task<std::uint64_t> count_up(Sql& sql, std::string_view name);
+// So many at once: the first of them.
+Task<std::uint64_t> count_up(Sql& sql, std::string_view name, std::uint64_t by);
 // Counts up what a change is known by, and wakes who follows.
 Task<std::uint64_t> note_change(Sql& sql, std::string_view name);
 

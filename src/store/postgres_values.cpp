@@ -45,9 +45,11 @@ SqlValue value_of(Oid type, char const* bytes, std::size_t size) {
   }
 }
 
-// How many rows a statement wrote; it says nothing where it writes none.
+// How many rows a statement wrote; of one that only looks the server counts what it found.
 std::int64_t changed_by(PGresult const& result) {
-  std::string_view const text = PQcmdTuples(const_cast<PGresult*>(&result));
+  auto* const asked = const_cast<PGresult*>(&result);
+  if (std::string_view(PQcmdStatus(asked)).starts_with("SELECT")) return 0;
+  std::string_view const text = PQcmdTuples(asked);
   std::int64_t count = 0;
   std::from_chars(text.data(), text.data() + text.size(), count);
   return count;

@@ -123,7 +123,233 @@ CREATE TABLE probe (
 ) STRICT;
 )sql";
 
-constexpr std::array steps{version_1, version_2, version_3, version_4};
+constexpr char const* version_5 = R"sql(
+INSERT INTO counter VALUES ('automation', 0), ('automation_run', 0), ('pending_run', 0);
+
+CREATE TABLE automation (
+  id TEXT PRIMARY KEY,
+  user_id TEXT NOT NULL,
+  org_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  last_triggered_at INTEGER,
+  owner TEXT NOT NULL,
+  organisation TEXT NOT NULL,
+  name TEXT NOT NULL,
+  model TEXT,
+  prompt TEXT,
+  setup_script_path TEXT,
+  preset_metadata_json TEXT NOT NULL,
+  template_id TEXT,
+  trigger_json TEXT NOT NULL,
+  trigger_kind TEXT NOT NULL,
+  event_source TEXT,
+  tarball_path TEXT NOT NULL,
+  entrypoint TEXT NOT NULL,
+  timeout_s INTEGER,
+  keep_alive INTEGER,
+  enabled INTEGER NOT NULL,
+  disabled_reason TEXT NOT NULL,
+  disabled_detail TEXT NOT NULL,
+  disabled_at INTEGER,
+  additions_json TEXT NOT NULL,
+  policy_json TEXT NOT NULL,
+  callback BLOB,
+  next_at INTEGER,
+  failures_in_row INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  deleted_at INTEGER,
+  version INTEGER NOT NULL
+) STRICT;
+CREATE INDEX automation_version ON automation (version);
+CREATE INDEX automation_of_tenant ON automation (user_id, org_id, created_at, id) WHERE deleted_at IS NULL;
+CREATE INDEX automation_template ON automation (user_id, org_id, template_id, created_at, id)
+  WHERE template_id IS NOT NULL AND deleted_at IS NULL;
+CREATE INDEX automation_source ON automation (event_source, org_id)
+  WHERE event_source IS NOT NULL AND enabled = 1 AND deleted_at IS NULL;
+CREATE INDEX automation_deleted ON automation (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE TABLE automation_run (
+  id TEXT PRIMARY KEY,
+  automation_id TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  org_id TEXT NOT NULL,
+  owner TEXT NOT NULL,
+  organisation TEXT NOT NULL,
+  trigger_source TEXT NOT NULL,
+  dedupe_key TEXT,
+  scheduled_for INTEGER,
+  target TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  concurrent_max INTEGER NOT NULL,
+  attempts_max INTEGER NOT NULL,
+  retry_pause_s INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  attempts_json TEXT NOT NULL,
+  not_before INTEGER,
+  fence INTEGER NOT NULL,
+  holder TEXT NOT NULL,
+  sandbox_id TEXT,
+  runtime_epoch INTEGER NOT NULL,
+  runtime_is_own INTEGER NOT NULL,
+  bash_command_id TEXT NOT NULL,
+  error_detail TEXT NOT NULL,
+  error_is_guess INTEGER NOT NULL,
+  status_detail_json TEXT NOT NULL,
+  conversation_id TEXT,
+  cost REAL,
+  exit_code INTEGER,
+  output_tail TEXT NOT NULL,
+  error_tail TEXT NOT NULL,
+  clean_up TEXT NOT NULL,
+  started_at INTEGER,
+  timeout_at INTEGER,
+  completed_at INTEGER,
+  additions_json TEXT NOT NULL,
+  version INTEGER NOT NULL
+) STRICT;
+CREATE INDEX run_pending ON automation_run (version, created_at) WHERE status = 'PENDING';
+CREATE INDEX run_pending_of_automation ON automation_run (automation_id) WHERE status = 'PENDING';
+CREATE INDEX run_running ON automation_run (automation_id, user_id, target) WHERE status = 'RUNNING';
+CREATE INDEX run_held ON automation_run (holder) WHERE status = 'RUNNING' OR clean_up <> 'nothing';
+CREATE INDEX run_ended ON automation_run (completed_at) WHERE completed_at IS NOT NULL;
+CREATE INDEX run_of_tenant ON automation_run (user_id, org_id, created_at, id, status);
+CREATE INDEX run_of_automation ON automation_run (automation_id, created_at, id, status);
+CREATE INDEX run_created ON automation_run (created_at, id);
+CREATE INDEX run_in_sandbox ON automation_run (sandbox_id) WHERE sandbox_id IS NOT NULL;
+CREATE INDEX run_conversation ON automation_run (conversation_id) WHERE conversation_id IS NOT NULL;
+CREATE UNIQUE INDEX run_dedupe ON automation_run (dedupe_key, automation_id, user_id, org_id)
+  WHERE dedupe_key IS NOT NULL;
+
+CREATE TABLE automation_run_input (
+  run_id TEXT PRIMARY KEY,
+  upload_id TEXT,
+  wish BLOB,
+  event_payload_json TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE skipped_firing (
+  version INTEGER PRIMARY KEY,
+  automation_id TEXT NOT NULL,
+  first_moment INTEGER NOT NULL,
+  last_moment INTEGER NOT NULL,
+  moments INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  decided_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX skipped_firing_of_automation ON skipped_firing (automation_id, decided_at, version);
+CREATE INDEX skipped_firing_age ON skipped_firing (decided_at);
+
+CREATE TABLE event_delivery (
+  org_id TEXT NOT NULL,
+  source TEXT NOT NULL,
+  delivery_id TEXT NOT NULL,
+  run_ids TEXT NOT NULL,
+  matched INTEGER NOT NULL,
+  taken_at INTEGER NOT NULL,
+  PRIMARY KEY (org_id, source, delivery_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX event_delivery_age ON event_delivery (taken_at);
+
+CREATE TABLE upload (
+  id TEXT PRIMARY KEY,
+  user_id TEXT NOT NULL,
+  org_id TEXT NOT NULL,
+  is_listed INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  description TEXT,
+  status TEXT NOT NULL,
+  error_message TEXT NOT NULL,
+  size_bytes INTEGER,
+  created_at INTEGER NOT NULL,
+  updated_at INTEGER NOT NULL,
+  deleted_at INTEGER
+) STRICT;
+CREATE INDEX upload_of_tenant ON upload (user_id, org_id, created_at, id) WHERE is_listed = 1 AND deleted_at IS NULL;
+CREATE INDEX upload_deleted ON upload (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE TABLE upload_content (
+  upload_id TEXT PRIMARY KEY,
+  content BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE webhook (
+  id TEXT PRIMARY KEY,
+  org_id TEXT NOT NULL,
+  source TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  secret BLOB,
+  previous_secret BLOB,
+  previous_until INTEGER,
+  enabled INTEGER NOT NULL,
+  event_key_expr TEXT NOT NULL,
+  signature_header TEXT NOT NULL,
+  signature_scheme TEXT NOT NULL,
+  event_id_header TEXT NOT NULL,
+  updated_at INTEGER NOT NULL,
+  UNIQUE (org_id, source)
+) STRICT;
+CREATE INDEX webhook_of_organisation ON webhook (org_id, created_at, id);
+
+CREATE TABLE endpoint (
+  id TEXT PRIMARY KEY,
+  user_id TEXT NOT NULL,
+  org_id TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  automation_id TEXT NOT NULL,
+  url TEXT NOT NULL,
+  secrets BLOB,
+  enabled INTEGER NOT NULL,
+  disabled_reason TEXT NOT NULL,
+  failing_since INTEGER,
+  updated_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX endpoint_of_tenant ON endpoint (user_id, org_id, created_at, id);
+
+CREATE TABLE delivery (
+  id TEXT PRIMARY KEY,
+  run_id TEXT NOT NULL,
+  user_id TEXT NOT NULL,
+  org_id TEXT NOT NULL,
+  endpoint_id TEXT NOT NULL,
+  callback BLOB,
+  payload TEXT NOT NULL,
+  state TEXT NOT NULL,
+  attempts INTEGER NOT NULL,
+  next_at INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  ended_at INTEGER,
+  fence INTEGER NOT NULL
+) STRICT;
+CREATE INDEX delivery_waiting ON delivery (next_at) WHERE state = 'waiting';
+CREATE INDEX delivery_of_run ON delivery (run_id, created_at, id);
+
+CREATE TABLE delivery_attempt (
+  delivery_id TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  began_at INTEGER NOT NULL,
+  duration_ms INTEGER NOT NULL,
+  status_code INTEGER NOT NULL,
+  error TEXT NOT NULL,
+  PRIMARY KEY (delivery_id, number)
+) STRICT;
+
+CREATE TABLE automation_kv (
+  automation_id TEXT PRIMARY KEY,
+  document BLOB NOT NULL,
+  version INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE service_metadata (
+  key TEXT PRIMARY KEY,
+  value BLOB NOT NULL
+) STRICT;
+)sql";
+
+constexpr std::array steps{version_1, version_2, version_3, version_4, version_5};
 
 constexpr SchemaTable tables[] = {
     {"counter", "name"},

@@ -3,6 +3,7 @@
 #include "backend.hpp"
 #include "conversation_rows.hpp"
 #include "identity_rows.hpp"
+#include "sql_automation_store.hpp"
 #include "static_rows.hpp"
 
 namespace nestgate::store {
@@ -12,7 +13,7 @@ class SqlStore final : public Store {
  public:
   // What `keys` are is said in open_store. The backend is ready: upgraded, and its probe renewed.
   SqlStore(std::unique_ptr<Backend> backend, std::vector<Secret> const& keys)
-      : sealer_(keys), backend_(std::move(backend)) {}
+      : sealer_(keys), automations_(*backend, sealer_), backend_(std::move(backend)) {}
 
   Task<Outcome<>> renew(std::string gateway, std::chrono::milliseconds for_time) override;
   Task<Outcome<>> leave(std::string gateway) override;
@@ -41,6 +42,8 @@ class SqlStore final : public Store {
   Task<Outcome<std::vector<ApiKeyRow>>> api_keys() override;
   Task<Outcome<std::uint64_t>> identity_version() override;
 
+  AutomationStore& automations() override { return automations_; }
+
   Task<> close() override;
 
  private:
@@ -48,6 +51,7 @@ class SqlStore final : public Store {
   ConversationRows conversations_{sealer_};
   StaticRows statics_{sealer_};
   IdentityRows identities_{sealer_};
+  SqlAutomationStore automations_;
   std::unique_ptr<Backend> backend_;  // goes first: its jobs use the rest
 };
 

@@ -265,6 +265,8 @@ class Manager final : public Waker {
   // The conversation that a session key belongs to: what its clients show, or its server. Nothing: no such.
   std::optional<View> find_by_key(std::string_view session_key) const;
   ManagerStats const& stats() const noexcept;
+  // Its name in the store, by which it holds rows while its lease lasts.
+  std::string const& gateway() const noexcept;
   // Why the gateway's lease could not be written the last time; "": it could.
   std::string const& store_problem() const noexcept;
 

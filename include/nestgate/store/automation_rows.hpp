@@ -50,6 +50,9 @@ struct AutomationRow {
   Time created_at{}, updated_at{};
   std::optional<Time> deleted_at;
   std::uint64_t version = 0;  // of its last change, over all automations
+
+  AutomationRow clone() const;
+  friend bool operator==(AutomationRow const&, AutomationRow const&) = default;
 };
 
 enum class RunStatus : std::uint8_t { pending, running, completed, failed, cancelled, skipped };
@@ -65,6 +68,8 @@ enum class CleanUp : std::uint8_t {
   tidy,  // its folder; the runtime, where it was made for the run
   stop,  // the same, after its processes were ended
 };
+std::string_view to_string(CleanUp clean_up) noexcept;
+std::optional<CleanUp> parse_clean_up(std::string_view text);
 
 struct RunRow {
   std::string id;
@@ -84,7 +89,6 @@ struct RunRow {
   std::string attempts_json;        // of the tries before this one
   std::optional<Time> not_before;   // of the next try
   Secret wish_json{};               // of a run of its own: what it runs, with its environment; sealed
-  Secret callback_json{};           // the plain completion callback, as it was when the run was made; sealed
   std::string event_payload_json;   // of an event run
   // Dispatch. Every write of a worker names the fence under which it claimed the run.
   std::uint64_t fence = 0;
@@ -106,6 +110,9 @@ struct RunRow {
   std::optional<Time> started_at, timeout_at, completed_at;
   std::string additions_json;  // phase, metadata, … of later releases
   std::uint64_t version = 0;   // of its last change, over all runs
+
+  RunRow clone() const;
+  friend bool operator==(RunRow const&, RunRow const&) = default;
 };
 
 // Moments of a schedule, or events, that did not become runs.
@@ -116,6 +123,8 @@ struct SkippedRow {
   std::string reason;       // "overlap", "missed", "queue_full", …
   std::string detail;
   Time at{};  // when it was decided
+
+  friend bool operator==(SkippedRow const&, SkippedRow const&) = default;
 };
 
 struct UploadRow {
@@ -129,6 +138,8 @@ struct UploadRow {
   std::optional<std::int64_t> size_bytes;
   Time created_at{}, updated_at{};
   std::optional<Time> deleted_at;
+
+  friend bool operator==(UploadRow const&, UploadRow const&) = default;
 };
 
 // A custom event source of an organisation.
@@ -146,6 +157,8 @@ struct WebhookRow {
   std::string signature_scheme;  // "": hex HMAC of the body; "standard_webhooks"
   std::string event_id_header;   // "": none
   Time created_at{}, updated_at{};
+
+  friend bool operator==(WebhookRow const&, WebhookRow const&) = default;
 };
 
 // Where completions are posted.
@@ -159,10 +172,13 @@ struct EndpointRow {
   std::string disabled_reason;  // "": by hand
   std::optional<Time> failing_since;
   Time created_at{}, updated_at{};
+
+  friend bool operator==(EndpointRow const&, EndpointRow const&) = default;
 };
 
 enum class DeliveryState : std::uint8_t { waiting, delivered, failed };
 std::string_view to_string(DeliveryState state) noexcept;
+std::optional<DeliveryState> parse_delivery_state(std::string_view text);
 
 // One completion on its way to one endpoint, or to a plain callback: the outbox.
 struct DeliveryRow {
@@ -178,6 +194,8 @@ struct DeliveryRow {
   Time created_at{};
   std::optional<Time> ended_at;
   std::uint64_t fence = 0;  // counts its claims
+
+  friend bool operator==(DeliveryRow const&, DeliveryRow const&) = default;
 };
 
 struct DeliveryAttemptRow {
@@ -187,6 +205,8 @@ struct DeliveryAttemptRow {
   std::int64_t duration_ms = 0;
   std::int64_t status_code = 0;  // 0: no answer
   std::string error;             // one sentence; "": it was taken
+
+  friend bool operator==(DeliveryAttemptRow const&, DeliveryAttemptRow const&) = default;
 };
 
 }  // namespace nestgate::store

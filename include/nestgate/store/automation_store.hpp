@@ -36,6 +36,20 @@ struct RunCaps {
   std::uint32_t in_all = 0, of_user = 0, of_automation = 0, of_runtime = 0;
 };
 
+// What became of a run in a decision.
+struct RunDecision {
+  bool writes = false;
+  RunRow run;                   // to be written, but for what it was made with: its input, policy, moment and tenant
+  bool tells = false;           // its end goes to the outbox, with `payload`
+  std::string payload;          // of endpoints
+  std::string plain_payload;    // of the plain callback, where there is one
+  Secret callback_json{};       // that of a run of its own; an automation's is looked up
+  int automation_failures = 0;  // 0: its automation's count stays; 1: one more in a row; -1: begins anew
+};
+// A function of the row alone (without its event payload): it is called within the transaction, on whatever thread, maybe
+// more than once. One that throws writes nothing; that is the fault internal.
+using RunJudge = std::function<RunDecision(RunRow const&)>;
+
 enum class Overlap : std::uint8_t { allow, skip, queue_one, cancel_running };
 
 // What the planner wants of one automation whose moment has come.
@@ -44,6 +58,7 @@ struct Firing {
   std::optional<Time> expected_next_at;  // as it was planned: another gateway, or a change, was first where it differs
   std::optional<Time> new_next_at;
   Overlap overlap = Overlap::allow;
+  RunJudge cancel;           // of each open run that `cancel_running` ends
   std::vector<RunRow> runs;  // in their order
   std::vector<SkippedRow> skipped;
   bool disable = false;  // its schedule cannot be evaluated any more
@@ -81,19 +96,6 @@ struct ClaimAnswer {
   enum class What : std::uint8_t { claimed, gone, at_cap } what = What::gone;
   std::optional<ClaimedRun> claimed;
 };
-
-// What became of a run in a decision.
-struct RunDecision {
-  bool writes = false;
-  RunRow run;                   // to be written
-  bool tells = false;           // its end goes to the outbox, with `payload`
-  std::string payload;          // of endpoints
-  std::string plain_payload;    // of the plain callback
-  int automation_failures = 0;  // 0: its automation's count stays; 1: one more in a row; -1: begins anew
-};
-// A function of the row alone (which it is given): it is called within the transaction, on whatever thread, maybe more than
-// once.
-using RunJudge = std::function<RunDecision(RunRow)>;
 
 struct JudgedRun {
   RunRow run;  // as it is now

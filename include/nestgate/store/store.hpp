@@ -126,6 +126,8 @@ struct ApiKeyRow {
   std::optional<Time> revoked_at;
 };
 
+class AutomationStore;
+
 // Durable state: what a call changed is on the disk when it returns. Every call may be awaited on the control core; changes
 // are made in the order of the calls, and a call sees all that was changed by those which returned before it was made. A
 // cancel of the caller does not undo what was asked. Faults of all: unavailable (the file or the server cannot be used, or
@@ -194,6 +196,9 @@ class Store {
   virtual Task<Outcome<std::vector<ApiKeyRow>>> api_keys() = 0;
   // Counts up whenever users or API keys were changed, by any process.
   virtual Task<Outcome<std::uint64_t>> identity_version() = 0;
+
+  // Of automations, their runs and completions. As long as the store.
+  virtual AutomationStore& automations() = 0;
 
   // After it every call is a fault. To be awaited before the end; calls under way come first.
   virtual Task<> close() = 0;

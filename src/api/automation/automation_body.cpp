@@ -289,6 +289,12 @@ std::optional<std::string> apply(ChangeBody body, AutomationRow& row) {
   if (body.keep_alive.is_given) row.keep_alive = body.keep_alive.value;
   if (body.enabled) row.enabled = *body.enabled;
   apply(std::move(body.later), row);
+  if (row.enabled && row.disabled_at) {
+    row.disabled_reason.clear();
+    row.disabled_detail.clear();
+    row.disabled_at.reset();
+    row.failures_in_row = 0;
+  }
   return apply(std::move(body.ours), row);
 }
 

@@ -9,7 +9,9 @@
 #include <sstream>
 
 #include "nestgate/automation/service.hpp"
+#include "nestgate/base/text.hpp"
 #include "nestgate/runtime/factory.hpp"
+#include "nestgate/upstream/random.hpp"
 #include "support/backing.hpp"
 #include "support/control.hpp"
 #include "support/fake_runtimes.hpp"
@@ -44,8 +46,8 @@ class InARealNestlet : public testing::Test {
     auto provider = runtime::make_provider("process", std::move(settings), control.executor());
     std::vector<Secret> secrets;
     secrets.emplace_back("0123456789abcdef0123456789abcdef");
-    auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
-    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(*provider), publisher, std::move(ring),
+    ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
+    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(*provider), publisher, ring,
                                                       *backing.store, *backing.credentials, conversation::ManagerSettings{});
   }
   ~InARealNestlet() override {
@@ -69,8 +71,44 @@ class InARealNestlet : public testing::Test {
     return read_file(folder / "t.tar.gz");
   }
 
+  void open_service() {
+    Settings settings;
+    settings.private_callbacks = PrivateCallbacks::allow;
+    settings.watch_interval = 20ms;
+    settings.base_url = "http://127.0.0.1:1/api/automation";
+    service = std::make_unique<Service>(control.executor(), *manager, backing.store->automations(), manager->gateway(), ring,
+                                        std::move(settings));
+    service->start();
+  }
+  store::AutomationRow make_automation(std::string const& bytes, std::string const& target) {
+    store::UploadRow upload;
+    upload.id = dashed_uuid(upstream::random_uuid_hex());
+    upload.tenant = caller.tenant;
+    upload.status = "COMPLETED";
+    auto const upload_id = upload.id;
+    EXPECT_TRUE(control.run(backing.store->automations().add_upload(std::move(upload), bytes)));
+    store::AutomationRow row;
+    row.id = dashed_uuid(upstream::random_uuid_hex());
+    row.tenant = caller.tenant;
+    row.owner = caller.owner;
+    row.name = "test";
+    row.trigger_json = R"({"type":"event","source":"x","on":[]})";
+    row.trigger_kind = "event";
+    row.tarball_path = "oh-internal://uploads/" + upload_id;
+    row.entrypoint = "sh main.sh";
+    Policy policy;
+    policy.target = parse_target(target);
+    row.policy_json = to_json(policy);
+    return control.run(service->create(std::move(row))).value().row;
+  }
+  store::RunRow find(std::string id) {
+    return control.run(backing.store->automations().find_run(std::move(id))).value().value();
+  }
+
   fs::path folder;
   Control control;
+  std::shared_ptr<identity::KeyRing const> ring;
+  Caller const caller = caller_of(alice);
   test::Backing backing{control};
   RecordingPublisher publisher;
   std::unique_ptr<conversation::Manager> manager;
@@ -108,14 +146,9 @@ TEST_F(InARealNestlet, AScriptRunsWithItsEnvironmentAndItsEndIsTold) {
   auto const started = start();
   ASSERT_TRUE(started) << started.error().reason;
   ScriptedServer sink;
-
-  Settings settings;
-  settings.private_callbacks = PrivateCallbacks::allow;
-  settings.watch_interval = 20ms;
-  settings.base_url = "http://127.0.0.1:1/api/automation";
-  service = std::make_unique<Service>(control.executor(), *manager, make_memory_store(10, 10), std::move(settings));
+  open_service();
   RunRequest request;
-  request.by = alice;
+  request.by = caller;
   request.conversation = id_of("c1");
   request.tarball = tarball("echo \"hello from $AUTOMATION_RUN_ID in $PWD\"\nenv > seen\nexit 4\n");
   request.entrypoint = "sh main.sh";
@@ -125,7 +158,7 @@ TEST_F(InARealNestlet, AScriptRunsWithItsEnvironmentAndItsEndIsTold) {
   ASSERT_TRUE(run) << run.error().reason;
   control.run_until([&sink] { return !sink.requests().empty(); });
 
-  auto const ended = control.run(service->find(run->id, alice)).value();
+  auto const ended = find(run->id);
   auto const work = folder / "runtimes" / "c1" / "workspace" / "automation-runs" / run->id;
   EXPECT_EQ(ended.status, RunStatus::failed);
   EXPECT_EQ(ended.exit_code, 4);
@@ -135,21 +168,47 @@ TEST_F(InARealNestlet, AScriptRunsWithItsEnvironmentAndItsEndIsTold) {
             std::string::npos);
   EXPECT_NE(environment.find("\nOWN=it's mine\n"), std::string::npos);
   EXPECT_NE(environment.find("\nWORKSPACE_BASE=" + work.string() + "\n"), std::string::npos);
-  EXPECT_FALSE(fs::exists("/tmp/nestgate-run-" + run->id));
+  EXPECT_FALSE(fs::exists("/tmp/automation-" + run->id + ".tar.gz.env"));
+  EXPECT_FALSE(fs::exists("/tmp/automation-" + run->id + ".tar.gz"));
   EXPECT_TRUE(sink.requests().at(0).body.starts_with(R"({"status":"FAILED","run_id":")" + run->id + "\""));
+}
+
+TEST_F(InARealNestlet, AnAutomationDispatchedByHandRunsInAFreshRuntimeThatGoesWithIt) {
+  open_service();
+  auto const automation = make_automation(tarball("echo fresh > \"$HOME/seen\"; exit 0\n"), "fresh");
+  auto const run = control.run(service->dispatch(automation.clone(), ""));
+  ASSERT_TRUE(run) << run.error().reason;
+  EXPECT_EQ(run->status, RunStatus::pending);
+  control.run_until([this] { return service->stats().completed.read() == 1; });
+  control.run_until([&] { return !manager->find(id_of("run-" + run->id)); });
+  auto const ended = find(run->id);
+  EXPECT_EQ(ended.status, RunStatus::completed) << ended.error_detail;
+  EXPECT_EQ(ended.exit_code, 0);
+}
+
+TEST_F(InARealNestlet, ACancelledRunsProcessesEnd) {
+  ASSERT_TRUE(start());
+  open_service();
+  auto const automation =
+      make_automation(tarball("sleep 600 & echo $! > child; echo $$ > parent; wait\n"), "conversation:c1");
+  auto const run = control.run(service->dispatch(automation.clone(), ""));
+  ASSERT_TRUE(run) << run.error().reason;
+  auto const work = folder / "runtimes" / "c1" / "workspace" / "automation-runs" / run->id;
+  control.run_until([&work] { return read_file(work / "parent").ends_with('\n'); });
+  auto const cancelled = control.run(service->cancel(run->id));
+  ASSERT_TRUE(cancelled) << cancelled.error().reason;
+  EXPECT_EQ(cancelled->status, RunStatus::cancelled);
+  auto const child = static_cast<pid_t>(std::stol(read_file(work / "child")));
+  control.run_until([child] { return ::kill(child, 0) != 0; });
+  control.run_until([this] { return service->stats().in_flight.read() == 0; });
+  EXPECT_EQ(find(run->id).clean_up, store::CleanUp::nothing);
 }
 
 TEST_F(InARealNestlet, ARunIsGivenUpWhenTheServerIsKilled) {
   ASSERT_TRUE(start());
-  Settings settings;
-  settings.watch_interval = 20ms;
-  service = std::make_unique<Service>(control.executor(), *manager, make_memory_store(10, 10), std::move(settings));
-  RunRequest request;
-  request.by = alice;
-  request.conversation = id_of("c1");
-  request.tarball = tarball("echo $PPID > parent\nsleep 600\n");
-  request.entrypoint = "sh main.sh";
-  auto const run = control.run(service->submit(std::move(request)));
+  open_service();
+  auto const automation = make_automation(tarball("echo $PPID > parent\nsleep 600\n"), "conversation:c1");
+  auto const run = control.run(service->dispatch(automation.clone(), ""));
   ASSERT_TRUE(run) << run.error().reason;
   // The command's parent's parent is the server: kill it as the kernel's memory killer would.
   auto const work = folder / "runtimes" / "c1" / "workspace" / "automation-runs" / run->id;
@@ -162,7 +221,7 @@ TEST_F(InARealNestlet, ARunIsGivenUpWhenTheServerIsKilled) {
   }
   ::kill(pid, SIGKILL);
   control.run_until([this] { return service->stats().failed.read() == 1; });
-  EXPECT_EQ(control.run(service->find(run->id, alice))->error_detail, "the runtime ended while the run was in it");
+  EXPECT_EQ(find(run->id).error_detail, "Timed out: the runtime ended while the run was in it");
   EXPECT_EQ(manager->find(id_of("c1"))->state, conversation::RuntimeState::error);
 }
 

@@ -2,7 +2,7 @@
 
 #include <string_view>
 
-#include "invalid.hpp"
+#include "api/invalid.hpp"
 #include "nestgate/automation/service.hpp"
 
 namespace nestgate::api {
@@ -11,8 +11,5 @@ namespace nestgate::api {
 // `conversation_id`, `callback_url`, `setup_script`, `env` (an object of strings), `timeout` (seconds). Only the shape is
 // checked here; values are the service's to judge. Who asks and the base URL are left to the caller.
 Checked<automation::RunRequest> parse_run_body(std::string_view content_type, std::string_view body);
-
-// POST …/complete (automation.md 7): status, and optionally run_id, error, conversation_id, cost.
-Checked<automation::Report> parse_report_body(std::string_view body);
 
 }  // namespace nestgate::api

@@ -5,8 +5,8 @@
 #include <charconv>
 #include <set>
 
-#include "body_values.hpp"
-#include "multipart.hpp"
+#include "api/body_values.hpp"
+#include "api/multipart.hpp"
 #include "nestgate/http/field.hpp"
 #include "nestgate/http/route.hpp"
 #include "nestgate/identity/base64.hpp"
@@ -15,7 +15,6 @@ namespace nestgate::api {
 namespace {
 
 namespace dom = simdjson::dom;
-using automation::Report;
 using automation::RunRequest;
 
 constexpr std::size_t parts_max = 16;
@@ -120,42 +119,6 @@ Checked<RunRequest> parse_json(std::string_view body) {
   return out;
 }
 
-std::string member_text(dom::object const& object, std::string_view name) {
-  std::string_view text;
-  return object[name].get_string().get(text) == simdjson::SUCCESS ? std::string(text) : std::string();
-}
-
-// The formatting of automation.md 7: `<code>: <detail> [kind=…, source=…]`.
-// What is kept of a script's words, in the store and in every list; whole characters.
-void cut_text(std::string& text) {
-  constexpr std::size_t error_bytes_max = 8 * 1024;
-  if (text.size() <= error_bytes_max) return;
-  auto const continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
-  std::size_t end = error_bytes_max;
-  while (end > 0 && continues(text[end])) --end;
-  text.resize(end);
-}
-
-std::string format_error(dom::object const& error) {
-  std::string const code = member_text(error, "code");
-  std::string detail = member_text(error, "detail");
-  if (detail.empty()) detail = member_text(error, "message");
-  std::string out = code;
-  if (!code.empty() && !detail.empty()) out += ": ";
-  out += detail;
-  if (out.empty()) out = "Structured callback error";
-  std::string kind;
-  dom::object classification;
-  if (!error["classification"].get_object().get(classification)) kind = member_text(classification, "kind");
-  std::string const source = member_text(error, "source");
-  if (kind.empty() && source.empty()) return out;
-  out += " [";
-  if (!kind.empty()) out += "kind=" + kind;
-  if (!kind.empty() && !source.empty()) out += ", ";
-  if (!source.empty()) out += "source=" + source;
-  return out + "]";
-}
-
 }  // namespace
 
 Checked<RunRequest> parse_run_body(std::string_view content_type, std::string_view body) {
@@ -163,50 +126,6 @@ Checked<RunRequest> parse_run_body(std::string_view content_type, std::string_vi
   std::string_view const type = content_type.substr(0, content_type.find_first_of("; \t"));
   if (http::equals_ignoring_case(type, "application/json")) return parse_json(body);
   return Invalid("value_error", "", "Content-Type must be multipart/form-data with a boundary, or application/json");
-}
-
-Checked<Report> parse_report_body(std::string_view body) {
-  dom::parser parser;
-  NESTGATE_TRY(members, object_in(parser, body, ""));
-  Report out;
-  bool has_status = false;
-  for (auto const [key, value] : members) {
-    std::string const field(key);
-    if (key == "status") {
-      std::string_view status;
-      bool const is_text = value.get_string().get(status) == simdjson::SUCCESS;
-      if (!is_text || (status != "COMPLETED" && status != "FAILED"))
-        return Invalid("literal_error", field, "Input should be 'COMPLETED' or 'FAILED'");
-      out.status = status == "COMPLETED" ? automation::RunStatus::completed : automation::RunStatus::failed;
-      has_status = true;
-    } else if (value.is_null()) {
-      if (key != "run_id" && key != "conversation_id" && key != "error" && key != "cost")
-        return Invalid("extra_forbidden", field, std::string(extra));
-    } else if (key == "run_id") {
-      NESTGATE_TRY(ignored, string_of(value, field));
-      static_cast<void>(ignored);
-    } else if (key == "conversation_id") {
-      NESTGATE_TRY(text, string_of(value, field));
-      out.conversation_id = std::move(text);
-    } else if (key == "cost") {
-      double cost = 0;
-      if (value.get_double().get(cost)) return Invalid("float_type", field, "Input should be a valid number");
-      out.cost = cost;
-    } else if (key == "error") {
-      dom::object error;
-      if (value.get_object().get(error)) {
-        NESTGATE_TRY(text, string_of(value, field));
-        out.error = std::move(text);
-      } else {
-        out.error = format_error(error);
-      }
-      cut_text(out.error);
-    } else {
-      return Invalid("extra_forbidden", field, std::string(extra));
-    }
-  }
-  if (!has_status) return Invalid("missing", "status", "Field required");
-  return out;
 }
 
 }  // namespace nestgate::api

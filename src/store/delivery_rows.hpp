@@ -1,0 +1,44 @@
+#pragma once
+
+#include "automation_rows.hpp"
+
+namespace nestgate::store {
+
+// Completion endpoints, and the outbox of what is on its way to them. Each call within a transaction; everything may throw
+// Unusable.
+class DeliveryRows {
+ public:
+  // They outlive this.
+  DeliveryRows(Sealer const& sealer, AutomationRows const& automations) : sealer_(sealer), automations_(automations) {}
+
+  Task<> put_endpoint(Sql& sql, EndpointRow const& endpoint) const;
+  Task<std::optional<EndpointRow>> find_endpoint(Sql& sql, std::string const& id) const;
+  Task<RowPage<EndpointRow>> list_endpoints(Sql& sql, Tenant const& tenant, PageOf page) const;
+  Task<> remove_endpoint(Sql& sql, std::string const& id) const;
+
+  // The end of a run, for whoever wants to know.
+  struct End {
+    RunDecision const* decision;
+    bool* told;  // set where somebody does
+  };
+  Task<> post(Sql& sql, std::vector<End> const& ends) const;
+
+  Task<std::vector<AutomationStore::DueDelivery>> claim(Sql& sql, std::chrono::milliseconds lease, std::size_t limit) const;
+  Task<std::optional<Time>> next_at(Sql& sql) const;
+  Task<> record(Sql& sql, std::vector<AutomationStore::DeliveryResult> const& results) const;
+  Task<RowPage<DeliveryRow>> list(Sql& sql, std::string const& run_id, PageOf page) const;
+  Task<std::vector<DeliveryAttemptRow>> attempts(Sql& sql, std::string const& delivery_id) const;
+  Task<Outcome<DeliveryRow>> resend(Sql& sql, std::string const& run_id, std::string const& delivery_id) const;
+
+ private:
+  Blob seal_secrets(EndpointRow const& endpoint) const;
+  EndpointRow endpoint_of(Rows& rows) const;
+  DeliveryRow delivery_of(Rows& rows) const;
+  Values new_delivery(RunDecision const& end, std::string const& endpoint_id, std::string const& payload,
+                      Secret const& callback) const;
+
+  Sealer const& sealer_;
+  AutomationRows const& automations_;
+};
+
+}  // namespace nestgate::store
