@@ -1,6 +1,7 @@
 #include "run_environment.hpp"
 
 #include "nestgate/codec/json_writer.hpp"
+#include "nestgate/identity/jwt.hpp"
 #include "nestgate/upstream/http_client.hpp"
 #include "own_run.hpp"
 
@@ -51,6 +52,15 @@ std::string payload(store::RunRow const& run, store::AutomationRow const* automa
 
 std::string event_payload(store::RunRow const& run, store::AutomationRow const* automation) {
   return payload(run, automation, Event::whole, {});
+}
+
+Secret kv_token(Secret const& kv_secret, store::RunRow const& run, store::Time now) {
+  auto const seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch());
+  std::string claims;
+  codec::JsonWriter w(claims);
+  w.begin_object().member("automation_id", run.automation_id).member("run_id", run.id);
+  w.member("iat", seconds.count()).member("exp", (seconds + std::chrono::hours(24)).count()).end_object();
+  return identity::make_jwt(kv_secret, claims);
 }
 
 RunEnvironment environment_of(store::RunRow const& run, store::AutomationRow const* automation, Settings const& settings,

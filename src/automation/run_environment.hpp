@@ -34,6 +34,9 @@ RunEnvironment environment_of(store::RunRow const& run, store::AutomationRow con
 // AUTOMATION_EVENT_PAYLOAD, written as Python's json.dumps does.
 std::string event_payload(store::RunRow const& run, store::AutomationRow const* automation);
 
+// The token by which a run's script reaches its automation's key-value document for a day (automation.md 1.8).
+Secret kv_token(Secret const& kv_secret, store::RunRow const& run, store::Time now);
+
 // The bytes of a variable with its name that every exec takes: the kernel refuses one of 128 KiB (MAX_ARG_STRLEN).
 inline constexpr std::size_t variable_bytes_max = 128 * 1024 - 1;
 
