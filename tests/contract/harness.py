@@ -71,7 +71,7 @@ def holds(mends="", slow=False, of=None):
         names, count = [], 0
         while len(set(names)) < len(of) and count < len(of[0]):
             count += 1
-            names = [" ".join(map(str, row[:count])).replace(NOBODY, "{id}") for row in of]
+            names = [" ".join(" ".join(map(str, row[:count])).replace(NOBODY, "{id}").split()) for row in of]
         for row, name in zip(of, names):
             TESTS.append(Test(function, section, row, f"{sentence}: {shown(name, 120)}", mends, slow))
         return function
