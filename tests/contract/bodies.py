@@ -149,11 +149,12 @@ def repos_are_refused(at, _, value, says):
     equal(answer.detail[0]["loc"][:2], ["body", "repos"], "where")
 
 
-VARIANTS = [{"name": "a", "weight": 1, "plugins": [{"source": "s"}]}, {"name": "b", "weight": 2.5, "plugins": [{"source": "t"}]}]
+VARIANTS = [{"name": "a", "weight": 1, "plugins": [{"source": "s"}]}, {"name": "b", "weight": 3, "plugins": [{"source": "t"}]}]
 PLUGIN = [("neither plugins nor variants", {}), ("both", {"plugins": {"source": "s"}, "variants": VARIANTS, "experiment_id": "e"}),
           ("variants without experiment", {"variants": VARIANTS}), ("experiment without variants", {"plugins": {"source": "s"}, "experiment_id": "e"}),
           ("one variant", {"variants": VARIANTS[:1], "experiment_id": "e"}), ("eleven variants", {"variants": [dict(VARIANTS[0], name=str(n)) for n in range(11)], "experiment_id": "e"}),
           ("doubled names", {"variants": [VARIANTS[0], VARIANTS[0]], "experiment_id": "e"}), ("weight 0", {"variants": [dict(VARIANTS[0], weight=0), VARIANTS[1]], "experiment_id": "e"}),
+          ("weight of a fraction", {"variants": [dict(VARIANTS[0], weight=2.5), VARIANTS[1]], "experiment_id": "e"}),
           ("negative weight", {"variants": [dict(VARIANTS[0], weight=-1), VARIANTS[1]], "experiment_id": "e"}),
           ("variant without plugins", {"variants": [dict(VARIANTS[0], plugins=[]), VARIANTS[1]], "experiment_id": "e"}),
           ("variant without name", {"variants": [dict(VARIANTS[0], name=""), VARIANTS[1]], "experiment_id": "e"}),

@@ -9,7 +9,7 @@ SECTION = "1.6"
 
 PROMPT = {"name": "prompted", "prompt": "Say «hello» to everybody", "trigger": CRON}
 VARIANTS = [{"name": "first", "weight": 1, "plugins": [{"source": "github:o/one", "ref": "main"}]},
-            {"name": "second", "weight": 2.5, "model": "other-model", "plugins": [{"source": "github:o/two", "repo_path": "plugins/x"}]}]
+            {"name": "second", "weight": 3, "model": "other-model", "plugins": [{"source": "github:o/two", "repo_path": "plugins/x"}]}]
 
 
 def prompted(at, **more):
@@ -104,7 +104,7 @@ def variants_become_an_experiment(at):
     files = tarball_of(at, made)
     config = json.loads(files["experiment_config.json"][1])
     equal(config["experiment_id"], "exp-1", "experiment_id")
-    equal([(v["name"], v["weight"], v["model"]) for v in config["variants"]], [("first", 1, None), ("second", 2.5, "other-model")], "variants")
+    equal([(v["name"], v["weight"], v["model"]) for v in config["variants"]], [("first", 1, None), ("second", 3, "other-model")], "variants")
     equal([v["plugins"][0]["source"] for v in config["variants"]], ["github:o/one", "github:o/two"], "plugins of the variants")
     true("plugins_config.json" not in files, "plugins_config.json is there with an experiment")
 

@@ -38,7 +38,7 @@ STATUSES = {
     "POST /v1/kv/{key}/rpush": (200, 400, 401),
     "POST /v1/kv/{key}/lpop": (200, 400, 401),
     "POST /v1/kv/{key}/rpop": (200, 400, 401),
-    "GET /v1/kv/{key}/len": (200, 400, 401),
+    "GET /v1/kv/{key}/len": (200, 400, 401, 404),
     "POST /v1/kv/batch": (200, 400, 401, 409, 422),
     "GET /health": (200,),
     "GET /ready": (200,),
