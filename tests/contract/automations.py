@@ -266,11 +266,6 @@ def a_tarball_is_downloaded_under_the_name(at, name):
     downloaded_under(at, name)
 
 
-@holds(mends="a download under a name outside Latin-1 was 500", of=[("テスト",), ("naïve ☃\r\nX-Evil: 1",), ("🎉",)])
-def a_tarball_is_downloaded_also_under_the_name(at, name):
-    downloaded_under(at, name)
-
-
 @holds()
 def an_external_tarball_is_a_redirect(at):
     made = at.automation()

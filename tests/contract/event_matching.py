@@ -55,7 +55,7 @@ FILTERS = [
     ("sum(deep.list[*].y) == `3`", True), ("abs(`-1`) == `1`", True), ("floor(`1.9`) == `1`", True), ("ceil(`1.1`) == `2`", True), ("avg(deep.list[*].y) == `1.5`", True),
     ("reverse(tags)[0] == 'blue'", True), ("merge(`{\"a\": 1}`, `{\"b\": 2}`).b == `2`", True), ("values(`{\"a\": 1}`)[0] == `1`", True), ("to_array(n)[0] == `5`", True),
     ("min(deep.list[*].y) == `1`", True), ("max(deep.list[*].y) == `2`", True), ("min_by(deep.list, &y).x == 'a'", True), ("sort_by(deep.list, &y)[0].x == 'a'", True),
-    ("deep.list[*].y | [1] == `2`", True), ("deep.list[-1].x == 'b'", True), ("tags[0:1] == ['red']", False), ("deep.list[].x | length(@) == `2`", True), ("{a: n}.a == `5`", True),
+    ("deep.list[*].y | [1] == `2`", True), ("deep.list[-1].x == 'b'", True), ("tags[0:1] == ['red']", True), ("deep.list[].x | length(@) == `2`", True), ("{a: n}.a == `5`", True),
 ]
 ADDED = [
     ("glob(text, 'Hello*')", True), ("glob(text, 'hello*')", False), ("glob(text, '*[Ww]orld')", True), ("glob(text, 'Hello')", False),

@@ -131,14 +131,6 @@ def runs_of_two_automations_are_listed_apart(at):
 
 
 @holds(mends="the process of a cancelled run went on")
-def a_cancelled_run_ends_its_processes(at):
-    running = at.running("sleep 1000 & echo $! > child; wait &\n" + WAITING_SCRIPT)
-    true(running.seen.alive, "the script does not run")
-    at.call("POST", f"/v1/runs/{running.id}/cancel", expect=200)
-    at.until(lambda: not running.seen.alive, 5, "processes of the cancelled run are there still", lambda: running.seen.alive)
-
-
-@holds(mends="the process of a cancelled run went on")
 def a_cancelled_run_that_ignores_its_end_is_ended_all_the_same(at):
     running = at.running("trap '' TERM INT HUP\n" + WAITING_SCRIPT)
     at.call("POST", f"/v1/runs/{running.id}/cancel", expect=200)

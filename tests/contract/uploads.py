@@ -2,7 +2,7 @@
 
 import urllib.parse
 
-from harness import NOBODY, UUID, equal, holds, is_moment, keys_are, matches, tar_of, true
+from harness import NOBODY, UUID, equal, holds, keys_are, matches, tar_of, true
 
 SECTION = "1.5"
 LIMIT = 1_048_576
@@ -120,16 +120,3 @@ def a_deleted_upload_is_gone(at):
     at.call("GET", f"/v1/uploads/{row['id']}", expect=404).says("Upload not found")
     at.call("DELETE", f"/v1/uploads/{row['id']}", expect=404)
     true(row["id"] not in [u["id"] for u in at.call("GET", "/v1/uploads?limit=100").json["uploads"]], "it is listed still")
-
-
-@holds(mends="upload times had no zone on SQLite")
-def times_of_uploads_are_rfc_3339_with_their_zone(at):
-    row = at.upload()
-    for name in ("created_at", "updated_at"):
-        is_moment(row[name].replace("+00:00", "Z"), name)
-
-
-@holds(mends="a chunked upload over 1 MiB was 201 with status FAILED")
-def a_chunked_body_over_the_limit_is_413(at):
-    pieces = (b"\0" * 65_536 for _ in range(17))
-    at.call("POST", "/v1/uploads?name=n", body=pieces, headers=GZIP, expect=413).says(f"Maximum size is {LIMIT} bytes")
