@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import email.parser
 import email.policy
+import functools
 import hashlib
 import hmac
 import http.server
@@ -19,7 +20,6 @@ import json
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -63,6 +63,10 @@ class Upload:
     at: float
     kept: bool = False
 
+    @functools.cached_property
+    def text(self):
+        return self.data.decode()
+
 
 @dataclasses.dataclass
 class Command:
@@ -79,6 +83,7 @@ class Command:
     pid: int = 0
     output: dict = None
     ended: threading.Event = dataclasses.field(default_factory=threading.Event)
+    answered: threading.Event = dataclasses.field(default_factory=threading.Event)  # of a start: also where nobody took the answer
 
 
 class Run:
@@ -88,6 +93,7 @@ class Run:
         self.id, self.misbehaviour = run_id, misbehaviour
         self.uploads, self.starts, self.commands, self.calls = [], [], [], []
         self.searches = 0
+        self.read = None, {}
 
     def upload(self, suffix):
         """The last one that was kept of a file whose name ends so."""
@@ -96,7 +102,7 @@ class Run:
     @property
     def environment_text(self):
         found = self.upload(".env")
-        return found.data.decode() if found else None
+        return found.text if found else None
 
     @property
     def environment(self):
@@ -104,8 +110,12 @@ class Run:
         text = self.environment_text
         if text is None:
             return None
-        words = shlex.split(text)
-        return dict(word.split("=", 1) for before, word in zip(words, words[1:]) if before == "export")
+        if self.read[0] is not text:
+            # Not shlex: it takes seconds for a value of a megabyte.
+            pieces = r"""'[^']*'|"[^"]*"|\\.|[^\s'"\\]"""
+            found = re.findall(rf"^export (\w+)=((?:{pieces})*)", text, re.M)
+            self.read = text, {name: "".join(p[1:-1] if p[0] in "'\"" else p.lstrip("\\") for p in re.findall(pieces, value)) for name, value in found}
+        return self.read[1]
 
     @property
     def alive(self):
@@ -410,7 +420,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if run and run.misbehaviour.start_answer_after:
             pause, run.misbehaviour.start_answer_after = run.misbehaviour.start_answer_after, 0
             threading.Event().wait(pause)
-        self.answer(200, {"id": command.id, "timestamp": command.timestamp, "command": text, "cwd": cwd, "timeout": timeout, "kind": "BashCommand"})
+        try:
+            self.answer(200, {"id": command.id, "timestamp": command.timestamp, "command": text, "cwd": cwd, "timeout": timeout, "kind": "BashCommand"})
+        finally:
+            command.answered.set()
 
     def execute(self, body):
         text, cwd, timeout = self.command_of(body)

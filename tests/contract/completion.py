@@ -51,7 +51,7 @@ def a_completed_run_has_no_error_whatever_the_callback_says(at):
 
 
 EVENT = {"kind": "ConversationErrorEvent", "id": "e1", "timestamp": "2026-01-01T00:00:00", "source": "environment", "parent_id": None, "code": "RuntimeError", "detail": "boom",
-         "classification": {"kind": "unknown", "retryable": False, "user_action": "Try again", "error_id": "err-1"}}
+         "classification": {"kind": "unknown", "retryable": False, "user_action": "retry", "error_id": "err-1"}}
 ERRORS = [
     ("a text", "it broke", "it broke"),
     ("nothing", None, "Completion callback reported failure"),
@@ -94,8 +94,15 @@ def a_typed_error_keeps_its_classification(at, kind, retryable):
     error = {**EVENT, "classification": {**EVENT["classification"], "kind": kind, "retryable": retryable}}
     detail = detail_of(at, error)
     equal({k: detail.get(k) for k in ("kind", "transient", "source", "code", "user_action", "error_id")},
-          {"kind": kind, "transient": retryable, "source": "environment", "code": "RuntimeError", "user_action": "Try again", "error_id": "err-1"}, "status_detail")
+          {"kind": kind, "transient": retryable, "source": "environment", "code": "RuntimeError", "user_action": "retry", "error_id": "err-1"}, "status_detail")
     equal(detail.get("formatted_detail"), f"RuntimeError: boom [kind={kind}, source=environment]", "formatted_detail")
+
+
+@holds()
+def a_typed_error_without_a_classification_gets_one(at):
+    detail = detail_of(at, {k: v for k, v in EVENT.items() if k != "classification"})
+    true(detail["kind"] in ("auth", "quota", "rate_limit", "config", "transient", "agent_action", "internal", "unknown"), "kind", detail)
+    equal((detail["source"], detail["code"]), ("environment", "RuntimeError"), "source and code")
 
 
 @holds(of=[("with a classification", {"detail": "y", "classification": {"kind": "quota"}, "extra": 1}, "quota", "sdk_callback"),

@@ -6,7 +6,7 @@ import pathlib
 import re
 
 from harness import CRON, WAITING_SCRIPT, Service, equal, holds, is_moment, true
-from live_faults import HEALTHY_S, Prober
+from live_faults import HEALTHY_S, Prober, event_reaches_its_script
 
 SECTION = "live 2"
 
@@ -86,6 +86,11 @@ def four_clients_dispatch_at_once_and_nothing_is_lost(at):
         return [r for offset in (0, 100) for r in at.call("GET", f"/v1/{automation['id']}/runs?limit=100&offset={offset}").json["runs"]]
     at.until(lambda: {r["status"] for r in listed()} == {"FAILED"}, 60, "runs do not end", lambda: sorted(r["status"] for r in listed()))
     equal({r["id"] for r in listed()}, ids, "the runs")
+
+
+@holds()
+def an_event_of_nearly_128_kib_reaches_its_script(at):
+    event_reaches_its_script(at, 129_000)
 
 
 STARTS = [("4xx", {"starts_refused": 10 ** 6, "start_status": 400}), ("5xx, then better", {"starts_refused": 2, "start_status": 500}),
