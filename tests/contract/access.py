@@ -7,7 +7,8 @@ SECTION = "2"
 GUARDED = [("POST", "/v1"), ("GET", "/v1"), ("GET", f"/v1/{NOBODY}"), ("PATCH", f"/v1/{NOBODY}"), ("DELETE", f"/v1/{NOBODY}"),
            ("GET", f"/v1/{NOBODY}/tarball"), ("POST", f"/v1/{NOBODY}/dispatch"), ("GET", f"/v1/{NOBODY}/runs"),
            ("POST", f"/v1/runs/{NOBODY}/complete"), ("POST", f"/v1/runs/{NOBODY}/cancel"), ("POST", "/v1/uploads"), ("GET", "/v1/uploads"),
-           ("GET", f"/v1/uploads/{NOBODY}"), ("DELETE", f"/v1/uploads/{NOBODY}"), ("POST", "/v1/preset/prompt"), ("POST", "/v1/preset/plugin"),
+           ("GET", f"/v1/uploads/{NOBODY}"), ("DELETE", f"/v1/uploads/{NOBODY}"), ("POST", "/v1/preset/prompt"),
+           ("POST", "/v1/preset/plugin"),
            ("POST", "/v1/webhooks"), ("GET", "/v1/webhooks"), ("GET", f"/v1/webhooks/{NOBODY}"), ("PATCH", f"/v1/webhooks/{NOBODY}"),
            ("DELETE", f"/v1/webhooks/{NOBODY}"), ("POST", f"/v1/webhooks/{NOBODY}/rotate-secret"), ("GET", "/v1/capabilities"),
            ("POST", "/v1/validate"), ("POST", "/v1/telemetry/consent"), ("GET", "/v1/git-sync/status"), ("PUT", "/v1/git-sync/config"),
@@ -24,11 +25,14 @@ def without_a_key_there_is_401(at, _, method, path):
 
 @holds(of=[(f"{method} {path}".replace(NOBODY, "{id}"), method, path) for method, path in GUARDED])
 def with_a_wrong_key_there_is_401(at, _, method, path):
-    at.call(method, path, {} if method in ("POST", "PATCH", "PUT") and "uploads" not in path else None, key="wrong", expect=401).says("Invalid API key")
+    at.call(method, path, {} if method in ("POST", "PATCH", "PUT") and "uploads" not in path else None, key="wrong",
+            expect=401).says("Invalid API key")
 
 
-@holds(of=[("bearer", {"Authorization": "Bearer {}"}), ("bearer with spaces", {"Authorization": "Bearer   {}  "}), ("header", {"X-Session-API-Key": "{}"}),
-           ("header with spaces", {"X-Session-API-Key": "  {} "}), ("another scheme beside the header", {"Authorization": "Basic eA==", "X-Session-API-Key": "{}"}),
+@holds(of=[("bearer", {"Authorization": "Bearer {}"}), ("bearer with spaces", {"Authorization": "Bearer   {}  "}),
+           ("header", {"X-Session-API-Key": "{}"}),
+           ("header with spaces", {"X-Session-API-Key": "  {} "}),
+           ("another scheme beside the header", {"Authorization": "Basic eA==", "X-Session-API-Key": "{}"}),
            ("lower-case scheme beside the header", {"Authorization": "bearer other", "X-Session-API-Key": "{}"}),
            ("bearer wins over a wrong header", {"Authorization": "Bearer {}", "X-Session-API-Key": "wrong"}),
            ("empty header beside nothing is no key, so bearer", {"Authorization": "Bearer {}", "X-Session-API-Key": ""})])
@@ -36,12 +40,15 @@ def the_key_is_found_in(at, _, headers):
     at.call("GET", "/v1", headers={n: v.format(at.service.key) for n, v in headers.items()}, key=None, expect=200)
 
 
-@holds(of=[("an empty bearer", {"Authorization": "Bearer "}, "Empty API key"), ("a bearer of spaces", {"Authorization": "Bearer    "}, "Empty API key"),
-           ("a lower-case scheme", {"Authorization": "bearer {}"}, "Authentication required"), ("another scheme", {"Authorization": "Basic {}"}, "Authentication required"),
+@holds(of=[("an empty bearer", {"Authorization": "Bearer "}, "Empty API key"),
+           ("a bearer of spaces", {"Authorization": "Bearer    "}, "Empty API key"),
+           ("a lower-case scheme", {"Authorization": "bearer {}"}, "Authentication required"),
+           ("another scheme", {"Authorization": "Basic {}"}, "Authentication required"),
            ("an empty header", {"X-Session-API-Key": " "}, "Authentication required"),
            ("a wrong bearer beside a good header", {"Authorization": "Bearer wrong", "X-Session-API-Key": "{}"}, "Invalid API key"),
            ("an empty bearer beside a good header", {"Authorization": "Bearer  ", "X-Session-API-Key": "{}"}, ""),
-           ("a key with something behind it", {"X-Session-API-Key": "{}x"}, "Invalid API key"), ("a beginning of the key", {"X-Session-API-Key": "wrongbegin"}, "Invalid API key")])
+           ("a key with something behind it", {"X-Session-API-Key": "{}x"}, "Invalid API key"),
+           ("a beginning of the key", {"X-Session-API-Key": "wrongbegin"}, "Invalid API key")])
 def no_key_is_found_in(at, _, headers, says):
     at.call("GET", "/v1", headers={n: v.format(at.service.key) for n, v in headers.items()}, key=None, expect=401).says(says)
 
@@ -133,7 +140,8 @@ def a_foreign_webhook_is_404(at):
     try:
         if hook["org_id"] == LOCAL_ORG:
             raise NotHere("the second key's user is in the first one's organisation")
-        for method, path, body in (("GET", "", None), ("PATCH", "", {"name": "mine"}), ("DELETE", "", None), ("POST", "/rotate-secret", None)):
+        for method, path, body in (("GET", "", None), ("PATCH", "", {"name": "mine"}), ("DELETE", "", None),
+                                   ("POST", "/rotate-secret", None)):
             at.call(method, f"/v1/webhooks/{hook['id']}{path}", body, expect=404).says("Webhook not found")
         true(hook["id"] not in [w["id"] for w in at.call("GET", "/v1/webhooks").json["webhooks"]], "a foreign webhook is listed")
     finally:

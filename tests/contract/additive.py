@@ -5,7 +5,8 @@ from harness import CRON, NOBODY, WAITING_SCRIPT, equal, holds, keys_are, true
 SECTION = "live 4"
 LATER = "came after 1.8.0"
 
-AUTOMATION = ["agent_profile_id", "description", "disabled_at", "disabled_detail", "disabled_reason", "observability_associations", "plugin_spec", "state"]
+AUTOMATION = ["agent_profile_id", "description", "disabled_at", "disabled_detail", "disabled_reason", "observability_associations",
+              "plugin_spec", "state"]
 RUN = ["current_phase", "observability_associations", "resolved_runtime", "run_metadata", "trigger_source"]
 
 
@@ -14,10 +15,12 @@ def an_automation_has_the_later_keys(at):
     made = at.automation()
     keys_are(made, AUTOMATION, "the automation")
     equal({k: made[k] for k in ("agent_profile_id", "description", "disabled_at", "disabled_detail", "disabled_reason", "plugin_spec")},
-          dict.fromkeys(("agent_profile_id", "description", "disabled_at", "disabled_detail", "disabled_reason", "plugin_spec")), "their defaults")
+          dict.fromkeys(("agent_profile_id", "description", "disabled_at", "disabled_detail", "disabled_reason", "plugin_spec")),
+          "their defaults")
 
 
-@holds(mends=LATER, of=[("description", "what it is for"), ("enabled", False), ("enabled", True), ("agent_profile_id", None), ("observability_associations", None), ("description", None)])
+@holds(mends=LATER, of=[("description", "what it is for"), ("enabled", False), ("enabled", True), ("agent_profile_id", None),
+                        ("observability_associations", None), ("description", None)])
 def a_creation_takes_the_later_field(at, name, value):
     made = at.automation(**{name: value})
     if value is not None:
@@ -91,7 +94,8 @@ def a_webhook_takes_a_header_of_delivery_ids(at):
     hook = at.webhook(event_id_header="X-Delivery")
     equal(hook["event_id_header"], "X-Delivery", "event_id_header")
     at.automation(trigger={"type": "event", "source": hook["source"], "on": "*"}, tarball_path="s3://bucket/nothing.tar.gz")
-    matched = [at.event(hook["source"], {"type": "x"}, secret=hook["webhook_secret"], header="X-Signature-256", headers={"X-Delivery": "one"}).must_be(200).json for _ in range(2)]
+    matched = [at.event(hook["source"], {"type": "x"}, secret=hook["webhook_secret"], header="X-Signature-256",
+                        headers={"X-Delivery": "one"}).must_be(200).json for _ in range(2)]
     equal(len({run for answer in matched for run in answer["runs_created"]}), 1, "runs of one delivery that came twice")
 
 
@@ -112,7 +116,8 @@ def a_users_key_opens_the_store_of_an_automation_that_it_names(at):
     automation = at.automation()
     at.call("GET", "/v1/kv", expect=400)
     at.call("PUT", f"/v1/kv/k?automation_id={automation['id']}", 1, expect=201)
-    equal(at.call("GET", "/v1/kv/k", key=at.kv_token(automation["id"]), expect=200).json["value"], 1, "the value, by the automation's token")
+    equal(at.call("GET", "/v1/kv/k", key=at.kv_token(automation["id"]), expect=200).json["value"], 1,
+          "the value, by the automation's token")
     at.call("GET", f"/v1/kv?automation_id={NOBODY}", expect=404)
 
 
@@ -128,13 +133,16 @@ def a_list_may_be_of_one_creator(at):
 def the_script_sees_the_later_variables(at):
     running = at.running(name="named")
     environment = running.environment
-    wanted = {"AUTOMATION_ID": running.automation["id"], "AUTOMATION_NAME": "named", "AUTOMATION_PHASE_URL": f"{at.callback_base}/v1/runs/{running.id}/phase"}
+    wanted = {"AUTOMATION_ID": running.automation["id"], "AUTOMATION_NAME": "named",
+              "AUTOMATION_PHASE_URL": f"{at.callback_base}/v1/runs/{running.id}/phase"}
     equal({k: environment.get(k) for k in wanted}, wanted, "the environment")
     keys_are(environment, ["AUTOMATION_TRIGGER_SOURCE", "AUTOMATION_TRIGGER_TYPE", "AUTOMATION_RUN_TRIGGER_SOURCE"], "the environment")
 
 
-@holds(mends=LATER, of=[("GET", "/v1/drafts", None), ("POST", "/v1/drafts", {}), ("GET", f"/v1/drafts/{NOBODY}", None), ("PATCH", f"/v1/drafts/{NOBODY}", {}),
-                        ("DELETE", f"/v1/drafts/{NOBODY}", None), ("POST", f"/v1/drafts/{NOBODY}/dispatch", None), ("POST", "/v1/plugin-spec", {}),
+@holds(mends=LATER, of=[("GET", "/v1/drafts", None), ("POST", "/v1/drafts", {}), ("GET", f"/v1/drafts/{NOBODY}", None),
+                        ("PATCH", f"/v1/drafts/{NOBODY}", {}),
+                        ("DELETE", f"/v1/drafts/{NOBODY}", None), ("POST", f"/v1/drafts/{NOBODY}/dispatch", None),
+                        ("POST", "/v1/plugin-spec", {}),
                         ("POST", f"/v1/runs/{NOBODY}/phase", {})])
 def a_later_route_is_there_or_says_why_not(at, method, path, body):
     answer = at.call(method, path, body)

@@ -114,7 +114,8 @@ class Run:
             # Not shlex: it takes seconds for a value of a megabyte.
             pieces = r"""'[^']*'|"[^"]*"|\\.|[^\s'"\\]"""
             found = re.findall(rf"^export (\w+)=((?:{pieces})*)", text, re.M)
-            self.read = text, {name: "".join(p[1:-1] if p[0] in "'\"" else p.lstrip("\\") for p in re.findall(pieces, value)) for name, value in found}
+            self.read = text, {name: "".join(p[1:-1] if p[0] in "'\"" else p.lstrip("\\") for p in re.findall(pieces, value)) for name,
+                               value in found}
         return self.read[1]
 
     @property
@@ -201,16 +202,19 @@ class AgentServer:
 
     def start_command(self, text, cwd, timeout, request, headers, blocking):
         run = self.run_named_in(text)
-        command = Command(uuid.uuid4().hex, run.id if run else "", text, timeout, cwd, request, headers, time.monotonic(), blocking, timestamp())
+        command = Command(uuid.uuid4().hex, run.id if run else "", text, timeout, cwd, request, headers, time.monotonic(), blocking,
+                          timestamp())
         with self.lock:
             self.commands[command.id] = command
             if run:
                 (run.commands if blocking else run.starts).append(command)
-            self._tell({"id": command.id, "timestamp": command.timestamp, "command": text, "cwd": cwd, "timeout": timeout, "kind": "BashCommand"}, run)
+            self._tell({"id": command.id, "timestamp": command.timestamp, "command": text, "cwd": cwd, "timeout": timeout,
+                        "kind": "BashCommand"}, run)
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8", "PWD": str(self.folder)}
         out, err = (tempfile.TemporaryFile(dir=self.folder) for _ in range(2))
         try:
-            process = subprocess.Popen(["/bin/sh", "-c", text], cwd=cwd or self.folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+            process = subprocess.Popen(["/bin/sh", "-c", text], cwd=cwd or self.folder, env=environment, stdin=subprocess.DEVNULL,
+                                       stdout=out, stderr=err,
                                        start_new_session=True)
         except OSError as e:
             self._finish(command, run, -1, "", str(e))
@@ -421,7 +425,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             pause, run.misbehaviour.start_answer_after = run.misbehaviour.start_answer_after, 0
             threading.Event().wait(pause)
         try:
-            self.answer(200, {"id": command.id, "timestamp": command.timestamp, "command": text, "cwd": cwd, "timeout": timeout, "kind": "BashCommand"})
+            self.answer(200, {"id": command.id, "timestamp": command.timestamp, "command": text, "cwd": cwd, "timeout": timeout,
+                              "kind": "BashCommand"})
         finally:
             command.answered.set()
 
@@ -441,7 +446,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             run = self.agent.runs.get(command.run) if command else None
             if run:
                 run.searches += 1
-            refused_without_id = [r for r in self.agent.runs.values() if r.misbehaviour.searches_refused and r.starts and not r.starts[-1].ended.is_set()]
+            live = [r for r in self.agent.runs.values() if r.starts and not r.starts[-1].ended.is_set()]
+            refused_without_id = [r for r in live if r.misbehaviour.searches_refused]
         self.note(run)
         blamed = run or (refused_without_id[0] if not wanted and refused_without_id else None)
         self.refuse_by(blamed, "searches_refused", blamed.misbehaviour.search_status if blamed else 0)
@@ -557,7 +563,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def frame(self, opcode, payload):
         size = len(payload)
-        head = bytes([size]) if size < 126 else bytes([126]) + struct.pack(">H", size) if size < 65536 else bytes([127]) + struct.pack(">Q", size)
+        head = bytes([size]) if size < 126 else bytes([126]) + struct.pack(">H", size) if size < 65536 else bytes([127]) + struct.pack(">Q",
+            size)
         self.wfile.write(bytes([0x80 | opcode]) + head + payload)
         self.wfile.flush()
 

@@ -49,7 +49,8 @@ def the_cron_section_has_the_floor_and_all_zones(at):
     equal(cron["timezones"], sorted(cron["timezones"]), "timezones, sorted")
     for name in ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo"):
         true(name in cron["timezones"], f"{name} is missing")
-    lacking = {z for z in zoneinfo.available_timezones() if "/" in z and not z.startswith(("posix", "right", "SystemV"))} - set(cron["timezones"])
+    lacking = {z for z in zoneinfo.available_timezones() if "/" in z and not z.startswith(("posix", "right",
+        "SystemV"))} - set(cron["timezones"])
     true(len(lacking) < 20, "zones of this machine that are missing", sorted(lacking))
 
 
@@ -57,7 +58,8 @@ def the_cron_section_has_the_floor_and_all_zones(at):
 def the_event_section_has_the_filter_language(at):
     event = capabilities(at)["triggers"]["event"]
     equal(event["filterLanguage"], "jmespath", "filterLanguage")
-    true(set(FUNCTIONS) <= set(event["filterFunctions"]), "functions that are missing", sorted(set(FUNCTIONS) - set(event["filterFunctions"])))
+    true(set(FUNCTIONS) <= set(event["filterFunctions"]), "functions that are missing",
+         sorted(set(FUNCTIONS) - set(event["filterFunctions"])))
     equal(event["filterFunctions"], sorted(event["filterFunctions"]), "filterFunctions, sorted")
 
 
@@ -84,7 +86,8 @@ def no_member_is_null(at):
 def draft(at, endpoint="/v1", sample=None, **change):
     body = at.body() if endpoint == "/v1" else {"name": "n", "prompt": "p", "trigger": dict(CRON)}
     body = {**body, **change}
-    answer = at.call("POST", "/v1/validate", {"endpoint": endpoint, "draft": body, **({"sampleEvent": sample} if sample is not None else {})}, expect=200).json
+    answer = at.call("POST", "/v1/validate",
+                     {"endpoint": endpoint, "draft": body, **({"sampleEvent": sample} if sample is not None else {})}, expect=200).json
     keys_are(answer, ["valid", "errors", "sampleEventMatched"], "the verdict")
     equal(answer["valid"], not answer["errors"], f"valid beside {answer['errors']}")
     for error in answer["errors"]:
@@ -109,8 +112,10 @@ def both_spellings_of_the_envelope_are_taken(at):
         at.call("POST", "/v1/validate", body, expect=200)
 
 
-@holds(of=[("no endpoint", {"draft": {}}, ["body", "endpoint"], "missing"), ("another endpoint", {"endpoint": "/v2", "draft": {}}, ["body", "endpoint"], "literal_error"),
-           ("no draft", {"endpoint": "/v1"}, ["body", "draft"], "missing"), ("a draft of text", {"endpoint": "/v1", "draft": "x"}, ["body", "draft"], "dict_type"),
+@holds(of=[("no endpoint", {"draft": {}}, ["body", "endpoint"], "missing"),
+           ("another endpoint", {"endpoint": "/v2", "draft": {}}, ["body", "endpoint"], "literal_error"),
+           ("no draft", {"endpoint": "/v1"}, ["body", "draft"], "missing"),
+           ("a draft of text", {"endpoint": "/v1", "draft": "x"}, ["body", "draft"], "dict_type"),
            ("a sample of text", {"endpoint": "/v1", "draft": {}, "sampleEvent": "x"}, ["body", "sampleEvent"], "dict_type"),
            ("a long id", {"endpoint": "/v1", "draft": {}, "automationId": "a" * 256}, ["body", "automationId"], "string_too_long")])
 def an_envelope_is_refused(at, _, body, loc, kind):
@@ -120,7 +125,8 @@ def an_envelope_is_refused(at, _, body, loc, kind):
 @holds(of=[("no name", {"name": ""}, "name", "string_too_short"), ("unknown key", {"extra": 1}, "extra", "extra_forbidden"),
            ("schedule", {"trigger": {"type": "cron", "schedule": "x"}}, "trigger.schedule", "value_error"),
            ("filter", {"trigger": {**EVENT, "filter": "[[["}}, "trigger.filter", "value_error"),
-           ("trigger type", {"trigger": {"type": "x"}}, "trigger", "union_tag_invalid"), ("timeout", {"timeout": 9999}, "timeout", "value_error"),
+           ("trigger type", {"trigger": {"type": "x"}}, "trigger", "union_tag_invalid"),
+           ("timeout", {"timeout": 9999}, "timeout", "value_error"),
            ("entrypoint", {"entrypoint": "/bin/sh"}, "entrypoint", "value_error")])
 def a_fault_of_a_draft_is_told_by_its_field(at, _, change, field, code):
     has_error(draft(at, **change), field, code)
@@ -130,7 +136,8 @@ def a_fault_of_a_draft_is_told_by_its_field(at, _, change, field, code):
 def a_fault_in_a_list_is_told_by_its_index(at):
     answer = draft(at, "/v1/preset/prompt", repos=["https://example.org/o/r", "nonsense"])
     true(any((e["field"] or "").startswith("repos") for e in answer["errors"]), "no error of repos", answer["errors"])
-    has_error(draft(at, "/v1/preset/prompt", repos=[{"url": "https://example.org/o/r", "provider": "svn"}]), "repos[0].provider", "literal_error")
+    has_error(draft(at, "/v1/preset/prompt", repos=[{"url": "https://example.org/o/r", "provider": "svn"}]), "repos[0].provider",
+              "literal_error")
 
 
 @holds(of=[("* * * * * */10",), ("0 0 * * * 0,1",)])
@@ -148,7 +155,8 @@ def a_source_that_is_not_configured_is_told(at):
     has_error(draft(at, trigger={"type": "event", "source": "never-made", "on": "x"}), "trigger.source", "event_source_not_configured")
 
 
-@holds(of=[("workflow_run.completed", 1), ("push", 0), ("pull_request.opened", 0), ("pull*", 0), ("issues.*", 0), ("*", 0), ("nonsense.*", 1)])
+@holds(of=[("workflow_run.completed", 1), ("push", 0), ("pull_request.opened", 0), ("pull*", 0), ("issues.*", 0), ("*", 0),
+           ("nonsense.*", 1)])
 def a_type_that_is_not_delivered_is_told(at, pattern, errors):
     at.secret("webhook")
     answer = draft(at, trigger={**EVENT, "on": [pattern]})
@@ -163,11 +171,13 @@ def each_type_that_is_not_delivered_is_told(at):
     equal(len(draft(at, trigger={**EVENT, "on": ["bad.one", "push", "bad.two"]})["errors"]), 2, "how many errors")
 
 
-PUSH = {"ref": "refs/heads/main", "before": "0" * 40, "after": "1" * 40, "commits": [], "repository": {"id": 1, "name": "r", "full_name": "o/r", "private": False},
+PUSH = {"ref": "refs/heads/main", "before": "0" * 40, "after": "1" * 40, "commits": [],
+        "repository": {"id": 1, "name": "r", "full_name": "o/r", "private": False},
         "sender": {"id": 1, "login": "u"}}
 
 
-@holds(of=[("matches", {}, PUSH, True), ("filter matches", {"filter": "ref == 'refs/heads/main'"}, PUSH, True), ("filter does not", {"filter": "ref == 'x'"}, PUSH, False),
+@holds(of=[("matches", {}, PUSH, True), ("filter matches", {"filter": "ref == 'refs/heads/main'"}, PUSH, True),
+           ("filter does not", {"filter": "ref == 'x'"}, PUSH, False),
            ("another type", {"on": "release.*"}, PUSH, False)])
 def a_sample_event_is_matched(at, _, change, sample, wanted):
     at.secret("webhook")

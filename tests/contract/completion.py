@@ -26,8 +26,10 @@ def posting(body):
 def a_script_that_calls_back_completes_its_run(at):
     body = {"status": "COMPLETED", "run_id": "whatever", "conversation_id": "c0ffee", "cost": 0.125}
     _, row = at.ended_run(posting(body))
-    equal((row["status"], row["conversation_id"], row["cost"], row["error_detail"], row["status_detail"]), ("COMPLETED", "c0ffee", 0.125, None, None), "the run")
-    true(is_moment(row["completed_at"], "completed_at") >= is_moment(row["started_at"], "started_at"), "completed_at is before started_at", row)
+    equal((row["status"], row["conversation_id"], row["cost"], row["error_detail"], row["status_detail"]),
+          ("COMPLETED", "c0ffee", 0.125, None, None), "the run")
+    true(is_moment(row["completed_at"], "completed_at") >= is_moment(row["started_at"], "started_at"), "completed_at is before started_at",
+         row)
 
 
 @holds()
@@ -38,8 +40,10 @@ def the_answer_to_a_callback_is_the_run(at):
     equal(running.row(), row, "the run, read")
 
 
-@holds(of=[("integer cost", {"cost": 3}, "cost", 3.0), ("cost in a string", {"cost": "1.5"}, "cost", 1.5), ("no cost", {}, "cost", None), ("null cost", {"cost": None}, "cost", None),
-           ("cost of nothing", {"cost": 0}, "cost", 0.0), ("empty conversation", {"conversation_id": ""}, "conversation_id", None), ("null conversation", {"conversation_id": None}, "conversation_id", None)])
+@holds(of=[("integer cost", {"cost": 3}, "cost", 3.0), ("cost in a string", {"cost": "1.5"}, "cost", 1.5), ("no cost", {}, "cost", None),
+           ("null cost", {"cost": None}, "cost", None),
+           ("cost of nothing", {"cost": 0}, "cost", 0.0), ("empty conversation", {"conversation_id": ""}, "conversation_id", None),
+           ("null conversation", {"conversation_id": None}, "conversation_id", None)])
 def a_completion_stores(at, _, more, name, wanted):
     equal(at.running().complete(**more).must_be(200).json[name], wanted, name)
 
@@ -50,7 +54,8 @@ def a_completed_run_has_no_error_whatever_the_callback_says(at):
     equal((row["error_detail"], row["status_detail"]), (None, None), "error_detail and status_detail")
 
 
-EVENT = {"kind": "ConversationErrorEvent", "id": "e1", "timestamp": "2026-01-01T00:00:00", "source": "environment", "parent_id": None, "code": "RuntimeError", "detail": "boom",
+EVENT = {"kind": "ConversationErrorEvent", "id": "e1", "timestamp": "2026-01-01T00:00:00", "source": "environment", "parent_id": None,
+         "code": "RuntimeError", "detail": "boom",
          "classification": {"kind": "unknown", "retryable": False, "user_action": "retry", "error_id": "err-1"}}
 ERRORS = [
     ("a text", "it broke", "it broke"),
@@ -94,7 +99,8 @@ def a_typed_error_keeps_its_classification(at, kind, retryable):
     error = {**EVENT, "classification": {**EVENT["classification"], "kind": kind, "retryable": retryable}}
     detail = detail_of(at, error)
     equal({k: detail.get(k) for k in ("kind", "transient", "source", "code", "user_action", "error_id")},
-          {"kind": kind, "transient": retryable, "source": "environment", "code": "RuntimeError", "user_action": "retry", "error_id": "err-1"}, "status_detail")
+          {"kind": kind, "transient": retryable, "source": "environment", "code": "RuntimeError", "user_action": "retry",
+           "error_id": "err-1"}, "status_detail")
     equal(detail.get("formatted_detail"), f"RuntimeError: boom [kind={kind}, source=environment]", "formatted_detail")
 
 
@@ -106,7 +112,8 @@ def a_typed_error_without_a_classification_gets_one(at):
 
 
 @holds(of=[("with a classification", {"detail": "y", "classification": {"kind": "quota"}, "extra": 1}, "quota", "sdk_callback"),
-           ("without", {"detail": "y", "extra": 1}, "execution_error", "sdk_callback"), ("with a source", {"detail": "y", "source": "hook", "extra": 1}, "execution_error", "hook")])
+           ("without", {"detail": "y", "extra": 1}, "execution_error", "sdk_callback"),
+           ("with a source", {"detail": "y", "source": "hook", "extra": 1}, "execution_error", "hook")])
 def an_untyped_error_is_an_execution_error(at, _, error, kind, source):
     detail = detail_of(at, error)
     equal((detail["kind"], detail["transient"], detail["source"]), (kind, False, source), "kind, transient, source")
@@ -124,7 +131,8 @@ def a_run_that_failed_before_its_start_is_not_completed(at):
 def a_template_keeps_the_outcome_of_its_first_run(at):
     running = at.running(template={"id": f"first-{uuid.uuid4()}", "version": "7"})
     running.complete("FAILED", error="x").must_be(200)
-    first = at.until(lambda: at.call("GET", f"/v1/{running.automation['id']}").json["preset_metadata"].get("first_run"), 10, "no first_run is kept")
+    first = at.until(lambda: at.call("GET", f"/v1/{running.automation['id']}").json["preset_metadata"].get("first_run"), 10,
+                     "no first_run is kept")
     equal((first["status"], first["failure_stage"], first["template_version"]), ("failure", "execution", "7"), "first_run")
     again = at.started(running.automation, at.dispatch(running.automation))
     again.complete("COMPLETED").must_be(200)
@@ -144,14 +152,16 @@ def a_command_that_fails_without_a_callback_fails_its_run_with_its_output(at):
     lines = [line for line in row["error_detail"].splitlines() if line]
     equal(lines, ["exit_code=3", "stderr: complained", "stdout: said"], "error_detail, by lines")
     detail = row["status_detail"]
-    equal({k: detail.get(k) for k in ("kind", "code", "source", "operation")}, {"kind": "execution_error", "code": "3", "source": "agent_server", "operation": "verify_run"}, "status_detail")
+    equal({k: detail.get(k) for k in ("kind", "code", "source", "operation")},
+          {"kind": "execution_error", "code": "3", "source": "agent_server", "operation": "verify_run"}, "status_detail")
 
 
 @holds()
 def only_the_end_of_much_output_is_kept(at):
-    _, row = at.ended_run("head -c 5000 /dev/zero | tr '\\0' o; echo END-OF-OUT; head -c 5000 /dev/zero | tr '\\0' e >&2; echo END-OF-ERR >&2; exit 1\n", timeout=3)
+    out, err = (f"head -c 5000 /dev/zero | tr '\\0' {character}; echo END-OF-{character}" for character in "oe")
+    _, row = at.ended_run(f"{out}\n{{ {err}; }} >&2\nexit 1\n", timeout=3)
     text = row["error_detail"]
-    true("END-OF-OUT" in text and "END-OF-ERR" in text, "error_detail", text)
+    true("END-OF-o" in text and "END-OF-e" in text, "error_detail", text)
     true(text.count("o") <= 520 and text.count("e") <= 1020, "how much is kept", (text.count("o"), text.count("e")))
 
 

@@ -107,7 +107,8 @@ def times_are_rfc_3339_in_utc(at):
     for name in ("created_at", "updated_at"):
         is_moment(made[name], f"{name} of a new automation")
     patched = at.call("PATCH", f"/v1/{made['id']}", {"name": "other"}, expect=200).json
-    true(is_moment(patched["updated_at"], "updated_at") >= is_moment(made["updated_at"], "updated_at"), "updated_at goes back", (made, patched))
+    true(is_moment(patched["updated_at"], "updated_at") >= is_moment(made["updated_at"], "updated_at"), "updated_at goes back",
+         (made, patched))
     equal(is_moment(patched["created_at"], "created_at"), is_moment(made["created_at"], "created_at"), "created_at after a change")
 
 
@@ -141,7 +142,8 @@ def a_content_type_of_json_is_taken(at, content_type):
     at.made_by(at.call("POST", "/v1", body=json.dumps(at.body()).encode(), headers={"Content-Type": content_type}, expect=201))
 
 
-@holds(of=[("/v1", "list"), ("/v1", "string"), ("/v1", "number"), ("/v1", "null"), ("/v1/preset/prompt", "list"), ("/v1/webhooks", "string"),
+@holds(of=[("/v1", "list"), ("/v1", "string"), ("/v1", "number"), ("/v1", "null"), ("/v1/preset/prompt", "list"),
+           ("/v1/webhooks", "string"),
            ("/v1/validate", "list")])
 def a_body_that_is_no_object_is_422(at, path, kind):
     value = {"list": [], "string": "x", "number": 1, "null": None}[kind]
@@ -163,7 +165,8 @@ def a_fault_says_type_place_text_and_input(at):
 
 @holds()
 def a_fault_of_our_own_rule_is_a_value_error(at):
-    answer = at.call("POST", "/v1", at.body(timeout=0)).has_fault(["body", "timeout"], "value_error", "Value error, timeout must be a positive number")
+    answer = at.call("POST", "/v1", at.body(timeout=0)).has_fault(["body", "timeout"], "value_error",
+                                                                  "Value error, timeout must be a positive number")
     equal([f.get("ctx") for f in answer.detail if f["loc"] == ["body", "timeout"]], [{"error": {}}], "ctx")
 
 
@@ -186,14 +189,16 @@ def an_integer_is_not_taken_from(at, _, value, kind):
 
 
 @holds(of=[(repr(value), value, wanted) for value, wanted in (
-    ("yes", True), ("no", False), ("on", True), ("off", False), ("1", True), ("0", False), (1, True), (0, False), ("true", True), ("False", False),
+    ("yes", True), ("no", False), ("on", True), ("off", False), ("1", True), ("0", False), (1, True), (0, False), ("true", True),
+    ("False", False),
     ("t", True), ("n", False), (1.0, True))])
 def a_flag_is_taken_from(at, _, value, wanted):
     made = at.automation()
     equal(at.call("PATCH", f"/v1/{made['id']}", {"enabled": value}, expect=200).json["enabled"], wanted, "enabled")
 
 
-@holds(of=[(repr(value), value, kind) for value, kind in ((2, "bool_parsing"), ("maybe", "bool_parsing"), ([], "bool_type"), (0.5, "bool_parsing"))])
+@holds(of=[(repr(value), value, kind) for value,
+           kind in ((2, "bool_parsing"), ("maybe", "bool_parsing"), ([], "bool_type"), (0.5, "bool_parsing"))])
 def a_flag_is_not_taken_from(at, _, value, kind):
     made = at.automation()
     at.call("PATCH", f"/v1/{made['id']}", {"enabled": value}).has_fault(["body", "enabled"], (kind, "bool_type"))
@@ -204,7 +209,8 @@ def a_string_is_not_taken_from(at, _, value):
     at.call("POST", "/v1", at.body(name=value)).has_fault(["body", "name"], "string_type")
 
 
-@holds(of=[("PATCH", "/v1/{id}"), ("POST", "/v1/webhooks"), ("POST", "/v1/validate"), ("POST", "/v1/preset/prompt"), ("POST", "/v1/preset/plugin"),
+@holds(of=[("PATCH", "/v1/{id}"), ("POST", "/v1/webhooks"), ("POST", "/v1/validate"), ("POST", "/v1/preset/prompt"),
+           ("POST", "/v1/preset/plugin"),
            ("POST", "/v1/runs/{id}/complete")])
 def an_unknown_key_is_forbidden(at, method, path):
     at.call(method, path.replace("{id}", NOBODY), {"no_such_key": 1}).has_fault(["body", "no_such_key"], "extra_forbidden")
@@ -252,7 +258,8 @@ def preflight(at, wanted_headers, origin="https://anywhere.example", method="POS
     return at.call("OPTIONS", "/v1", headers=fields, key=None)
 
 
-@holds(of=[("authorization",), ("Authorization",), ("content-type, authorization",), ("x-session-api-key",), ("X-Session-API-Key,content-type",)])
+@holds(of=[("authorization",), ("Authorization",), ("content-type, authorization",), ("x-session-api-key",),
+           ("X-Session-API-Key,content-type",)])
 def a_preflight_that_asks_for_a_key_header_is_permitted(at, wanted_headers):
     answer = preflight(at, wanted_headers).must_be(200, 204)
     equal(cors(answer), ("*", None), "CORS headers")

@@ -30,10 +30,14 @@ def matches(at, on, payload, filter_=None):
     return bool(runs)
 
 
-PATTERNS = [("order.created", "order.created", True), ("order.created", "order.deleted", False), ("order.*", "order.created", True), ("order.*", "order.item.added", True),
-            ("*", "anything at all", True), ("order.?", "order.x", True), ("order.?", "order.xy", False), ("[ab].x", "b.x", True), ("[ab].x", "c.x", False), ("[!ab].x", "c.x", True),
-            ("[!ab].x", "a.x", False), ("[a-c]x", "bx", True), ("Order.*", "order.created", False), ("order", "order.created", False), ("*.created", "order.created", True),
-            ("order.created", "order.created ", False), ("[", "[", True), ("a[b", "a[b", True), ("", "", True), ("a*b*c", "aXbYc", True), ("**", "x", True), ("\\*", "\\x", True)]
+PATTERNS = [("order.created", "order.created", True), ("order.created", "order.deleted", False), ("order.*", "order.created", True),
+            ("order.*", "order.item.added", True),
+            ("*", "anything at all", True), ("order.?", "order.x", True), ("order.?", "order.xy", False), ("[ab].x", "b.x", True),
+            ("[ab].x", "c.x", False), ("[!ab].x", "c.x", True),
+            ("[!ab].x", "a.x", False), ("[a-c]x", "bx", True), ("Order.*", "order.created", False), ("order", "order.created", False),
+            ("*.created", "order.created", True),
+            ("order.created", "order.created ", False), ("[", "[", True), ("a[b", "a[b", True), ("", "", True), ("a*b*c", "aXbYc", True),
+            ("**", "x", True), ("\\*", "\\x", True)]
 
 
 @holds(of=[(repr(pattern), "and", repr(key), pattern, key, wanted) for pattern, key, wanted in PATTERNS])
@@ -47,26 +51,41 @@ def patterns_in_a_list(at, _, on, key, wanted):
 
 
 FILTERS = [
-    ("text == 'Hello World'", True), ("text == 'x'", False), ("n == `5`", True), ("n > `4` && n < `6`", True), ("n >= `6` || flag", True), ("!flag", False), ("flag", True),
-    ("deep.list[0].x", True), ("deep.list[?x=='b'].y | [0]", True), ("deep.list[?x=='zz']", False), ("absent", False), ("absent == null", True), ("length(deep.list) == `2`", True),
-    ("contains(text, 'World')", True), ("contains(tags, 'red')", True), ("starts_with(text, 'Hello')", True), ("ends_with(text, 'World')", True), ("ends_with(text, 'x')", False),
-    ("sort(tags)[0] == 'blue'", True), ("keys(deep)", True), ("type(n) == 'number'", True), ("to_string(n) == '5'", True), ("to_number('7') == `7`", True),
-    ("join('-', tags) == 'red-blue'", True), ("max_by(deep.list, &y).x == 'b'", True), ("not_null(absent, text) == 'Hello World'", True), ("map(&x, deep.list)[1] == 'b'", True),
-    ("sum(deep.list[*].y) == `3`", True), ("abs(`-1`) == `1`", True), ("floor(`1.9`) == `1`", True), ("ceil(`1.1`) == `2`", True), ("avg(deep.list[*].y) == `1.5`", True),
-    ("reverse(tags)[0] == 'blue'", True), ("merge(`{\"a\": 1}`, `{\"b\": 2}`).b == `2`", True), ("values(`{\"a\": 1}`)[0] == `1`", True), ("to_array(n)[0] == `5`", True),
-    ("min(deep.list[*].y) == `1`", True), ("max(deep.list[*].y) == `2`", True), ("min_by(deep.list, &y).x == 'a'", True), ("sort_by(deep.list, &y)[0].x == 'a'", True),
-    ("deep.list[*].y | [1] == `2`", True), ("deep.list[-1].x == 'b'", True), ("tags[0:1] == ['red']", True), ("deep.list[].x | length(@) == `2`", True), ("{a: n}.a == `5`", True),
+    ("text == 'Hello World'", True), ("text == 'x'", False), ("n == `5`", True), ("n > `4` && n < `6`", True), ("n >= `6` || flag", True),
+    ("!flag", False), ("flag", True),
+    ("deep.list[0].x", True), ("deep.list[?x=='b'].y | [0]", True), ("deep.list[?x=='zz']", False), ("absent", False),
+    ("absent == null", True), ("length(deep.list) == `2`", True),
+    ("contains(text, 'World')", True), ("contains(tags, 'red')", True), ("starts_with(text, 'Hello')", True),
+    ("ends_with(text, 'World')", True), ("ends_with(text, 'x')", False),
+    ("sort(tags)[0] == 'blue'", True), ("keys(deep)", True), ("type(n) == 'number'", True), ("to_string(n) == '5'", True),
+    ("to_number('7') == `7`", True),
+    ("join('-', tags) == 'red-blue'", True), ("max_by(deep.list, &y).x == 'b'", True), ("not_null(absent, text) == 'Hello World'", True),
+    ("map(&x, deep.list)[1] == 'b'", True),
+    ("sum(deep.list[*].y) == `3`", True), ("abs(`-1`) == `1`", True), ("floor(`1.9`) == `1`", True), ("ceil(`1.1`) == `2`", True),
+    ("avg(deep.list[*].y) == `1.5`", True),
+    ("reverse(tags)[0] == 'blue'", True), ("merge(`{\"a\": 1}`, `{\"b\": 2}`).b == `2`", True), ("values(`{\"a\": 1}`)[0] == `1`", True),
+    ("to_array(n)[0] == `5`", True),
+    ("min(deep.list[*].y) == `1`", True), ("max(deep.list[*].y) == `2`", True), ("min_by(deep.list, &y).x == 'a'", True),
+    ("sort_by(deep.list, &y)[0].x == 'a'", True),
+    ("deep.list[*].y | [1] == `2`", True), ("deep.list[-1].x == 'b'", True), ("tags[0:1] == ['red']", True),
+    ("deep.list[].x | length(@) == `2`", True), ("{a: n}.a == `5`", True),
 ]
 ADDED = [
     ("glob(text, 'Hello*')", True), ("glob(text, 'hello*')", False), ("glob(text, '*[Ww]orld')", True), ("glob(text, 'Hello')", False),
-    ("icontains(text, 'WORLD')", True), ("icontains(text, 'mars')", False), ("regex(text, '^Hello\\s')", True), ("regex(text, 'World$')", True), ("regex(text, '^World')", False),
-    ("regex(text, '(?i)hello')", True), ("regex(text, 'l{2}o')", True), ("regex(text, '[')", False), ("lower(text) == 'hello world'", True), ("upper(text) == 'HELLO WORLD'", True),
-    ("lower('ÄÖ') == 'äö'", True), ("glob(absent, '*')", False), ("icontains(absent, 'x')", False), ("regex(n, '5')", False), ("lower(n)", False), ("upper(absent)", False),
-    ("starts_with(absent, 'x')", False), ("no_such_function(text)", False), ("!glob(absent, '*')", False), ("flag || glob(absent, '*')", True),
+    ("icontains(text, 'WORLD')", True), ("icontains(text, 'mars')", False), ("regex(text, '^Hello\\s')", True),
+    ("regex(text, 'World$')", True), ("regex(text, '^World')", False),
+    ("regex(text, '(?i)hello')", True), ("regex(text, 'l{2}o')", True), ("regex(text, '[')", False), ("lower(text) == 'hello world'", True),
+    ("upper(text) == 'HELLO WORLD'", True),
+    ("lower('ÄÖ') == 'äö'", True), ("glob(absent, '*')", False), ("icontains(absent, 'x')", False), ("regex(n, '5')", False),
+    ("lower(n)", False), ("upper(absent)", False),
+    ("starts_with(absent, 'x')", False), ("no_such_function(text)", False), ("!glob(absent, '*')", False),
+    ("flag || glob(absent, '*')", True),
 ]
-TRUTH = [("zero", False), ("`0`", False), ("`0` || `false`", False), ("''", False), ("`[]`", False), ("`{}`", False), ("`null`", False), ("`false`", False), ("`1`", True), ("'x'", True),
+TRUTH = [("zero", False), ("`0`", False), ("`0` || `false`", False), ("''", False), ("`[]`", False), ("`{}`", False), ("`null`", False),
+         ("`false`", False), ("`1`", True), ("'x'", True),
          ("`[0]`", True), ("zero && flag", True), ("flag && zero", False)]
-PAYLOAD = {"type": "k", "text": "Hello World", "n": 5, "zero": 0, "flag": True, "tags": ["red", "blue"], "deep": {"list": [{"x": "a", "y": 1}, {"x": "b", "y": 2}]}}
+PAYLOAD = {"type": "k", "text": "Hello World", "n": 5, "zero": 0, "flag": True, "tags": ["red", "blue"],
+           "deep": {"list": [{"x": "a", "y": 1}, {"x": "b", "y": 2}]}}
 
 
 @holds(of=FILTERS)
@@ -87,7 +106,8 @@ def the_truth_of(at, text, wanted):
 @holds()
 def a_filter_sees_the_raw_payload_of_a_built_in_source(at):
     import events
-    automation = at.automation(trigger={"type": "event", "source": "github", "on": "pull_request.*", "filter": "pull_request.body == 'long text' && installation.id == `9`"},
+    automation = at.automation(trigger={"type": "event", "source": "github", "on": "pull_request.*",
+                                        "filter": "pull_request.body == 'long text' && installation.id == `9`"},
                                tarball_path="s3://bucket/nothing.tar.gz")
     events.delivered(at, events.GITHUB["pull_request.opened"])
     equal(len(at.runs_of(automation["id"])), 1, "runs")

@@ -11,18 +11,24 @@ REPOSITORY = {"id": 1, "name": "r", "full_name": "o/r", "private": False, "html_
 SENDER = {"id": 2, "login": "someone", "type": "User", "avatar_url": "https://example.org/a.png"}
 USER = {"id": 3, "login": "author", "type": "User"}
 BASE = {"repository": REPOSITORY, "sender": SENDER, "installation": {"id": 9}}
-PULL = {"number": 7, "title": "a pull", "state": "open", "body": "long text", "base": {"ref": "main", "sha": "a" * 40}, "head": {"ref": "topic", "sha": "b" * 40}, "user": USER,
-        "draft": False, "merged": False, "labels": [{"name": "bug", "color": "ff0000", "id": 5}], "html_url": "https://example.org/o/r/pull/7"}
-ISSUE = {"number": 8, "title": "an issue", "state": "open", "user": USER, "labels": [{"name": "bug", "color": "ff0000"}], "body": "long text"}
+PULL = {"number": 7, "title": "a pull", "state": "open", "body": "long text", "base": {"ref": "main", "sha": "a" * 40},
+        "head": {"ref": "topic", "sha": "b" * 40}, "user": USER,
+        "draft": False, "merged": False, "labels": [{"name": "bug", "color": "ff0000", "id": 5}],
+        "html_url": "https://example.org/o/r/pull/7"}
+ISSUE = {"number": 8, "title": "an issue", "state": "open", "user": USER, "labels": [{"name": "bug", "color": "ff0000"}],
+         "body": "long text"}
 COMMENT = {"id": 11, "body": "a comment", "user": USER}
 
 GITHUB = {
     "pull_request.opened": {**BASE, "action": "opened", "number": 7, "pull_request": PULL},
-    "pull_request_review.submitted": {**BASE, "action": "submitted", "review": {"id": 1, "state": "approved", "user": USER, "body": "ok"}, "pull_request": PULL},
+    "pull_request_review.submitted": {**BASE, "action": "submitted", "review": {"id": 1, "state": "approved", "user": USER, "body": "ok"},
+                                      "pull_request": PULL},
     "issues.opened": {**BASE, "action": "opened", "issue": ISSUE},
     "issue_comment.created": {**BASE, "action": "created", "issue": ISSUE, "comment": COMMENT},
-    "push": {**BASE, "ref": "refs/heads/main", "before": "0" * 40, "after": "1" * 40, "commits": [{"id": "c1", "message": "m", "author": {"name": "n"}, "url": "https://x"}]},
-    "release.published": {**BASE, "action": "published", "release": {"tag_name": "v1", "name": "one", "draft": False, "prerelease": False, "body": "notes"}},
+    "push": {**BASE, "ref": "refs/heads/main", "before": "0" * 40, "after": "1" * 40,
+             "commits": [{"id": "c1", "message": "m", "author": {"name": "n"}, "url": "https://x"}]},
+    "release.published": {**BASE, "action": "published",
+                          "release": {"tag_name": "v1", "name": "one", "draft": False, "prerelease": False, "body": "notes"}},
 }
 
 
@@ -40,7 +46,8 @@ def delivered(at, payload, source="github", **more):
 
 
 def nobody_waits(answer):
-    equal({k: answer[k] for k in ("received", "matched", "runs_created")}, {"received": True, "matched": 0, "runs_created": []}, "the answer")
+    equal({k: answer[k] for k in ("received", "matched", "runs_created")}, {"received": True, "matched": 0, "runs_created": []},
+          "the answer")
 
 
 @holds()
@@ -64,8 +71,10 @@ def a_missing_signature_is_401(at):
     at.event("github", {"payload": {}}, signed=None).must_be(401).says("Missing signature header: X-Hub-Signature-256")
 
 
-@holds(of=[("of another secret", lambda s, d: "sha256=" + signature("other", d)), ("of another body", lambda s, d: "sha256=" + signature(s, d + b" ")),
-           ("nonsense", lambda s, d: "nonsense"), ("cut", lambda s, d: "sha256=" + signature(s, d)[:-2]), ("doubled prefix", lambda s, d: "sha256=sha256=" + signature(s, d)),
+@holds(of=[("of another secret", lambda s, d: "sha256=" + signature("other", d)),
+           ("of another body", lambda s, d: "sha256=" + signature(s, d + b" ")),
+           ("nonsense", lambda s, d: "nonsense"), ("cut", lambda s, d: "sha256=" + signature(s, d)[:-2]),
+           ("doubled prefix", lambda s, d: "sha256=sha256=" + signature(s, d)),
            ("sha1", lambda s, d: "sha1=" + signature(s, d))])
 def a_wrong_signature_is_401(at, _, make):
     data = json.dumps({"payload": GITHUB["push"]}).encode()
@@ -114,9 +123,12 @@ def a_number_as_body_is_400(at):
     at.event("github", 5).must_be(400)
 
 
-@holds(of=[("no known keys", {"zen": "Keep it simple"}), ("an empty payload", {}), ("workflow_run", {**BASE, "action": "completed", "workflow_run": {"id": 1}}),
-           ("check_run", {**BASE, "action": "created", "check_run": {"id": 1}}), ("a pull request without its fields", {**BASE, "action": "opened", "pull_request": {"number": 1}}),
-           ("a push without repository", {k: v for k, v in GITHUB["push"].items() if k != "repository"}), ("an issue without action", {**BASE, "issue": ISSUE}),
+@holds(of=[("no known keys", {"zen": "Keep it simple"}), ("an empty payload", {}),
+           ("workflow_run", {**BASE, "action": "completed", "workflow_run": {"id": 1}}),
+           ("check_run", {**BASE, "action": "created", "check_run": {"id": 1}}),
+           ("a pull request without its fields", {**BASE, "action": "opened", "pull_request": {"number": 1}}),
+           ("a push without repository", {k: v for k, v in GITHUB["push"].items() if k != "repository"}),
+           ("an issue without action", {**BASE, "issue": ISSUE}),
            ("an issue without sender", {k: v for k, v in GITHUB["issues.opened"].items() if k != "sender"})])
 def an_event_that_is_not_recognized_is_200_and_makes_nothing(at, _, payload):
     waiting_for(at, "*", script=None)
@@ -128,7 +140,8 @@ def an_event_of_github_has_the_key(at, key, payload):
     automation = waiting_for(at, key, script=None)
     waits_for_others = waiting_for(at, [f"{key}x", key[:-1], "other.*"], script=None)
     delivered(at, payload)
-    equal((len(at.runs_of(automation["id"])), len(at.runs_of(waits_for_others["id"]))), (1, 0), "runs of who waits for it, and of who waits for others")
+    equal((len(at.runs_of(automation["id"])), len(at.runs_of(waits_for_others["id"]))), (1, 0),
+          "runs of who waits for it, and of who waits for others")
 
 
 def event_of(at, payload, on, source="github", deliver=delivered):
@@ -151,16 +164,20 @@ def the_script_is_given_the_modelled_fields_of_a_pull_request(at):
     equal(event["repository"], {"id": 1, "name": "r", "full_name": "o/r", "private": False, "default_branch": "main"}, "repository")
     equal(event["sender"], {"id": 2, "login": "someone", "type": "User"}, "sender")
     pull = event["pull_request"]
-    equal((pull["number"], pull["title"], pull["state"], pull["draft"], pull["merged"]), (7, "a pull", "open", False, False), "pull_request")
-    equal((pull["base"]["ref"], pull["head"]["sha"], pull["labels"]), ("main", "b" * 40, [{"name": "bug", "color": "ff0000"}]), "base, head, labels")
+    equal((pull["number"], pull["title"], pull["state"], pull["draft"], pull["merged"]), (7, "a pull", "open", False, False),
+          "pull_request")
+    equal((pull["base"]["ref"], pull["head"]["sha"], pull["labels"]), ("main", "b" * 40, [{"name": "bug", "color": "ff0000"}]),
+          "base, head, labels")
     text = json.dumps(event)
-    true("long text" not in text and "html_url" not in text and "installation" not in text, "body, URLs or installation are passed on", text)
+    true("long text" not in text and "html_url" not in text and "installation" not in text, "body, URLs or installation are passed on",
+         text)
 
 
 @holds()
 def the_script_is_given_the_modelled_fields_of_a_comment(at):
     event = event_of(at, GITHUB["issue_comment.created"], "issue_comment.created")
-    equal((event["issue"]["number"], event["issue"]["labels"][0]["name"], event["comment"]["id"], event["comment"]["body"]), (8, "bug", 11, "a comment"), "the event")
+    equal((event["issue"]["number"], event["issue"]["labels"][0]["name"], event["comment"]["id"], event["comment"]["body"]),
+          (8, "bug", 11, "a comment"), "the event")
 
 
 @holds()
@@ -174,7 +191,8 @@ def the_script_is_given_the_modelled_fields_of_a_push(at):
 @holds()
 def the_script_is_given_the_modelled_fields_of_a_release(at):
     event = event_of(at, GITHUB["release.published"], "release.*")
-    equal({k: event["release"][k] for k in ("tag_name", "name", "draft", "prerelease")}, {"tag_name": "v1", "name": "one", "draft": False, "prerelease": False}, "release")
+    equal({k: event["release"][k] for k in ("tag_name", "name", "draft", "prerelease")},
+          {"tag_name": "v1", "name": "one", "draft": False, "prerelease": False}, "release")
     true("notes" not in json.dumps(event), "the release's body is passed on", event)
 
 
@@ -184,14 +202,17 @@ def the_script_is_given_a_whole_review(at):
     equal(event["review"], GITHUB["pull_request_review.submitted"]["review"], "review")
 
 
-@holds(of=[("jira_dc", "webhookEvent", "webhook_event", "jira:issue_created"), ("bitbucket_data_center", "eventKey", "event_key_value", "pr:opened")])
+@holds(of=[("jira_dc", "webhookEvent", "webhook_event", "jira:issue_created"),
+           ("bitbucket_data_center", "eventKey", "event_key_value", "pr:opened")])
 def the_script_is_given_the_whole_payload_of(at, source, key_name, stored_name, key):
     payload = {key_name: key, "deep": {"x": [1, None, "ü"]}}
     event = event_of(at, payload, [key], source, deliver=lambda at, p, s: delivered(at, p, s))
-    equal({k: event[k] for k in (stored_name, "payload", "event_key")}, {stored_name: key, "payload": payload, "event_key": key}, "the event")
+    equal({k: event[k] for k in (stored_name, "payload", "event_key")}, {stored_name: key, "payload": payload, "event_key": key},
+          "the event")
 
 
-@holds(of=[("jira_dc", {"webhookEvent": ""}), ("jira_dc", {"webhookEvent": 5}), ("bitbucket_data_center", {}), ("bitbucket_data_center", {"eventKey": None})])
+@holds(of=[("jira_dc", {"webhookEvent": ""}), ("jira_dc", {"webhookEvent": 5}), ("bitbucket_data_center", {}),
+           ("bitbucket_data_center", {"eventKey": None})])
 def an_event_without_its_key_is_not_recognized(at, source, payload):
     waiting_for(at, "*", source, script=None)
     nobody_waits(delivered(at, payload, source))
@@ -227,16 +248,20 @@ def an_events_run_leaves_the_last_trigger_alone(at):
 
 def requested(at, source, signed=None):
     secret = at.secret("webhook")
-    return at.call("GET", f"/v1/events/{source}/requested-types", headers={"X-Hub-Signature-256": signed or "sha256=" + signature(secret, source.encode())}, key=None)
+    return at.call("GET", f"/v1/events/{source}/requested-types",
+                   headers={"X-Hub-Signature-256": signed or "sha256=" + signature(secret, source.encode())}, key=None)
 
 
 @holds()
 def the_types_that_github_should_send_are_told(at):
     told = requested(at, "github").must_be(200).json
-    equal((told["source"], told["event_types"]), ("github", ["pull_request", "pull_request_review", "issues", "issue_comment", "push", "release"]), "source and types")
+    equal((told["source"], told["event_types"]),
+          ("github", ["pull_request", "pull_request_review", "issues", "issue_comment", "push", "release"]), "source and types")
     rules = told["event_detection_rules"]
-    equal(rules[0], {"event_type": "pull_request_review", "jmespath": "contains(keys(@), 'pull_request') && contains(keys(@), 'review')"}, "the first rule")
-    equal([r["event_type"] for r in rules], ["pull_request_review", "pull_request", "issue_comment", "issues", "push", "release", "workflow_run", "check_run"], "the rules")
+    equal(rules[0], {"event_type": "pull_request_review", "jmespath": "contains(keys(@), 'pull_request') && contains(keys(@), 'review')"},
+          "the first rule")
+    equal([r["event_type"] for r in rules],
+          ["pull_request_review", "pull_request", "issue_comment", "issues", "push", "release", "workflow_run", "check_run"], "the rules")
     equal(rules[7]["jmespath"], "contains(keys(@), 'check_run')", "the last rule")
 
 

@@ -274,7 +274,8 @@ class Running:
         (self.folder / "finish.part").rename(self.folder / "finish")
 
     def complete(self, status="COMPLETED", key=None, **more):
-        return self.at.call("POST", f"/v1/runs/{self.id}/complete", {"status": status, **more}, key=key or self.environment["AUTOMATION_CALLBACK_API_KEY"])
+        return self.at.call("POST", f"/v1/runs/{self.id}/complete", {"status": status, **more},
+                            key=key or self.environment["AUTOMATION_CALLBACK_API_KEY"])
 
     def row(self):
         return self.at.run_of(self.automation["id"], self.id)
@@ -367,7 +368,8 @@ class At:
     def started(self, automation, run):
         """The run once its start reached the agent server."""
         seen = self.agent.run(run["id"])
-        self.until(lambda: seen.starts, HANDED_OVER_S, "no command is started for the run", lambda: (self.run_of(automation["id"], run["id"]), seen.calls))
+        self.until(lambda: seen.starts, HANDED_OVER_S, "no command is started for the run",
+                   lambda: (self.run_of(automation["id"], run["id"]), seen.calls))
         self.until(lambda: self.run_of(automation["id"], run["id"])["status"] != "PENDING", HANDED_OVER_S, "the run stays PENDING")
         return Running(self, automation, run, seen)
 
@@ -384,7 +386,8 @@ class At:
         running = self.started(automation, self.dispatch(automation))
         return running, running.ended(seconds)
 
-    def event(self, source, payload, secret=None, header="X-Hub-Signature-256", org=LOCAL_ORG, signed=OF_CALLER, raw=None, prefix="sha256=", headers=None):
+    def event(self, source, payload, secret=None, header="X-Hub-Signature-256", org=LOCAL_ORG, signed=OF_CALLER, raw=None, prefix="sha256=",
+              headers=None):
         """Delivers an event. `signed`: the header's value, None for none."""
         data = raw if raw is not None else json.dumps(payload).encode()
         secret = secret or self.secret("webhook")
@@ -397,7 +400,8 @@ class At:
 
     def kv_token(self, automation_id, **claims):
         now = int(time.time())
-        return token(self.secret("kv"), {"automation_id": automation_id, "run_id": str(uuid.uuid4()), "iat": now, "exp": now + 3600, **claims})
+        return token(self.secret("kv"),
+                     {"automation_id": automation_id, "run_id": str(uuid.uuid4()), "iat": now, "exp": now + 3600, **claims})
 
     def clean(self):
         """Ends the test's runs and takes away what it made; says nothing of what cannot be taken away."""

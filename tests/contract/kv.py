@@ -28,7 +28,8 @@ class Store:
         self.call("PUT", f"/{key}", value, expect=(200, 201))
 
 
-VALUES = [("a number", 5), ("a fraction", 1.5), ("a text", "text – ü"), ("an empty text", ""), ("a flag", False), ("a list", [1, "x", None]), ("an object", {"a": {"b": [1]}}), ("zero", 0)]
+VALUES = [("a number", 5), ("a fraction", 1.5), ("a text", "text – ü"), ("an empty text", ""), ("a flag", False),
+          ("a list", [1, "x", None]), ("an object", {"a": {"b": [1]}}), ("zero", 0)]
 
 
 @holds(of=VALUES)
@@ -106,7 +107,8 @@ def a_version_that_is_not_the_stored_one_is_409(at, method, path, value):
     version = store.call("GET", "/key?meta=true").json["version"]
     answer = store.call(method, f"/key{path}?if_version={version + 5}", value, expect=409)
     keys_are(answer.detail, ["error", "message", "expected_version", "actual_version"], "the detail")
-    equal((answer.detail["error"], answer.detail["expected_version"], answer.detail["actual_version"]), ("version_mismatch", version + 5, version), "the detail")
+    equal((answer.detail["error"], answer.detail["expected_version"], answer.detail["actual_version"]),
+          ("version_mismatch", version + 5, version), "the detail")
     equal(answer.headers["Retry-After"], "1", "Retry-After")
     store.call(method, f"/key{path}?if_version={version}", value, expect=200)
 
@@ -160,7 +162,8 @@ def counting(at, op, by, wanted):
 
 
 @holds(of=[(op, repr(value), value, says) for op in ("incr", "decr") for value, says in (
-    ("5", "value is not an integer"), ([1], "value is not an integer"), ({}, "value is not an integer"), (1.5, "value is float, not integer"), (True, "value is boolean, not integer"))])
+    ("5", "value is not an integer"), ([1], "value is not an integer"), ({}, "value is not an integer"),
+    (1.5, "value is float, not integer"), (True, "value is boolean, not integer"))])
 def counting_what_is_no_integer_is_400(at, op, _, value, says):
     store = Store(at)
     store.set("key", value)
@@ -171,7 +174,8 @@ def counting_what_is_no_integer_is_400(at, op, _, value, says):
 @holds()
 def a_list_is_pushed_and_popped_at_both_ends(at):
     store = Store(at)
-    seen = [store.call("POST", f"/list/{op}", {"value": v}, expect=200).json for op, v in (("rpush", 1), ("rpush", {"x": 2}), ("lpush", "zero"))]
+    seen = [store.call("POST", f"/list/{op}", {"value": v}, expect=200).json for op,
+            v in (("rpush", 1), ("rpush", {"x": 2}), ("lpush", "zero"))]
     equal(seen, [{"key": "list", "length": n} for n in (1, 2, 3)], "the pushes")
     equal(store.get("list"), ["zero", 1, {"x": 2}], "the list")
     equal(store.call("GET", "/list/len", expect=200).json, {"key": "list", "length": 3}, "its length")
@@ -189,7 +193,8 @@ def an_absent_list_has_no_length(at):
     Store(at).call("GET", "/absent/len", expect=404).says("key_not_found")
 
 
-@holds(of=[("GET", "len", ABSENT), ("POST", "lpush", {"value": 1}), ("POST", "rpush", {"value": 1}), ("POST", "lpop", ABSENT), ("POST", "rpop", ABSENT)])
+@holds(of=[("GET", "len", ABSENT), ("POST", "lpush", {"value": 1}), ("POST", "rpush", {"value": 1}), ("POST", "lpop", ABSENT),
+           ("POST", "rpop", ABSENT)])
 def what_is_no_list_is_400(at, method, op, body):
     store = Store(at)
     store.set("key", "text")
@@ -231,8 +236,10 @@ def a_value_nested_more_than_32_deep_is_refused(at):
 @holds()
 def a_batch_is_applied_in_order_with_its_results(at):
     store = Store(at)
-    operations = [{"op": "set", "key": "n", "value": 1}, {"op": "incr", "key": "n", "by": 4}, {"op": "decr", "key": "n"}, {"op": "rpush", "key": "l", "value": "a"},
-                  {"op": "lpush", "key": "l", "value": "b"}, {"op": "rpop", "key": "l"}, {"op": "lpop", "key": "l"}, {"op": "set", "key": "o", "value": {}},
+    operations = [{"op": "set", "key": "n", "value": 1}, {"op": "incr", "key": "n", "by": 4}, {"op": "decr", "key": "n"},
+                  {"op": "rpush", "key": "l", "value": "a"},
+                  {"op": "lpush", "key": "l", "value": "b"}, {"op": "rpop", "key": "l"}, {"op": "lpop", "key": "l"},
+                  {"op": "set", "key": "o", "value": {}},
                   {"op": "patch", "key": "o", "path": "x.y", "value": 1}, {"op": "delete", "key": "l"}]
     answer = store.call("POST", "/batch", {"operations": operations}, expect=200).json
     keys_are(answer, ["version", "results"], "the answer")
@@ -262,8 +269,10 @@ def a_batch_asks_for_its_version(at):
     store.call("POST", "/batch", {"if_version": version, "operations": [{"op": "set", "key": "a", "value": 2}]}, expect=200)
 
 
-@holds(of=[("set nx", [{"op": "set", "key": "there", "value": 2, "nx": True}]), ("set xx", [{"op": "set", "key": "absent", "value": 2, "xx": True}]),
-           ("patch a number", [{"op": "patch", "key": "there", "path": "a", "value": 2}]), ("push to a number", [{"op": "lpush", "key": "there", "value": 2}])])
+@holds(of=[("set nx", [{"op": "set", "key": "there", "value": 2, "nx": True}]),
+           ("set xx", [{"op": "set", "key": "absent", "value": 2, "xx": True}]),
+           ("patch a number", [{"op": "patch", "key": "there", "path": "a", "value": 2}]),
+           ("push to a number", [{"op": "lpush", "key": "there", "value": 2}])])
 def an_operation_of_a_batch_fails(at, _, operations):
     store = Store(at)
     store.set("there", 1)
@@ -276,7 +285,8 @@ def an_operation_of_a_batch_fails(at, _, operations):
     equal(store.get("there"), 1, "the value")
 
 
-@holds(of=[("none", {}), ("an empty list", {"operations": []}), ("101", {"operations": [{"op": "incr", "key": "n"}] * 101}), ("unknown op", {"operations": [{"op": "x", "key": "n"}]}),
+@holds(of=[("none", {}), ("an empty list", {"operations": []}), ("101", {"operations": [{"op": "incr", "key": "n"}] * 101}),
+           ("unknown op", {"operations": [{"op": "x", "key": "n"}]}),
            ("no key", {"operations": [{"op": "incr"}]})])
 def the_operations_of_a_batch_are_refused(at, _, body):
     Store(at).call("POST", "/batch", body, expect=422)
@@ -307,17 +317,20 @@ def a_missing_header_is_422(at):
     at.call("GET", "/v1/kv", key=None).has_fault(["header", "authorization"], "missing")
 
 
-@holds(of=[("no token", "Bearer ", ""), ("another scheme", "Basic x", "Invalid authorization header format"), ("no jwt", "Bearer nonsense", "Invalid token: ")])
+@holds(of=[("no token", "Bearer ", ""), ("another scheme", "Basic x", "Invalid authorization header format"),
+           ("no jwt", "Bearer nonsense", "Invalid token: ")])
 def a_header_without_a_token_is_401(at, _, header, says):
     at.secret("kv")
     at.call("GET", "/v1/kv", headers={"Authorization": header}, key=None, expect=401).says(says)
 
 
 @holds(of=[("expired", lambda at, c: token(at.secret("kv"), {**c, "exp": int(time.time()) - 60}), "Token has expired"),
-           ("of another secret", lambda at, c: token("another", c), "Invalid token: "), ("unsigned", lambda at, c: token("", c, "none").rsplit(".", 1)[0] + ".", "Invalid token: "),
+           ("of another secret", lambda at, c: token("another", c), "Invalid token: "),
+           ("unsigned", lambda at, c: token("", c, "none").rsplit(".", 1)[0] + ".", "Invalid token: "),
            ("cut", lambda at, c: token(at.secret("kv"), c)[:-3], "Invalid token: ")])
 def a_token_is_refused(at, _, make, says):
-    claims = {"automation_id": at.automation()["id"], "run_id": at.automation()["id"], "iat": int(time.time()), "exp": int(time.time()) + 60}
+    claims = {"automation_id": at.automation()["id"], "run_id": at.automation()["id"], "iat": int(time.time()),
+              "exp": int(time.time()) + 60}
     at.call("GET", "/v1/kv", key=make(at, claims), expect=401).says(says)
 
 

@@ -19,7 +19,8 @@ class Prober(threading.Thread):
 
     def __init__(self, at, path="/health", pause=0.02):
         super().__init__(daemon=True)
-        self.client, self.path, self.pause = Service(f"http://{at.service.host}:{at.service.port}", at.service.prefix, at.service.key), path, pause
+        self.client, self.path, self.pause = Service(f"http://{at.service.host}:{at.service.port}", at.service.prefix,
+                                                     at.service.key), path, pause
         self.seconds, self.fault, self.done = [], None, threading.Event()
 
     def run(self):
@@ -52,7 +53,8 @@ def event_reaches_its_script(at, size):
     # No program is called before it is known that the script runs: with an environment that large none could be.
     script = ": > started\nwhile [ ! -e finish ]; do read -r _ < /dev/null; done\n"
     automation = at.script(script, trigger={"type": "event", "source": hook["source"], "on": "*"})
-    answer = at.event(hook["source"], {"type": "x", "text": "y" * size}, secret=hook["webhook_secret"], header="X-Signature-256").must_be(200).json
+    answer = at.event(hook["source"], {"type": "x", "text": "y" * size}, secret=hook["webhook_secret"],
+                      header="X-Signature-256").must_be(200).json
     equal(answer["matched"], 1, "matched")
     run = at.runs_of(automation["id"])[0]
     at.runs.append((automation["id"], run["id"]))
@@ -62,9 +64,11 @@ def event_reaches_its_script(at, size):
     equal(left, [], "what is left of tarball and environment")
 
 
-@holds(mends="a trigger of text was 500", of=[(method, repr(value), value) for method in ("POST", "PATCH") for value in ("cron", 5, [], True)])
+@holds(mends="a trigger of text was 500",
+       of=[(method, repr(value), value) for method in ("POST", "PATCH") for value in ("cron", 5, [], True)])
 def a_trigger_that_is_no_object_is_422(at, method, _, value):
-    answer = at.call("POST", "/v1", at.body(trigger=value)) if method == "POST" else at.call("PATCH", f"/v1/{at.automation()['id']}", {"trigger": value})
+    answer = at.call("POST", "/v1", at.body(trigger=value)) if method == "POST" else at.call("PATCH", f"/v1/{at.automation()['id']}",
+        {"trigger": value})
     answer.must_be(422)
     equal(answer.detail[0]["loc"][:2], ["body", "trigger"], "where")
 
@@ -93,7 +97,8 @@ def a_tarball_is_downloaded_under_the_name(at, name):
 def a_chunked_upload_over_the_limit_is_413(at):
     before = at.call("GET", "/v1/uploads").json["total"]
     pieces = (b"\0" * 65_536 for _ in range(17))
-    at.call("POST", "/v1/uploads?name=n", body=pieces, headers={"Content-Type": "application/gzip"}, expect=413).says("Maximum size is 1048576 bytes")
+    at.call("POST", "/v1/uploads?name=n", body=pieces, headers={"Content-Type": "application/gzip"},
+            expect=413).says("Maximum size is 1048576 bytes")
     equal(at.call("GET", "/v1/uploads").json["total"], before, "how many uploads are listed")
 
 
@@ -105,10 +110,12 @@ def times_of_uploads_have_their_zone(at):
 
 
 @holds(mends="a hostile pattern stopped the whole service for seconds",
-       of=[("nested groups", "^(a+)+$", "a" * 30 + "!"), ("alternatives", "^(a|a)*$", "a" * 30 + "!"), ("stars", "^(a*)*b$", "a" * 30), ("many stars", "a*" * 25 + "b", "a" * 40)])
+       of=[("nested groups", "^(a+)+$", "a" * 30 + "!"), ("alternatives", "^(a|a)*$", "a" * 30 + "!"), ("stars", "^(a*)*b$", "a" * 30),
+           ("many stars", "a*" * 25 + "b", "a" * 40)])
 def a_hostile_pattern_slows_no_other_request(at, _, pattern, text):
     hook = at.webhook()
-    at.automation(trigger={"type": "event", "source": hook["source"], "on": "*", "filter": f"regex(text, '{pattern}')"}, tarball_path="s3://bucket/nothing.tar.gz")
+    at.automation(trigger={"type": "event", "source": hook["source"], "on": "*", "filter": f"regex(text, '{pattern}')"},
+                  tarball_path="s3://bucket/nothing.tar.gz")
     with Prober(at) as prober:
         at.until(lambda: prober.seconds or prober.fault, 10, "health is not answered")
         answer = at.event(hook["source"], {"type": "x", "text": text}, secret=hook["webhook_secret"], header="X-Signature-256")
@@ -117,7 +124,8 @@ def a_hostile_pattern_slows_no_other_request(at, _, pattern, text):
     equal(answer.must_be(200).json["matched"], 0, "matched")
 
 
-@holds(mends="an event of 200 KB ended its run with exit 126 and left its secrets in /tmp", of=[("132,311 bytes", 132_311), ("200 KB", 200_000), ("1 MB", 1_000_000)])
+@holds(mends="an event of 200 KB ended its run with exit 126 and left its secrets in /tmp",
+       of=[("132,311 bytes", 132_311), ("200 KB", 200_000), ("1 MB", 1_000_000)])
 def an_event_of_any_size_reaches_its_script(at, _, size):
     event_reaches_its_script(at, size)
 
@@ -140,7 +148,8 @@ def a_start_that_is_answered_after_12_s_is_one_start_of_a_run_that_completes(at)
     equal((len(running.seen.starts), running.row()["status"]), (1, "COMPLETED"), "starts and status")
 
 
-@holds(mends="a start whose answer was lost failed its run", of=[("after it was carried out", "run"), ("before it was carried out", "lost")])
+@holds(mends="a start whose answer was lost failed its run",
+       of=[("after it was carried out", "run"), ("before it was carried out", "lost")])
 def a_start_whose_answer_is_lost_is_one_start_in_the_end(at, _, how):
     at.need_agent().misbehave(start_dropped=how)
     running = at.running("echo x >> starts\n" + WAITING_SCRIPT)
@@ -154,7 +163,8 @@ def the_same_verdict_twice_is_200(at, status):
     running = at.running()
     first = running.complete(status, cost=2, conversation_id="c").must_be(200).json
     again = running.complete(status, key=at.service.key).must_be(200).json
-    equal((again["status"], again["cost"], again["conversation_id"], again["completed_at"]), (status, 2, "c", first["completed_at"]), "the second answer")
+    equal((again["status"], again["cost"], again["conversation_id"], again["completed_at"]), (status, 2, "c", first["completed_at"]),
+          "the second answer")
 
 
 @holds(mends="the script's callback key was the admin key")
@@ -163,8 +173,10 @@ def the_callback_key_opens_its_own_run_alone(at):
     key = one.environment["AUTOMATION_CALLBACK_API_KEY"]
     true(key != at.service.key, "the callback key is the admin key")
     true(key != other.environment["AUTOMATION_CALLBACK_API_KEY"], "two runs share a callback key")
-    for method, path, body in (("GET", "/v1", None), ("POST", "/v1", at.body()), ("GET", "/v1/uploads", None), ("GET", "/v1/webhooks", None), ("DELETE", f"/v1/{one.automation['id']}", None),
-                               ("POST", f"/v1/{one.automation['id']}/dispatch", None), ("POST", f"/v1/runs/{other.id}/complete", {"status": "COMPLETED"}),
+    for method, path, body in (("GET", "/v1", None), ("POST", "/v1", at.body()), ("GET", "/v1/uploads", None),
+                               ("GET", "/v1/webhooks", None), ("DELETE", f"/v1/{one.automation['id']}", None),
+                               ("POST", f"/v1/{one.automation['id']}/dispatch", None),
+                               ("POST", f"/v1/runs/{other.id}/complete", {"status": "COMPLETED"}),
                                ("POST", f"/v1/runs/{other.id}/cancel", None)):
         answer = at.call(method, path, body, key=key)
         true(answer.status in (401, 403, 404), f"the key of a run opens something else: {answer}")
@@ -229,7 +241,9 @@ def a_null_is_stored(at):
     equal(at.call("GET", "/v1/kv", key=key).json["keys"], ["nothing"], "the keys")
 
 
-@holds(mends="counting at once lost most counts", of=[("by itself", "/n/incr", None), ("in a batch", "/batch", {"operations": [{"op": "incr", "key": "n"}, {"op": "rpush", "key": "l", "value": 1}]})])
+@holds(mends="counting at once lost most counts",
+       of=[("by itself", "/n/incr", None),
+           ("in a batch", "/batch", {"operations": [{"op": "incr", "key": "n"}, {"op": "rpush", "key": "l", "value": 1}]})])
 def counting_at_once_counts_every_200(at, _, path, body):
     key = at.kv_token(at.automation()["id"])
 
@@ -263,7 +277,8 @@ def what_was_acknowledged_survives_a_kill(at):
         made = at.body(tarball_path=row["tarball_path"])
 
         def check():
-            equal(at.call("GET", f"/v1/{at.made_by(at.call('POST', '/v1', made, expect=201))['id']}/tarball", expect=200).body, b"kept", "the upload")
+            equal(at.call("GET", f"/v1/{at.made_by(at.call('POST', '/v1', made, expect=201))['id']}/tarball", expect=200).body, b"kept",
+                  "the upload")
         return check
 
     def put():
@@ -296,10 +311,12 @@ def a_slow_download_slows_no_other_request(at):
             at.until(lambda: len(during.seconds) >= 30 or during.fault, 30, "lists are not answered")
         at.call("POST", f"/v1/runs/{run['id']}/cancel")
     true(not (before.fault or during.fault), "lists", before.fault or during.fault)
-    true(during.median() < before.median() + 0.05, "median of a list before and during the download, in s", (before.median(), during.median()))
+    true(during.median() < before.median() + 0.05, "median of a list before and during the download, in s",
+         (before.median(), during.median()))
 
 
-SEARCHES = [("401, for a while", 401, 4), ("404, for a while", 404, 4), ("401, always", 401, 10 ** 6), ("404, always", 404, 10 ** 6), ("503, for a while", 503, 4)]
+SEARCHES = [("401, for a while", 401, 4), ("404, for a while", 404, 4), ("401, always", 401, 10 ** 6), ("404, always", 404, 10 ** 6),
+            ("503, for a while", 503, 4)]
 
 
 @holds(mends="one wrong answer to a search failed a live run", of=SEARCHES)
@@ -334,7 +351,8 @@ def a_run_that_fails_since_nothing_is_known_of_it_shows_no_internal_address(at):
     true(str(at.agent.port) not in text and "http://" not in text, "an internal address", text)
 
 
-@holds(mends="an upload that was refused was swallowed, or failed the run without its reason", of=[("400", 400), ("403", 403), ("413", 413)])
+@holds(mends="an upload that was refused was swallowed, or failed the run without its reason",
+       of=[("400", 400), ("403", 403), ("413", 413)])
 def an_upload_that_is_refused_for_good_fails_the_run_with_its_reason(at, _, status):
     at.need_agent().misbehave(uploads_refused=10 ** 6, upload_status=status)
     automation = at.script(WAITING_SCRIPT, timeout=5)

@@ -102,7 +102,8 @@ def no_environment_file_stays_after_a_start_that_met_with(at, _, how):
     at.need_agent().misbehave(**how)
     automation = at.script("true\n", timeout=5)
     run = at.dispatch(automation)
-    at.until(lambda: at.run_of(automation["id"], run["id"])["status"] in ("FAILED", "COMPLETED"), 60, "the run does not end", lambda: at.run_of(automation["id"], run["id"]))
+    at.until(lambda: at.run_of(automation["id"], run["id"])["status"] in ("FAILED", "COMPLETED"), 60, "the run does not end",
+             lambda: at.run_of(automation["id"], run["id"]))
     path = pathlib.Path(f"/tmp/automation-{run['id']}.tar.gz.env")
     true(at.agent.run(run["id"]).upload(".env"), "no environment file was brought")
     at.until(lambda: not path.exists(), 10, "the environment file is there still")
@@ -112,7 +113,8 @@ def no_environment_file_stays_after_a_start_that_met_with(at, _, how):
 def of_a_run_the_agent_server_is_asked_nothing_else(at):
     running = at.running()
     running.complete().must_be(200)
-    known = {"POST /api/file/upload", "POST /api/bash/execute_bash_command", "POST /api/bash/start_bash_command", "GET /api/bash/bash_events/search", "GET /api/file/download"}
+    known = {"POST /api/file/upload", "POST /api/bash/execute_bash_command", "POST /api/bash/start_bash_command",
+             "GET /api/bash/bash_events/search", "GET /api/file/download"}
     true(set(running.seen.calls) <= known, "calls", sorted(set(running.seen.calls) - known))
 
 
@@ -120,7 +122,8 @@ def of_a_run_the_agent_server_is_asked_nothing_else(at):
 def the_body_of_a_start_has_command_and_timeout(at):
     start = at.running().seen.starts[0]
     value = json.loads(start.request)
-    equal((value["command"], value["timeout"], {k for k, v in value.items() if v is not None} - {"command", "timeout"}), (start.text, 600, set()), "the body")
+    equal((value["command"], value["timeout"], {k for k, v in value.items() if v is not None} - {"command", "timeout"}),
+          (start.text, 600, set()), "the body")
 
 
 @holds()
@@ -149,7 +152,8 @@ def a_callback_that_overtakes_the_starts_answer_is_taken(at):
     running = at.running()
     running.complete(conversation_id="early").must_be(200)
     row = at.until(lambda: (r := running.row())["bash_command_id"] and r, 15, "bash_command_id is not stored afterwards", running.row)
-    equal((row["status"], row["conversation_id"], row["bash_command_id"].replace("-", "")), ("COMPLETED", "early", running.seen.starts[0].id), "the run")
+    equal((row["status"], row["conversation_id"], row["bash_command_id"].replace("-", "")),
+          ("COMPLETED", "early", running.seen.starts[0].id), "the run")
 
 
 @holds()

@@ -27,9 +27,11 @@ def tarball_of(at, made):
 @holds()
 def a_prompt_becomes_an_automation(at):
     made = prompted(at, model="m", timeout=77, keep_alive=True)
-    equal((made["prompt"], made["model"], made["timeout"], made["keep_alive"], made["enabled"]), (PROMPT["prompt"], "m", 77, True, True), "the automation")
+    equal((made["prompt"], made["model"], made["timeout"], made["keep_alive"], made["enabled"]), (PROMPT["prompt"], "m", 77, True, True),
+          "the automation")
     equal((made["setup_script_path"], made["entrypoint"]), ("setup.sh", ".venv/bin/python main.py"), "setup script and entrypoint")
-    equal({k: made["preset_metadata"].get(k) for k in ("preset_type", "prompt")}, {"preset_type": "prompt", "prompt": PROMPT["prompt"]}, "preset_metadata")
+    equal({k: made["preset_metadata"].get(k) for k in ("preset_type", "prompt")}, {"preset_type": "prompt", "prompt": PROMPT["prompt"]},
+          "preset_metadata")
 
 
 @holds()
@@ -60,8 +62,10 @@ def an_automation_may_begin_disabled(at):
     equal(plugged(at, enabled=False, plugins={"source": "github:o/r"})["enabled"], False, "enabled")
 
 
-@holds(of=[("a list", [{"url": "https://example.org/o/r", "ref": "v1"}, "https://example.org/o/s"]), ("one object", {"url": "https://example.org/o/r", "provider": "gitlab"}),
-           ("one string", "https://example.org/o/r"), ("a short form", {"url": "owner/repo", "provider": "github"}), ("ssh", "git@example.org:o/r.git"), ("a file", "file:///srv/r.git")])
+@holds(of=[("a list", [{"url": "https://example.org/o/r", "ref": "v1"}, "https://example.org/o/s"]),
+           ("one object", {"url": "https://example.org/o/r", "provider": "gitlab"}),
+           ("one string", "https://example.org/o/r"), ("a short form", {"url": "owner/repo", "provider": "github"}),
+           ("ssh", "git@example.org:o/r.git"), ("a file", "file:///srv/r.git")])
 def repos_are_taken_as(at, _, repos):
     made = prompted(at, repos=repos)
     stored = made["preset_metadata"]["repos"]
@@ -84,7 +88,8 @@ def a_repo_over_http_is_rewritten_to_https(at):
 def plugins_become_an_automation(at):
     made = plugged(at, plugins=[{"source": "github:o/one", "ref": "main"}, {"source": "github:o/two", "repo_path": "p"}])
     metadata = made["preset_metadata"]
-    equal((metadata["preset_type"], [p["source"] for p in metadata["plugins"]]), ("plugin", ["github:o/one", "github:o/two"]), "preset_metadata")
+    equal((metadata["preset_type"], [p["source"] for p in metadata["plugins"]]), ("plugin", ["github:o/one", "github:o/two"]),
+          "preset_metadata")
     files = tarball_of(at, made)
     keys_are(files, ["main.py", "prompt.txt", "setup.sh", "plugins_config.json"], "the tarball")
     text = files["plugins_config.json"][1].decode()
@@ -94,7 +99,8 @@ def plugins_become_an_automation(at):
 
 @holds()
 def one_plugin_needs_no_list(at):
-    equal([p["source"] for p in plugged(at, plugins={"source": "github:o/r", "unknown": "is ignored"})["preset_metadata"]["plugins"]], ["github:o/r"], "plugins")
+    equal([p["source"] for p in plugged(at, plugins={"source": "github:o/r", "unknown": "is ignored"})["preset_metadata"]["plugins"]],
+          ["github:o/r"], "plugins")
 
 
 @holds()
@@ -104,7 +110,8 @@ def variants_become_an_experiment(at):
     files = tarball_of(at, made)
     config = json.loads(files["experiment_config.json"][1])
     equal(config["experiment_id"], "exp-1", "experiment_id")
-    equal([(v["name"], v["weight"], v["model"]) for v in config["variants"]], [("first", 1, None), ("second", 3, "other-model")], "variants")
+    equal([(v["name"], v["weight"], v["model"]) for v in config["variants"]], [("first", 1, None), ("second", 3, "other-model")],
+          "variants")
     equal([v["plugins"][0]["source"] for v in config["variants"]], ["github:o/one", "github:o/two"], "plugins of the variants")
     true("plugins_config.json" not in files, "plugins_config.json is there with an experiment")
 

@@ -37,7 +37,8 @@ def parsed(arguments):
     parser.add_argument("--webhook-secret-file", type=pathlib.Path)
     parser.add_argument("--kv-secret-file", type=pathlib.Path)
     parser.add_argument("--callback-base", help="what scripts are told to call, without a slash at its end; default: BASE_URL and PREFIX")
-    parser.add_argument("--restart-command", help="kills the service with SIGKILL and starts it again on its store; returns when it listens")
+    parser.add_argument("--restart-command",
+                        help="kills the service with SIGKILL and starts it again on its store; returns when it listens")
     parser.add_argument("--only", metavar="PATTERN", help="tests whose `section name` matches; no check of the statuses that were seen")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--skip-slow", action="store_true")
@@ -61,7 +62,7 @@ def chosen_tests(options):
 
 def known_differences(path):
     lines = path.read_text().splitlines() if path else []
-    pairs = (line.partition("|") for line in lines if line.strip() and not line.startswith("#"))
+    pairs = (line.rpartition(" | ") for line in lines if line.strip() and not line.startswith("#"))
     return {name.strip(): reason.strip() for name, _, reason in pairs}
 
 
@@ -100,9 +101,9 @@ class Runner:
 
     def run(self, test):
         name = f"{test.section} {test.name}"
-        reason = "mends: " + test.mends if test.mends and self.options.as_reference else "slow" if test.slow and self.options.skip_slow else ""
-        if reason:
-            self.skipped.append((name, reason))
+        is_mended = test.mends and self.options.as_reference
+        if is_mended or (test.slow and self.options.skip_slow):
+            self.skipped.append((name, f"mends: {test.mends}" if is_mended else "slow"))
             return
         at = harness.At(*self.parts)
         began = time.monotonic()
@@ -194,7 +195,8 @@ def run_tests(options, restart=None):
         def restart():
             subprocess.run(shlex.split(options.restart_command), check=True, timeout=120)
     service = harness.Service(options.base_url, options.prefix, text_of(options.api_key_file))
-    secrets = {"webhook": text_of(options.webhook_secret_file), "kv": text_of(options.kv_secret_file), "agent": text_of(options.agent_key_file) or ""}
+    secrets = {"webhook": text_of(options.webhook_secret_file), "kv": text_of(options.kv_secret_file),
+               "agent": text_of(options.agent_key_file) or ""}
     agent = AgentServer(options.agent_port, secrets["agent"]) if options.agent_port else None
     signal.signal(signal.SIGALRM, out_of_time)
     try:

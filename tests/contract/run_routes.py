@@ -4,7 +4,8 @@ from harness import ENDED_S, NOBODY, UUID, WAITING_SCRIPT, equal, holds, is_mome
 
 SECTION = "1.4"
 
-KEYS = ["id", "automation_id", "status", "error_detail", "status_detail", "conversation_id", "cost", "timeout_at", "sandbox_id", "bash_command_id", "created_at", "started_at", "completed_at"]
+KEYS = ["id", "automation_id", "status", "error_detail", "status_detail", "conversation_id", "cost", "timeout_at", "sandbox_id",
+        "bash_command_id", "created_at", "started_at", "completed_at"]
 
 
 @holds()
@@ -15,7 +16,8 @@ def a_dispatch_is_201_with_a_pending_run(at):
     matches(UUID, run["id"], "id")
     equal((run["automation_id"], run["status"]), (automation["id"], "PENDING"), "automation_id and status")
     equal({k: run[k] for k in KEYS if k not in ("id", "automation_id", "status", "created_at", "timeout_at", "started_at")},
-          {k: None for k in KEYS if k not in ("id", "automation_id", "status", "created_at", "timeout_at", "started_at")}, "what is not known yet")
+          {k: None for k in KEYS if k not in ("id", "automation_id", "status", "created_at", "timeout_at", "started_at")},
+          "what is not known yet")
     is_moment(run["created_at"], "created_at")
 
 
@@ -57,7 +59,8 @@ def a_running_run_has_its_start_its_deadline_and_its_command(at):
     row = at.until(lambda: (r := running.row())["bash_command_id"] and r, 10, "bash_command_id is not stored", running.row)
     equal((row["status"], row["completed_at"]), ("RUNNING", None), "status and completed_at")
     start, deadline = is_moment(row["started_at"], "started_at"), is_moment(row["timeout_at"], "timeout_at")
-    true(100 <= (deadline - start).total_seconds() <= 100 + 720, "seconds from started_at to timeout_at", (deadline - start).total_seconds())
+    true(100 <= (deadline - start).total_seconds() <= 100 + 720, "seconds from started_at to timeout_at",
+         (deadline - start).total_seconds())
     matches("[0-9a-f]{32}|" + UUID, row["bash_command_id"], "bash_command_id")
     equal(row["bash_command_id"].replace("-", ""), running.seen.starts[-1].id, "bash_command_id, as the agent server gave it")
     equal(row["sandbox_id"], None, "sandbox_id")
@@ -67,7 +70,8 @@ def a_running_run_has_its_start_its_deadline_and_its_command(at):
 def a_pending_or_running_run_is_cancelled(at):
     running = at.running()
     row = at.call("POST", f"/v1/runs/{running.id}/cancel", expect=200).json
-    equal((row["id"], row["status"], row["error_detail"], row["status_detail"]), (running.id, "CANCELLED", "Cancelled by user", None), "the run")
+    equal((row["id"], row["status"], row["error_detail"], row["status_detail"]), (running.id, "CANCELLED", "Cancelled by user", None),
+          "the run")
     is_moment(row["completed_at"], "completed_at")
     equal(running.row()["status"], "CANCELLED", "the status, read")
 

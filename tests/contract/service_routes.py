@@ -44,8 +44,10 @@ def the_document_names_every_route(at):
     matches(r"3\..*", document["openapi"], "openapi")
     paths = document["paths"]
     described = {re.sub(r"\{[^}]*\}", "{}", path).removeprefix(at.service.prefix) for path in paths}
-    lacking = [p for p in ("/v1", "/v1/uploads", "/v1/preset/prompt", "/v1/preset/plugin", "/v1/webhooks", "/v1/capabilities", "/v1/validate", "/v1/kv", "/v1/kv/batch",
-                           "/v1/{}", "/v1/{}/dispatch", "/v1/{}/runs", "/v1/{}/tarball", "/v1/runs/{}/complete", "/v1/runs/{}/cancel", "/v1/uploads/{}") if p not in described]
+    lacking = [p for p in ("/v1", "/v1/uploads", "/v1/preset/prompt", "/v1/preset/plugin", "/v1/webhooks", "/v1/capabilities",
+                           "/v1/validate", "/v1/kv", "/v1/kv/batch",
+                           "/v1/{}", "/v1/{}/dispatch", "/v1/{}/runs", "/v1/{}/tarball", "/v1/runs/{}/complete", "/v1/runs/{}/cancel",
+                           "/v1/uploads/{}") if p not in described]
     equal(lacking, [], "routes that the document lacks")
 
 
@@ -66,7 +68,8 @@ def done_or_not_implemented(answer, *statuses):
 @holds()
 def consent_is_stored_or_not_implemented(at):
     for consent in (True, False):
-        told = done_or_not_implemented(at.call("POST", "/v1/telemetry/consent", {"consent_granted": consent, "frontend_distinct_id": "contract"}), 200)
+        told = done_or_not_implemented(at.call("POST", "/v1/telemetry/consent",
+                                               {"consent_granted": consent, "frontend_distinct_id": "contract"}), 200)
         if told is not None:
             equal(told["consent_granted"], consent, "consent_granted")
 

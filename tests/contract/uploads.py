@@ -15,9 +15,11 @@ TYPES = ["application/gzip", "application/octet-stream", "application/x-compress
 def an_upload_is_201_with_all_keys(at):
     data = tar_of({"a": "b"})
     row = at.upload(data, name="näme", description="what it is")
-    keys_are(row, ["id", "user_id", "org_id", "name", "description", "status", "error_message", "size_bytes", "tarball_path", "created_at", "updated_at"], "the upload")
+    keys_are(row, ["id", "user_id", "org_id", "name", "description", "status", "error_message", "size_bytes", "tarball_path", "created_at",
+                   "updated_at"], "the upload")
     matches(UUID, row["id"], "id")
-    equal((row["name"], row["description"], row["status"], row["error_message"], row["size_bytes"]), ("näme", "what it is", "COMPLETED", None, len(data)), "the upload")
+    equal((row["name"], row["description"], row["status"], row["error_message"], row["size_bytes"]),
+          ("näme", "what it is", "COMPLETED", None, len(data)), "the upload")
     equal(row["tarball_path"], f"oh-internal://uploads/{row['id']}", "tarball_path")
     equal(at.call("GET", f"/v1/uploads/{row['id']}", expect=200).json, row, "the upload, read")
 
@@ -34,14 +36,16 @@ def a_type_of_content_is_taken(at, content_type):
 
 @holds(of=[("application/json",), ("text/plain",), ("multipart/form-data; boundary=x",), ("application/zip",), (None,), ("",)])
 def another_type_of_content_is_415(at, content_type):
-    answer = at.call("POST", "/v1/uploads?name=n", body=b"x", headers={"Content-Type": content_type} if content_type is not None else {}, expect=415)
+    answer = at.call("POST", "/v1/uploads?name=n", body=b"x", headers={"Content-Type": content_type} if content_type is not None else {},
+                     expect=415)
     answer.says("Content-Type must be one of: " + ", ".join(TYPES))
 
 
 @holds(of=[("no name", "", "missing"), ("empty name", "name=", "string_too_short"), ("long name", "name=" + "n" * 256, "string_too_long"),
            ("long description", "name=n&description=" + "d" * 2001, "string_too_long")])
 def the_query_of_an_upload_is_refused(at, _, query, kind):
-    at.call("POST", f"/v1/uploads?{query}", body=b"x", headers=GZIP).has_fault(["query", "description" if "description" in query else "name"], kind)
+    at.call("POST", f"/v1/uploads?{query}", body=b"x",
+            headers=GZIP).has_fault(["query", "description" if "description" in query else "name"], kind)
 
 
 @holds()
@@ -58,12 +62,14 @@ def one_mebibyte_is_taken_to_the_byte(at):
 
 @holds()
 def one_byte_more_is_413(at):
-    at.call("POST", "/v1/uploads?name=n", body=b"\0" * (LIMIT + 1), headers=GZIP, expect=413).says(f"File too large. Maximum size is {LIMIT} bytes")
+    at.call("POST", "/v1/uploads?name=n", body=b"\0" * (LIMIT + 1), headers=GZIP,
+            expect=413).says(f"File too large. Maximum size is {LIMIT} bytes")
 
 
 @holds()
 def a_length_beyond_the_limit_is_413_before_the_body_is_sent(at):
-    answer = at.service.raw("POST", f"{at.service.prefix}/v1/uploads?name=n", [("Authorization", f"Bearer {at.service.key}"), ("Content-Type", "application/gzip"),
+    answer = at.service.raw("POST", f"{at.service.prefix}/v1/uploads?name=n",
+                            [("Authorization", f"Bearer {at.service.key}"), ("Content-Type", "application/gzip"),
                             ("Content-Length", str(10 * LIMIT)), ("Connection", "close")], b"\0" * 1000, seconds=10)
     answer.must_be(413)
 
@@ -104,7 +110,8 @@ def a_list_may_be_of_one_status(at):
     completed = at.call("GET", "/v1/uploads?status=COMPLETED&limit=100", expect=200).json["uploads"]
     equal({u["status"] for u in completed}, {"COMPLETED"}, "statuses")
     true(row["id"] in [u["id"] for u in completed], "it is not among the COMPLETED")
-    true(row["id"] not in [u["id"] for u in at.call("GET", "/v1/uploads?status=FAILED", expect=200).json["uploads"]], "it is among the FAILED")
+    true(row["id"] not in [u["id"] for u in at.call("GET", "/v1/uploads?status=FAILED", expect=200).json["uploads"]],
+         "it is among the FAILED")
     at.call("GET", "/v1/uploads?status=nonsense", expect=422)
 
 

@@ -24,7 +24,8 @@ def a_webhook_is_201_with_all_keys_and_a_secret(at):
     keys_are(hook, [*KEYS, "webhook_secret"], "the webhook")
     matches(UUID, hook["id"], "id")
     matches(SECRET, hook["webhook_secret"], "webhook_secret")
-    equal((hook["org_id"], hook["name"], hook["event_key_expr"], hook["signature_header"], hook["enabled"]), (LOCAL_ORG, "näme", "type", "X-Signature-256", True), "the webhook")
+    equal((hook["org_id"], hook["name"], hook["event_key_expr"], hook["signature_header"], hook["enabled"]),
+          (LOCAL_ORG, "näme", "type", "X-Signature-256", True), "the webhook")
     equal(hook["webhook_url"], f"{at.callback_base}/v1/events/{LOCAL_ORG}/{hook['source']}", "webhook_url")
     for name in ("created_at", "updated_at"):
         is_moment(hook[name], name)
@@ -38,7 +39,8 @@ def a_secret_that_the_caller_gave_is_not_told(at):
 @holds()
 def the_secret_is_told_once(at):
     hook = at.webhook()
-    texts = [at.call("GET", f"/v1/webhooks/{hook['id']}", expect=200), at.call("GET", "/v1/webhooks", expect=200), at.call("PATCH", f"/v1/webhooks/{hook['id']}", {"name": "n"}, expect=200)]
+    texts = [at.call("GET", f"/v1/webhooks/{hook['id']}", expect=200), at.call("GET", "/v1/webhooks", expect=200),
+             at.call("PATCH", f"/v1/webhooks/{hook['id']}", {"name": "n"}, expect=200)]
     for answer in texts:
         true(hook["webhook_secret"] not in answer.body.decode(), "the secret is told again", str(answer))
 
@@ -48,7 +50,8 @@ def a_source_is_lower_case_letters_digits_and_inner_hyphens(at, given, wanted):
     equal(at.webhook(source=given)["source"], wanted, "source")
 
 
-@holds(of=[("signature_header", "X-My-Header9"), ("signature_header", "h" * 100), ("event_key_expr", "a.b[0].c || 'x'"), ("webhook_secret", "s" * 255), ("name", "n" * 255)])
+@holds(of=[("signature_header", "X-My-Header9"), ("signature_header", "h" * 100), ("event_key_expr", "a.b[0].c || 'x'"),
+           ("webhook_secret", "s" * 255), ("name", "n" * 255)])
 def a_field_of_a_webhook_is_taken(at, name, value):
     hook = at.webhook(**{name: value})
     if name != "webhook_secret":
@@ -59,7 +62,8 @@ def a_field_of_a_webhook_is_taken(at, name, value):
 def a_source_that_is_there_is_409(at):
     hook = at.webhook()
     for source in (hook["source"], hook["source"].upper()):
-        at.call("POST", "/v1/webhooks", {"name": "again", "source": source}, expect=409).says(f"Webhook source '{hook['source']}' already exists for this org")
+        at.call("POST", "/v1/webhooks", {"name": "again", "source": source},
+                expect=409).says(f"Webhook source '{hook['source']}' already exists for this org")
 
 
 @holds()
@@ -78,7 +82,8 @@ def webhooks_are_listed_and_read(at):
 def a_change_of_a_webhook_applies_to_its_key_alone(at, name, value):
     hook = at.webhook()
     changed = at.call("PATCH", f"/v1/webhooks/{hook['id']}", {name: value}, expect=200).json
-    equal({k: changed[k] for k in KEYS if k != "updated_at"}, {**{k: hook[k] for k in KEYS if k != "updated_at"}, name: value}, "the webhook")
+    equal({k: changed[k] for k in KEYS if k != "updated_at"}, {**{k: hook[k] for k in KEYS if k != "updated_at"}, name: value},
+          "the webhook")
 
 
 @holds(of=[("event_key_expr", "[[["), ("signature_header", "x y"), ("name", ""), ("enabled", "maybe")])
@@ -121,7 +126,8 @@ def the_script_is_given_the_body_as_payload(at):
         at.runs += [(None, run) for run in answer["runs_created"]]
         return answer
     event = event_of(at, payload, "order.*", hook["source"], deliver)
-    equal({k: event[k] for k in ("payload", "source_override", "event_key")}, {"payload": payload, "source_override": hook["source"], "event_key": "order.created"}, "the event")
+    equal({k: event[k] for k in ("payload", "source_override", "event_key")},
+          {"payload": payload, "source_override": hook["source"], "event_key": "order.created"}, "the event")
 
 
 @holds()
@@ -155,8 +161,10 @@ def a_disabled_webhook_is_an_unknown_source(at):
     send(at, hook, {"type": "x"}).must_be(200)
 
 
-@holds(of=[("a text", "type", {"type": "k"}, "k"), ("a path", "a.b", {"a": {"b": "k"}}, "k"), ("an integer", "n", {"n": 5}, "5"), ("a fraction", "n", {"n": 1.5}, "1.5"),
-           ("true", "n", {"n": True}, "True"), ("false", "n", {"n": False}, "False"), ("an expression", "join('.', [a, b])", {"a": "x", "b": "y"}, "x.y")])
+@holds(of=[("a text", "type", {"type": "k"}, "k"), ("a path", "a.b", {"a": {"b": "k"}}, "k"), ("an integer", "n", {"n": 5}, "5"),
+           ("a fraction", "n", {"n": 1.5}, "1.5"),
+           ("true", "n", {"n": True}, "True"), ("false", "n", {"n": False}, "False"),
+           ("an expression", "join('.', [a, b])", {"a": "x", "b": "y"}, "x.y")])
 def the_key_of_an_event_is(at, _, expression, payload, key):
     hook = at.webhook(event_key_expr=expression)
     automation, other = waiting(at, hook, [key]), waiting(at, hook, [key + "x"])

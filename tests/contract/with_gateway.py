@@ -26,10 +26,16 @@ from scenario import Failed, adopt_orphans, end_what_is_left, end_with_parent, w
 
 PREFIX = "/api/automation"
 START_S, STOP_S = 60, 30
-POSTGRESQL = pathlib.Path("/usr/lib/postgresql/15/bin")
 
-# Shorter than their defaults, so that deadlines are seen soon. One that this nestgate does not have is left out.
-HASTE = {"automation.report_margin": '"1s"', "automation.watch_interval": '"250ms"'}
+# Deadlines that are seen soon, and work directories that anybody may make. One that this nestgate does not have is left out.
+WISHES = {"automation.report_margin": '"1s"', "automation.watch_interval": '"250ms"', "automation.workspace_base": '"{folder}/workspace"'}
+
+
+def postgresql_programs():
+    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    if not found:
+        raise Failed("there is no PostgreSQL below /usr/lib/postgresql")
+    return found[-1].parent
 
 
 def free_port():
@@ -66,16 +72,17 @@ class PostgreSQL:
 
     def start(self):
         environment = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "HOME": str(self.folder)}
-        data = self.folder / "data"
+        data, programs = self.folder / "data", postgresql_programs()
         how = {"cwd": self.folder, "env": environment, **self.who}
-        told([POSTGRESQL / "initdb", "--pgdata", data, "--auth", "trust", "--username", "contract", "--encoding", "UTF8", "--no-sync"], **how)
+        told([programs / "initdb", "--pgdata", data, "--auth", "trust", "--username", "contract", "--encoding", "UTF8", "--no-sync"], **how)
         with open(self.folder.parent / "postgresql.log", "w") as log:
-            self.process = subprocess.Popen([POSTGRESQL / "postgres", "-D", data, "-k", self.folder, "-c", "listen_addresses=", "-c", "max_connections=50"],
+            self.process = subprocess.Popen([programs / "postgres", "-D", data, "-k", self.folder, "-c", "listen_addresses=", "-c",
+                                             "max_connections=50"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=end_with_parent, **how)
-        ready = [POSTGRESQL / "pg_isready", "-q", "-h", self.folder]
+        ready = [programs / "pg_isready", "-q", "-h", self.folder]
         if not wait_for(lambda: self.process.poll() is None and subprocess.run(ready).returncode == 0, START_S, 0.1):
             raise Failed("PostgreSQL does not start: " + (self.folder.parent / "postgresql.log").read_text()[-800:])
-        told([POSTGRESQL / "createdb", "-h", self.folder, "-U", "contract", "contract"], **how)
+        told([programs / "createdb", "-h", self.folder, "-U", "contract", "contract"], **how)
 
     def stop(self):
         if self.process and self.process.poll() is None:
@@ -100,15 +107,17 @@ class Gateway:
             "listen": {"client": f'["127.0.0.1:{self.port}"]', "admin": '"127.0.0.1:0"', "threads": "2"},
             "identity": {"secret_file": '"secret"'},
             "store": {"url": json.dumps(store_url)},
-            "automation": {"base_url": f'"{self.origin}{PREFIX}"', "target": '"conversation:agent"', "local_api_key_file": '"local.key"', "kv_secret_file": '"kv.key"',
+            "automation": {"base_url": f'"{self.origin}{PREFIX}"', "target": '"conversation:agent"', "local_api_key_file": '"local.key"',
+                           "kv_secret_file": '"kv.key"',
                            "webhook_secret_file": '"webhook.key"', "allow_private_callbacks": "true"},
         }
         self.arrays = [("identity.api_key", {"name": '"second"', "role": '"automation"', "owner": '"second"', "hash": json.dumps(hashed)}),
-                       ("runtime.static", {"id": '"agent"', "url": f'"http://127.0.0.1:{self.agent_port}"', "session_api_key_file": '"agent.key"'})]
+                       ("runtime.static", {"id": '"agent"', "url": f'"http://127.0.0.1:{self.agent_port}"',
+                                           "session_api_key_file": '"agent.key"'})]
         self.config, self.ready = folder / "nestgate.toml", folder / "ready.json"
         self.write()
-        for key, value in HASTE.items():
-            if self.check_with(key, value):
+        for key, value in WISHES.items():
+            if self.check_with(key, value.format(folder=folder)):
                 print(f"this nestgate has no {key}", flush=True)
         for key, value in more.items():
             self.set(key, value)
@@ -135,17 +144,20 @@ class Gateway:
         return worse
 
     def faults(self):
-        return subprocess.run([self.program, "check", "--config", self.config], capture_output=True, text=True, timeout=START_S).stderr.splitlines()
+        return subprocess.run([self.program, "check", "--config", self.config], capture_output=True, text=True,
+                              timeout=START_S).stderr.splitlines()
 
     def write(self):
         def lines(head, table):
             return head + "\n" + "".join(f"{key} = {value}\n" for key, value in table.items())
-        self.config.write_text("".join(lines(f"[{name}]", table) for name, table in self.tables.items()) + "".join(lines(f"[[{name}]]", table) for name, table in self.arrays))
+        self.config.write_text("".join(lines(f"[{name}]", table) for name,
+                                       table in self.tables.items()) + "".join(lines(f"[[{name}]]", table) for name, table in self.arrays))
 
     def start(self):
         self.ready.unlink(missing_ok=True)
         with open(self.folder / "nestgate.log", "a") as log:
-            self.process = subprocess.Popen([self.program, "serve", "--config", self.config, "--ready-file", self.ready], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log,
+            self.process = subprocess.Popen([self.program, "serve", "--config", self.config, "--ready-file", self.ready], cwd=self.folder,
+                                            stdin=subprocess.DEVNULL, stdout=log,
                                             stderr=log, preexec_fn=end_with_parent)
         wait_for(lambda: self.ready.exists() or self.process.poll() is not None, START_S)
         if not self.ready.exists():
@@ -180,7 +192,8 @@ def test(options, folder):
         more = dict(item.split("=", 1) for item in options.set)
         gateway = Gateway(options.nestgate.absolute(), folder, store.url if store else "sqlite:nestgate.db", more)
         gateway.start()
-        files = [f"--{name}={folder / file}" for name, file in (("api-key-file", "local.key"), ("agent-key-file", "agent.key"), ("kv-secret-file", "kv.key"),
+        files = [f"--{name}={folder / file}" for name,
+                 file in (("api-key-file", "local.key"), ("agent-key-file", "agent.key"), ("kv-secret-file", "kv.key"),
                                                                  ("webhook-secret-file", "webhook.key"), ("second-key-file", "second.key"))]
         arguments = ["--base-url", gateway.origin, "--prefix", PREFIX, "--agent-port", str(gateway.agent_port), *files, *options.arguments]
         code = run.run_tests(run.parsed(arguments), gateway.restart)
@@ -202,7 +215,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nestgate", type=pathlib.Path, required=True)
     parser.add_argument("--store", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=TOML", help="a further setting, as automation.workspace_base='\"/tmp/x\"'")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=TOML",
+                        help="a further setting, as automation.workspace_base='\"/tmp/x\"'")
     parser.add_argument("--keep", action="store_true", help="leave the folder with store and logs also if all held")
     parser.add_argument("arguments", nargs="*", help="for run.py, behind --")
     options = parser.parse_args()
