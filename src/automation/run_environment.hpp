@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "command_chain.hpp"
 #include "nestgate/automation/settings.hpp"
 #include "nestgate/base/secret.hpp"
 #include "nestgate/store/automation_store.hpp"
@@ -29,7 +30,7 @@ struct RunEnvironment {
 
 // The variables of a run; those that it brings itself come last.
 RunEnvironment environment_of(store::RunRow const& run, store::AutomationRow const* automation, Settings const& settings,
-                              std::string_view event_path, RunSurroundings const& around);
+                              RunPaths const& paths, RunSurroundings const& around);
 
 // AUTOMATION_EVENT_PAYLOAD, written as Python's json.dumps does.
 std::string event_payload(store::RunRow const& run, store::AutomationRow const* automation);

@@ -374,7 +374,7 @@ Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runti
   if (base.empty()) base = job.own.base_url;
   if (base.empty()) base = with_.settings.base_url_default;
   RunSurroundings const around{base, runtime.id.text(), runtime.place, runtime.session_key, token, kv};
-  auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths.event, around);
+  auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths, around);
   auto const file = environment_file(environment.variables);
   if (!environment.event_file.empty()) {
     auto const& event = environment.event_file;
