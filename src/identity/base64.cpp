@@ -1,5 +1,6 @@
 #include "nestgate/identity/base64.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -50,6 +51,23 @@ std::optional<std::string> decode_base64(std::string_view text) {
   std::uint32_t const left_over_bits = padding == 2 ? 15 : padding == 1 ? 3 : 0;
   if ((group & left_over_bits) != 0) return std::nullopt;
   return out;
+}
+
+std::string encode_base64url(std::string_view bytes) {
+  auto out = encode_base64(bytes);
+  out.resize(std::min(out.find('='), out.size()));
+  std::replace(out.begin(), out.end(), '+', '-');
+  std::replace(out.begin(), out.end(), '/', '_');
+  return out;
+}
+
+std::optional<std::string> decode_base64url(std::string_view text) {
+  if (text.find_first_of("+/=") != text.npos) return std::nullopt;
+  std::string standard(text);
+  std::replace(standard.begin(), standard.end(), '-', '+');
+  std::replace(standard.begin(), standard.end(), '_', '/');
+  standard.append((4 - standard.size() % 4) % 4, '=');
+  return decode_base64(standard);
 }
 
 }  // namespace nestgate::identity

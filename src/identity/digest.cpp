@@ -1,7 +1,9 @@
 #include "nestgate/identity/digest.hpp"
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #include <algorithm>
 #include <memory>
@@ -14,7 +16,15 @@ namespace {
 
 struct FreeContext {
   void operator()(EVP_MD_CTX* context) const noexcept { EVP_MD_CTX_free(context); }
+  void operator()(EVP_MAC_CTX* context) const noexcept { EVP_MAC_CTX_free(context); }
 };
+
+// Fetched once for the process, as the hash is.
+EVP_MAC* hmac_algorithm() {
+  static EVP_MAC* const algorithm = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+  NESTGATE_INVARIANT(algorithm != nullptr, "every provider of OpenSSL 3 has HMAC");
+  return algorithm;
+}
 
 Sha256 sha256_of_parts(std::initializer_list<std::string_view> parts) {
   thread_local std::unique_ptr<EVP_MD_CTX, FreeContext> const context(EVP_MD_CTX_new());
@@ -47,6 +57,27 @@ Sha256 sha256(std::initializer_list<std::string_view> parts) {
     return digest;
   }
   return sha256_of_parts(parts);
+}
+
+Sha256 hmac_sha256(std::string_view key, std::initializer_list<std::string_view> parts) {
+  std::unique_ptr<EVP_MAC_CTX, FreeContext> const context(EVP_MAC_CTX_new(hmac_algorithm()));
+  std::array<char, 7> digest{"SHA256"};
+  std::array<OSSL_PARAM, 2> const parameters{
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest.data(), digest.size() - 1), OSSL_PARAM_construct_end()};
+  auto const bytes_of = [](std::string_view text) { return reinterpret_cast<unsigned char const*>(text.data()); };
+  // An empty key is a key; none at all would mean that of the last time.
+  if (key.data() == nullptr) key = "";
+  Sha256 out;
+  std::size_t size = 0;
+  bool ok = context && EVP_MAC_init(context.get(), bytes_of(key), key.size(), parameters.data()) == 1;
+  for (auto part : parts) ok = ok && EVP_MAC_update(context.get(), bytes_of(part), part.size()) == 1;
+  ok = ok && EVP_MAC_final(context.get(), out.data(), &size, out.size()) == 1 && size == out.size();
+  NESTGATE_INVARIANT(ok, "HMAC of bytes in memory cannot fail");
+  return out;
+}
+
+bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept {
+  return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 void append_hex(std::string& out, std::string_view bytes) {

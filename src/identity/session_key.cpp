@@ -1,7 +1,6 @@
 #include "nestgate/identity/session_key.hpp"
 
 #include <openssl/crypto.h>
-#include <openssl/hmac.h>
 
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/identity/digest.hpp"
@@ -36,13 +35,7 @@ Secret derive_sha256(Secret const& secret, std::string_view id) {
 
 // `prefix` and base64url of the HMAC over label and text.
 Secret labelled_hmac(Secret const& secret, std::string_view label, std::string_view text, std::string_view prefix) {
-  std::string message(label);
-  message.append(text);
-  auto const key_bytes = secret.reveal();
-  Sha256 mac;
-  auto const* done = HMAC(sha256_algorithm(), key_bytes.data(), static_cast<int>(key_bytes.size()),
-                          reinterpret_cast<unsigned char const*>(message.data()), message.size(), mac.data(), nullptr);
-  NESTGATE_INVARIANT(done != nullptr, "HMAC of bytes in memory cannot fail");
+  auto mac = hmac_sha256(secret.reveal(), {label, text});
   std::string key;
   key.reserve(prefix.size() + base64url_sha256_length);
   key.append(prefix);

@@ -51,6 +51,15 @@ struct AutomationApiSettings {
   std::shared_ptr<Secret const> local_key;  // of the one local user (automation.md 2.2); nullptr: there is none
   std::vector<std::string> cors_origins;    // whose pages may send the browser's cookies
   std::string sdk_version = "1.43.1";       // told to scripts that install the SDK
+
+  // What built-in event sources sign with, newest first: each opens. nullptr: there are no built-in sources.
+  std::shared_ptr<std::vector<Secret> const> webhook_secrets;
+  std::chrono::seconds webhook_secret_overlap{24 * 3600};  // for which a custom source's old secret opens beside the new one
+  std::chrono::seconds event_time_tolerance{300};          // either side, where a scheme has a time
+  std::uint32_t event_body_bytes_max = 25 * 1024 * 1024;
+  std::chrono::milliseconds event_match_time_max{2'000};  // of all filters on one event; what comes behind does not match
+  std::uint32_t kv_document_bytes_max = 65'536;           // 0: no limit
+  std::chrono::seconds cron_interval_min{60};             // told to those who ask beforehand; schedules are not held to it
 };
 
 struct Settings {

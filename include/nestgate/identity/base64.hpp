@@ -10,4 +10,8 @@ namespace nestgate::identity {
 std::string encode_base64(std::string_view bytes);
 std::optional<std::string> decode_base64(std::string_view text);
 
+// RFC 4648 section 5, without padding; as strict.
+std::string encode_base64url(std::string_view bytes);
+std::optional<std::string> decode_base64url(std::string_view text);
+
 }  // namespace nestgate::identity

@@ -17,6 +17,12 @@ EVP_MD const* sha256_algorithm();
 // SHA-256 over the parts, one after the other. Thread-safe; allocates nothing after a thread's first call.
 Sha256 sha256(std::initializer_list<std::string_view> parts);
 
+// HMAC-SHA-256 (RFC 2104) over the parts, one after the other. Thread-safe.
+Sha256 hmac_sha256(std::string_view key, std::initializer_list<std::string_view> parts);
+
+// Whether they are the same; how long that takes depends on the lengths alone.
+bool equal_in_constant_time(std::string_view a, std::string_view b) noexcept;
+
 // Appends lower-case hex digits, two a byte.
 void append_hex(std::string& out, std::string_view bytes);
 // Appends base64url without padding (RFC 4648 section 5).

@@ -1,0 +1,161 @@
+#include "source_endpoints.hpp"
+
+#include <array>
+
+#include "api/answers.hpp"
+#include "api/detail_answers.hpp"
+#include "base_url.hpp"
+#include "nestgate/base/text.hpp"
+#include "nestgate/identity/webhook_signature.hpp"
+#include "nestgate/upstream/random.hpp"
+#include "source_webhooks.hpp"
+
+namespace nestgate::api {
+namespace {
+
+using http::Method;
+using proxy::ApiResponse;
+using std::chrono::system_clock;
+
+Secret new_secret() {
+  std::array<unsigned char, 32> random;
+  upstream::fill_random(random);
+  return identity::webhook_secret_of(random);
+}
+
+class SourceEndpoints final : public EndpointGroup {
+ public:
+  SourceEndpoints(automation::Service& service, std::chrono::seconds overlap) : service_(service), overlap_(overlap) {}
+
+  std::vector<Endpoint> endpoints() override {
+    auto const none = short_body_bytes_max;
+    return {
+        {Method::post, "/v1/webhooks", Access::caller, Body::json, none, by(this, &SourceEndpoints::add)},
+        {Method::get, "/v1/webhooks", Access::caller, Body::none, none, by(this, &SourceEndpoints::list)},
+        {Method::get, "/v1/webhooks/{webhook_id}", Access::caller, Body::none, none, by(this, &SourceEndpoints::show)},
+        {Method::patch, "/v1/webhooks/{webhook_id}", Access::caller, Body::json, none, by(this, &SourceEndpoints::change)},
+        {Method::delete_, "/v1/webhooks/{webhook_id}", Access::caller, Body::none, none, by(this, &SourceEndpoints::remove)},
+        {Method::post, "/v1/webhooks/{webhook_id}/rotate-secret", Access::caller, Body::none, none,
+         by(this, &SourceEndpoints::rotate)},
+    };
+  }
+
+ private:
+  struct Found {
+    store::WebhookRow row;
+    std::optional<ApiResponse> refused;
+  };
+  Task<Found> find(Call const& call, std::string id);
+  std::string base_url(Call const& call) const { return base_url_for(service_.settings(), call.request); }
+
+  Task<ApiResponse> add(Call call);
+  Task<ApiResponse> list(Call call);
+  Task<ApiResponse> show(Call call);
+  Task<ApiResponse> change(Call call);
+  Task<ApiResponse> remove(Call call);
+  Task<ApiResponse> rotate(Call call);
+
+  automation::Service& service_;
+  std::chrono::seconds overlap_;
+};
+
+Task<SourceEndpoints::Found> SourceEndpoints::find(Call const& call, std::string id) {
+  Found out;
+  auto found = co_await service_.rows().find_webhook(call.caller->tenant.org_id, std::move(id));
+  if (!found) {
+    out.refused = detail_failure(found.error());
+  } else if (!*found) {
+    out.refused = refusal(404, "Webhook not found");
+  } else {
+    out.row = std::move(**found);
+  }
+  co_return out;
+}
+
+Task<ApiResponse> SourceEndpoints::add(Call call) {
+  Faults faults;
+  auto body = read_source(Model(body_value(faults, call.body)));
+  if (!faults.empty()) co_return unprocessable(faults);
+  bool const is_given = body.secret.has_value();
+  Secret secret = is_given ? Secret(*std::move(body.secret)) : new_secret();
+  Secret const shown = secret.clone();
+  std::string const source = body.source;
+  auto row = row_of(std::move(body), dashed_uuid(upstream::random_uuid_hex()), call.caller->tenant.org_id, std::move(secret),
+                    system_clock::now());
+  auto json = made_source_json(row, base_url(call), is_given ? nullptr : &shown);
+  auto added = co_await service_.rows().add_webhook(std::move(row));
+  if (added) co_return answer(201, std::move(json));
+  if (added.error().fault.kind == FaultKind::conflict)
+    co_return refusal(409, "Webhook source '" + source + "' already exists for this org");
+  co_return detail_failure(added.error());
+}
+
+Task<ApiResponse> SourceEndpoints::list(Call call) {
+  Faults faults;
+  auto const page = page_of(Query(faults, call.request.query));
+  if (!faults.empty()) co_return unprocessable(faults);
+  store::PageOf const wanted{static_cast<std::uint64_t>(page.limit), static_cast<std::uint64_t>(page.offset)};
+  auto rows = co_await service_.rows().list_webhooks(call.caller->tenant.org_id, wanted);
+  if (!rows) co_return detail_failure(rows.error());
+  co_return answer(200, sources_json(*rows, base_url(call)));
+}
+
+Task<ApiResponse> SourceEndpoints::show(Call call) {
+  Faults faults;
+  auto id = path_uuid(faults, "webhook_id", call.taken.front());
+  if (!faults.empty()) co_return unprocessable(faults);
+  auto found = co_await find(call, std::move(id));
+  if (found.refused) co_return *std::move(found.refused);
+  co_return answer(200, source_json(found.row, base_url(call)));
+}
+
+Task<ApiResponse> SourceEndpoints::change(Call call) {
+  Faults faults;
+  auto id = path_uuid(faults, "webhook_id", call.taken.front());
+  auto wanted = read_source_change(Model(body_value(faults, call.body)));
+  if (!faults.empty()) co_return unprocessable(faults);
+  auto found = co_await find(call, std::move(id));
+  if (found.refused) co_return *std::move(found.refused);
+  apply(std::move(wanted), found.row, system_clock::now());
+  auto json = source_json(found.row, base_url(call));
+  auto replaced = co_await service_.rows().replace_webhook(std::move(found.row));
+  if (!replaced) co_return detail_failure(replaced.error());
+  co_return answer(200, std::move(json));
+}
+
+Task<ApiResponse> SourceEndpoints::remove(Call call) {
+  Faults faults;
+  auto id = path_uuid(faults, "webhook_id", call.taken.front());
+  if (!faults.empty()) co_return unprocessable(faults);
+  auto found = co_await find(call, id);
+  if (found.refused) co_return *std::move(found.refused);
+  auto removed = co_await service_.rows().remove_webhook(call.caller->tenant.org_id, std::move(id));
+  if (!removed) co_return detail_failure(removed.error());
+  co_return no_content();
+}
+
+Task<ApiResponse> SourceEndpoints::rotate(Call call) {
+  Faults faults;
+  auto id = path_uuid(faults, "webhook_id", call.taken.front());
+  if (!faults.empty()) co_return unprocessable(faults);
+  auto found = co_await find(call, std::move(id));
+  if (found.refused) co_return *std::move(found.refused);
+  auto const now = system_clock::now();
+  auto secret = new_secret();
+  auto json = secret_json(secret);
+  found.row.previous_secret = std::move(found.row.secret);
+  found.row.previous_until = now + overlap_;
+  found.row.secret = std::move(secret);
+  found.row.updated_at = now;
+  auto replaced = co_await service_.rows().replace_webhook(std::move(found.row));
+  if (!replaced) co_return detail_failure(replaced.error());
+  co_return answer(200, std::move(json));
+}
+
+}  // namespace
+
+std::unique_ptr<EndpointGroup> make_source_endpoints(automation::Service& service, AutomationApiSettings const& settings) {
+  return std::make_unique<SourceEndpoints>(service, settings.webhook_secret_overlap);
+}
+
+}  // namespace nestgate::api
