@@ -3,7 +3,12 @@
 #include <algorithm>
 
 #include "answers.hpp"
-#include "automation_api.hpp"
+#include "automation/automation_family.hpp"
+#include "automation/automations.hpp"
+#include "automation/completion_endpoints.hpp"
+#include "automation/runs.hpp"
+#include "automation/service_routes.hpp"
+#include "automation/uploads.hpp"
 #include "cloud_api.hpp"
 #include "conversation_api.hpp"
 #include "document_api.hpp"
@@ -68,13 +73,24 @@ class ControlApi final : public proxy::OwnRoutes {
   std::vector<RouteName> routes_;  // of them all
 };
 
+// Those with fixed segments before those that take any.
+std::vector<std::unique_ptr<EndpointGroup>> automation_groups(Surroundings const& with) {
+  std::vector<std::unique_ptr<EndpointGroup>> out;
+  out.push_back(make_service_routes(with.runs, with.settings.automation));
+  out.push_back(make_uploads(with.runs));
+  out.push_back(make_completion_endpoints(with.runs));
+  out.push_back(make_runs(with.runs, with.settings.automation.local_key));
+  out.push_back(make_automations(with.runs));
+  return out;
+}
+
 }  // namespace
 
 std::vector<std::unique_ptr<RouteFamily>> make_families(Surroundings const& with) {
   auto const secrets = std::make_shared<KnownSecrets>(with.store, with.settings.cloud.secrets_age_max);
   std::vector<std::unique_ptr<RouteFamily>> out;
   out.push_back(make_conversation_api(with.manager, with.publisher, ImageRule(with.settings.runtime.images)));
-  out.push_back(make_automation_api(with.runs));
+  out.push_back(make_automation_family(automation_groups(with), with.settings.automation));
   out.push_back(make_static_routes_api(with.manager));
   out.push_back(make_document_api());
   out.push_back(make_cloud_api(with.manager, secrets, with.settings.cloud, with.audit));

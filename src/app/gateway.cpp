@@ -224,10 +224,9 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   cores.on_untrusted([](ConversationId const& id, std::string_view authority, std::string_view why) {
     log(LogLevel::warn, "nested server refused", {{"id", id.text()}, {"host", authority}, {"reason", why}});
   });
-  auto wanted = settings.automation;
-  auto runs = automation::make_memory_store(wanted.runs_in_flight_max, wanted.runs_kept_max);
   automation =
-      std::make_unique<automation::Service>(control.loop.get_executor(), *manager, std::move(runs), std::move(wanted));
+      std::make_unique<automation::Service>(control.loop.get_executor(), *manager, store->automations(), manager->gateway(),
+                                            make_key_ring(settings.identity), settings.automation);
   late_waker.set(*manager);
   api::Surroundings around{*manager, cores, *automation, *store};
   around.settings = settings.api;
@@ -371,6 +370,8 @@ Task<bool> Gateway::Parts::begin_serving(std::string& problem) {
     problem = recovered.error().reason;
     co_return false;
   }
+  automation->start();
+  store->on_notify([this] { automation->wake(); });
   cores.open_doors();
   readiness = Readiness::ready;
   co_return true;
@@ -388,6 +389,7 @@ Task<bool> Gateway::reload(Settings next, std::string& problem) {
   set_log_level(p.settings.log.level);
   p.cores.replace_config(make_proxy_config(p.settings, p.stored_api_keys));
   co_await p.manager->replace_keys(make_key_ring(p.settings.identity));
+  p.automation->replace_keys(make_key_ring(p.settings.identity));
   co_await p.replace_static_runtimes(std::move(wanted));
   co_return true;
 }

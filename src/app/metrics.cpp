@@ -36,6 +36,22 @@ MetricFamily single(std::string_view name, std::string_view help, MetricType typ
 
 std::string text(std::string_view view) { return std::string(view); }
 
+// All of them, summed.
+ClientMetric::Histogram histogram_of(std::vector<LatencyHistogram const*> const& parts) {
+  constexpr double us_per_second = 1e6;
+  ClientMetric::Histogram out;
+  std::uint64_t count = 0;
+  for (std::size_t i = 0; i <= LatencyHistogram::bounds_us.size(); ++i) {
+    for (auto const* part : parts) count += part->bucket(i);
+    bool const last = i == LatencyHistogram::bounds_us.size();
+    double const bound = last ? std::numeric_limits<double>::infinity() : LatencyHistogram::bounds_us[i] / us_per_second;
+    out.bucket.push_back({count, bound});
+  }
+  out.sample_count = count;
+  for (auto const* part : parts) out.sample_sum += static_cast<double>(part->sum_us()) / us_per_second;
+  return out;
+}
+
 // Adds up what `read` gives for each core.
 class Sum {
  public:
@@ -49,18 +65,9 @@ class Sum {
   }
   template <class Read>
   ClientMetric::Histogram histogram(Read read) const {
-    constexpr double us_per_second = 1e6;
-    ClientMetric::Histogram out;
-    std::uint64_t count = 0;
-    for (std::size_t i = 0; i <= LatencyHistogram::bounds_us.size(); ++i) {
-      for (auto const* core : cores_) count += read(*core).bucket(i);
-      bool const last = i == LatencyHistogram::bounds_us.size();
-      double const bound = last ? std::numeric_limits<double>::infinity() : LatencyHistogram::bounds_us[i] / us_per_second;
-      out.bucket.push_back({count, bound});
-    }
-    out.sample_count = count;
-    for (auto const* core : cores_) out.sample_sum += static_cast<double>(read(*core).sum_us()) / us_per_second;
-    return out;
+    std::vector<LatencyHistogram const*> parts;
+    for (auto const* core : cores_) parts.push_back(&read(*core));
+    return histogram_of(parts);
   }
 
  private:
@@ -199,19 +206,52 @@ std::vector<MetricFamily> ConversationCollector::Collect() const {
 }
 
 std::vector<MetricFamily> AutomationCollector::Collect() const {
+  auto const counter = [](std::string_view name, std::string_view help, Counter const& value) {
+    return single(name, help, MetricType::Counter, static_cast<double>(value.read()));
+  };
+  auto const gauge = [](std::string_view name, std::string_view help, Gauge const& value) {
+    return single(name, help, MetricType::Gauge, static_cast<double>(value.read()));
+  };
+  auto const time = [](std::string_view name, std::string_view help, LatencyHistogram const& value) {
+    auto family = make_family(name, help, MetricType::Histogram);
+    ClientMetric metric;
+    metric.histogram = histogram_of({&value});
+    family.metric.push_back(std::move(metric));
+    return family;
+  };
   auto ended = make_family("runs_ended_total", "Automation runs that ended, by how.", MetricType::Counter);
   add_value(ended, static_cast<double>(stats_.completed.read()), {{"status", "completed"}});
   add_value(ended, static_cast<double>(stats_.failed.read()), {{"status", "failed"}});
+  add_value(ended, static_cast<double>(stats_.cancelled.read()), {{"status", "cancelled"}});
+  add_value(ended, static_cast<double>(stats_.skipped.read()), {{"status", "skipped"}});
   auto attempts =
       make_family("run_callbacks_total", "Completion callbacks, by what became of each attempt.", MetricType::Counter);
   add_value(attempts, static_cast<double>(stats_.callbacks_delivered.read()), {{"result", "delivered"}});
   add_value(attempts, static_cast<double>(stats_.callback_attempts_failed.read()), {{"result", "failed"}});
   add_value(attempts, static_cast<double>(stats_.callbacks_given_up.read()), {{"result", "given_up"}});
-  return {single("runs_submitted_total", "Automation runs that were taken.", MetricType::Counter,
-                 static_cast<double>(stats_.submitted.read())),
-          single("runs_in_flight", "Automation runs that have not ended.", MetricType::Gauge,
-                 static_cast<double>(stats_.in_flight.read())),
-          std::move(ended), std::move(attempts)};
+  auto retries =
+      make_family("run_dispatch_retries_total", "What was done again to start runs, by why.", MetricType::Counter);
+  add_value(retries, static_cast<double>(stats_.upload_retries.read()), {{"reason", "failed"}});
+  add_value(retries, static_cast<double>(stats_.start_searches.read()), {{"reason", "start_unanswered"}});
+  add_value(retries, static_cast<double>(stats_.starts_resent.read()), {{"reason", "start_not_found"}});
+  std::vector<MetricFamily> out;
+  out.push_back(
+      counter("runs_submitted_total", "Automation runs by hand, by events, or with their own tarball.", stats_.submitted));
+  out.push_back(gauge("runs_in_flight", "Automation runs that this gateway works on.", stats_.in_flight));
+  out.push_back(gauge("runs_waiting", "Automation runs that wait for their turn, as of the last look.", stats_.waiting));
+  out.push_back(time("run_wait_seconds", "From when a run may start until it is claimed.", stats_.wait));
+  out.push_back(time("run_dispatch_seconds", "From a run's claim until its command runs.", stats_.dispatch));
+  out.push_back(counter("run_attempts_again_total", "Failed runs that wait for another attempt.", stats_.attempts_again));
+  out.push_back(counter("runs_taken_over_total", "Runs taken over from gateways that were gone.", stats_.taken_over));
+  out.push_back(gauge("schedules", "Schedules that are planned.", stats_.schedules));
+  out.push_back(time("schedule_lateness_seconds", "From a schedule's moment until its run is durable.", stats_.lateness));
+  out.push_back(counter("schedule_firings_total", "Runs that schedules made.", stats_.firings));
+  out.push_back(
+      counter("schedule_firings_skipped_total", "Firings that an overlap policy left out.", stats_.firings_skipped));
+  out.push_back(
+      counter("run_endpoints_disabled_total", "Completion endpoints that were switched off.", stats_.endpoints_disabled));
+  for (auto* family : {&ended, &attempts, &retries}) out.push_back(std::move(*family));
+  return out;
 }
 
 CounterCollector::CounterCollector(std::string name, std::string help, std::function<double()> read)

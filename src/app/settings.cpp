@@ -77,6 +77,7 @@ class Loader {
       check_provider();
       read_secrets();
       read_signing_keys();
+      read_automation();
       check_api_keys();
       check_static_runtimes();
       check_sandbox_specs();
@@ -275,6 +276,7 @@ class Loader {
   }
 
   void resolve_store() {
+    if (!settings_.store_url.starts_with(sqlite_scheme)) return;
     auto const path = settings_.store_url.substr(sqlite_scheme.size());
     if (path != ":memory:") settings_.store_url = std::string(sqlite_scheme) + absolute(path).string();
   }
@@ -470,6 +472,22 @@ class Loader {
     if (!keys.empty()) {
       settings_.automation.webhook_signing_keys = std::make_shared<std::vector<Secret> const>(std::move(keys));
     }
+  }
+
+  std::shared_ptr<Secret const> read_shared_secret(std::string const& file, std::string const& key) {
+    if (file.empty()) return nullptr;
+    auto secret = read_secret_file(file, key);
+    if (!secret) return nullptr;
+    return std::make_shared<Secret const>(std::move(*secret));
+  }
+
+  void read_automation() {
+    settings_.automation.target = *automation::parse_target(settings_.automation_target);
+    settings_.api.automation.local_key =
+        read_shared_secret(settings_.automation_local_key_file, "automation.local_api_key_file");
+    settings_.automation.kv_secret = read_shared_secret(settings_.automation_kv_secret_file, "automation.kv_secret_file");
+    if (settings_.automation.base_url.empty() && !settings_.conversations.internal_url.empty())
+      settings_.automation.base_url_default = settings_.conversations.internal_url + "/api/automation";
   }
 
   void check_api_keys() {

@@ -14,6 +14,7 @@ constexpr std::size_t claims_at_once_max = 256;
 constexpr std::size_t read_at_once_max = 5'000;
 constexpr std::size_t taken_over_at_once_max = 256;
 constexpr std::size_t unparked_of_each = 64;
+constexpr Clock::duration scan_pause_min = std::chrono::milliseconds(20);  // however often it is woken
 
 WaitingRun waiting_of(RunRow const& run) {
   WaitingRun waiting;
@@ -152,6 +153,8 @@ Task<> Dispatcher::scan_loop() {
     with_.stats.waiting.add(static_cast<std::int64_t>(queue_.size()) - with_.stats.waiting.read());
     is_woken_ = true;
     wake_.cancel();
+    auto const waited = co_await pause_for(scan_pause_min);
+    if (!waited) co_return;
     if (is_scan_woken_) continue;
     scan_.expires_after(with_.settings.scan_interval);
     [[maybe_unused]] auto [woken] = co_await scan_.async_wait(no_throw);

@@ -21,6 +21,9 @@ using upstream::fail;
 using SystemClock = std::chrono::system_clock;
 
 constexpr std::size_t worker_threads = 2;
+constexpr std::size_t purged_at_once = 500;
+constexpr Clock::duration purge_pause_min = std::chrono::milliseconds(100);
+constexpr Clock::duration purge_interval = std::chrono::minutes(10);
 
 Failure unknown_run() { return fail(FaultKind::not_found, "automation.find", "Run not found"); }
 Failure closing() { return fail(FaultKind::unavailable, "automation.submit", "the gateway is shutting down"); }
@@ -46,7 +49,8 @@ struct Service::Parts {
         planner(control, Planner::With{rows, settings, stats},
                 Planner::Listeners{[this](RunRow const& run) { dispatcher.put(run); },
                                    [this](std::string const& id) { note_cancelled(id); }}),
-        poster(control, Poster::With{rows, settings, stats}) {
+        poster(control, Poster::With{rows, settings, stats}),
+        tasks(control) {
     book.listen({[this](RunRow const& run) { workers.note_settled(run); },
                  [this](RunRow const& run) {
                    workers.note_settled(run);
@@ -72,6 +76,7 @@ struct Service::Parts {
     workers.note_settled(run);
     poster.wake();
   }
+  Task<> purge_loop();
   RunRow run_of(AutomationRow const& automation) const;
   // Its schedule begins now, unless it is the one that it had.
   void plan(AutomationRow& row, AutomationRow const* before);
@@ -88,6 +93,7 @@ struct Service::Parts {
   Dispatcher dispatcher;
   Planner planner;
   Poster poster;
+  TaskGroup tasks;
   asio::thread_pool pool{worker_threads};
 };
 
@@ -107,6 +113,18 @@ void Service::start() {
   parts_->dispatcher.start();
   parts_->planner.start();
   parts_->poster.start();
+  parts_->tasks.spawn("automation.purge", parts_->purge_loop());
+}
+
+// A few at a time, so that nothing waits for it.
+Task<> Service::Parts::purge_loop() {
+  for (;;) {
+    auto const removed = co_await rows.purge(SystemClock::now() - settings.runs_kept_for, purged_at_once);
+    bool const is_more = removed && *removed == purged_at_once;
+    auto const pause = is_more ? purge_pause_min : purge_interval;
+    auto waited = co_await pause_for(pause);
+    if (!waited) co_return;
+  }
 }
 
 void Service::replace_keys(std::shared_ptr<identity::KeyRing const> keys) { parts_->keys = std::move(keys); }
@@ -306,6 +324,8 @@ void Service::begin_closing() { parts_->is_closing = true; }
 
 Task<> Service::stop(Deadline by) {
   begin_closing();
+  parts_->tasks.stop();
+  [[maybe_unused]] auto joined = co_await parts_->tasks.join();
   co_await parts_->planner.stop();
   co_await parts_->dispatcher.stop();
   co_await parts_->workers.stop();

@@ -1,6 +1,8 @@
 #include "workers.hpp"
 
 #include "nestgate/automation/status_detail.hpp"
+#include "nestgate/nested/bash_events.hpp"
+#include "nestgate/net/interruptible.hpp"
 #include "nestgate/schedule/backoff.hpp"
 #include "nestgate/upstream/random.hpp"
 #include "own_run.hpp"
@@ -20,6 +22,7 @@ constexpr std::chrono::seconds small_command_max = 30s;
 constexpr Clock::duration small_call_max = 60s;  // a busy agent server takes its time
 constexpr Clock::duration linger_max = 30s;      // for the exit code of a command whose script has reported
 constexpr Clock::duration look_for_start_max = 20s;
+constexpr int looks_saved = 10;  // where ends are told, a command is looked at so much more rarely
 constexpr unsigned refused_uploads_max = 3;
 constexpr unsigned clean_up_tries_max = 5;
 constexpr std::string_view internal_upload = "oh-internal://uploads/";
@@ -93,10 +96,18 @@ struct Workers::Job {
   Claim how;
   std::chrono::seconds time_max{0};
   std::chrono::steady_clock::time_point claimed_at = Clock::now();
-  Timer wake;               // cancelled when something happened to it
-  bool is_settled = false;  // its verdict stands, or another attempt was decided
-  bool is_lost = false;     // somebody else holds it now
-  bool may_have_started = false;
+  Timer wake;                // cancelled when something happened to it
+  bool is_settled = false;   // its verdict stands, or another attempt was decided
+  bool is_lost = false;      // somebody else holds it now
+  bool is_prompted = false;  // its command has ended, as its server says
+};
+
+// A runtime whose server tells of the ends of its commands.
+struct Workers::Followed {
+  explicit Followed(Executor executor) : gone(executor, Clock::time_point::max()) {}
+  std::size_t watched = 0;  // runs
+  bool is_open = false;     // what ends now is told
+  Timer gone;               // cancelled when nobody watches any more
 };
 
 // Where a run is.
@@ -359,6 +370,7 @@ Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runti
   Secret const no_kv;
   std::string base = with_.settings.base_url;
   if (base.empty()) base = job.own.base_url;
+  if (base.empty()) base = with_.settings.base_url_default;
   RunSurroundings const around{base, runtime.id.text(), runtime.place, runtime.session_key, token, no_kv};
   auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths.event, around);
   auto const file = environment_file(environment.variables);
@@ -414,7 +426,6 @@ Task<Outcome<std::string>> Workers::start(Job& job, nested::Client& client) {
   script.setup_script = job.own.setup_script;
   if (job.automation) script.entrypoint = job.automation->entrypoint;
   auto command = start_command(job.paths, job.run.fence, script);
-  job.may_have_started = true;
   auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
   if (started || is_refusal(started.error())) co_return started;
   auto const by = Deadline::in(look_for_start_max);
@@ -463,14 +474,58 @@ std::optional<std::string> Workers::why_lost(Runtime const& runtime) const {
   return "the runtime ended while the run was in it";
 }
 
+Workers::Followed& Workers::join(Runtime const& runtime) {
+  Life const life{std::string(runtime.id.canonical()), runtime.epoch.get()};
+  auto const [at, is_new] = followed_.try_emplace(life, tasks_.executor());
+  ++at->second.watched;
+  if (is_new) tasks_.spawn("automation.follow", follow(life, runtime.place, runtime.session_key.clone()));
+  return at->second;
+}
+
+void Workers::leave(Runtime const& runtime) {
+  auto const at = followed_.find({std::string(runtime.id.canonical()), runtime.epoch.get()});
+  if (at != followed_.end() && --at->second.watched == 0) at->second.gone.cancel();
+}
+
+// A wake-up only: what it misses the next look finds.
+Task<> Workers::follow(Life life, upstream::Place place, Secret session_key) {
+  auto const at = followed_.find(life);
+  auto& followed = at->second;
+  schedule::Backoff const backoff{500ms, 30'000ms, schedule::Backoff::Jitter::equal};
+  nested::BashEventListeners listeners;
+  listeners.open = [&followed] { followed.is_open = true; };
+  listeners.ended = [this](std::string_view command_id) {
+    auto const job = by_command_.find(command_id);
+    if (job == by_command_.end()) return;
+    job->second->is_prompted = true;
+    job->second->wake.cancel();
+  };
+  for (std::uint32_t failures = 1; followed.watched > 0; ++failures) {
+    auto ended = co_await unless_tripped(followed.gone, nested::follow_bash_events(place, session_key.clone(), listeners));
+    if (std::exchange(followed.is_open, false)) failures = 1;
+    bool const is_cut = co_await is_cancelled();
+    if (is_cut || followed.watched == 0) break;
+    followed.gone.expires_after(backoff.pause(failures, upstream::random_number()));
+    [[maybe_unused]] auto [woken] = co_await followed.gone.async_wait(no_throw);
+    followed.gone.expires_at(Clock::time_point::max());
+  }
+  followed_.erase(at);
+}
+
 // Until the command's exit code is known, or the run is out of its time, or its runtime is gone.
 Task<> Workers::watch(Job& job, Runtime const& runtime, std::string command_id) {
+  auto const& followed = join(runtime);
+  by_command_.insert_or_assign(command_id, &job);
+  co_await watch_to_the_end(job, runtime, followed, command_id);
+  by_command_.erase(command_id);
+  leave(runtime);
+}
+
+Task<> Workers::watch_to_the_end(Job& job, Runtime const& runtime, Followed const& followed, std::string& command_id) {
   auto const& settings = with_.settings;
-  auto const time_max = job.time_max + settings.report_margin + settings.hard_grace;
-  auto const left =
-      job.run.timeout_at
-          ? std::chrono::duration_cast<Clock::duration>(*job.run.timeout_at - SystemClock::now() + settings.hard_grace)
-          : Clock::duration(time_max);
+  auto left = std::chrono::duration_cast<Clock::duration>(job.time_max + settings.report_margin + settings.hard_grace);
+  if (job.run.timeout_at)
+    left = std::chrono::duration_cast<Clock::duration>(*job.run.timeout_at - SystemClock::now() + settings.hard_grace);
   auto give_up = Deadline::in(left);
   bool lingers = false;
   for (;;) {
@@ -479,6 +534,7 @@ Task<> Workers::watch(Job& job, Runtime const& runtime, std::string command_id) 
       if (!job.is_over()) co_await apply(job, std::move(event));
       co_return;
     }
+    job.is_prompted = false;
     bool const has_ended = co_await look(job, runtime, command_id);
     bool const is_cut = co_await is_cancelled();
     if (has_ended || is_cut || job.is_lost) co_return;
@@ -489,7 +545,9 @@ Task<> Workers::watch(Job& job, Runtime const& runtime, std::string command_id) 
       if (!job.is_over()) co_await apply(job, std::move(event));
       co_return;
     }
-    job.wake.expires_after(settings.watch_interval);
+    if (job.is_prompted) continue;
+    auto const pause = followed.is_open ? settings.watch_interval * looks_saved : settings.watch_interval;
+    job.wake.expires_after(pause);
     [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
   }
 }
@@ -503,7 +561,9 @@ Task<bool> Workers::look(Job& job, Runtime const& runtime, std::string& command_
   if (*output.exit_code == started_before) {
     auto other = co_await find_start(job, client);
     if (other && *other && **other != command_id) {
+      by_command_.erase(command_id);
       command_id = std::move(**other);
+      by_command_.insert_or_assign(command_id, &job);
       [[maybe_unused]] bool const noted = co_await note_command(job, runtime, command_id);
       co_return false;
     }

@@ -45,7 +45,9 @@ class Workers {
  private:
   struct Job;
   struct Runtime;
+  struct Followed;
   using JobPtr = std::shared_ptr<Job>;
+  using Life = std::pair<std::string, std::uint64_t>;  // a conversation's canonical id and epoch
 
   Task<> work(JobPtr job);
   Task<> live(Job& job);
@@ -65,7 +67,12 @@ class Workers {
   Task<Outcome<std::optional<std::string>>> find_start(Job& job, nested::Client& client);
   Task<bool> note_command(Job& job, Runtime const& runtime, std::string command_id);
   Task<> watch(Job& job, Runtime const& runtime, std::string command_id);
+  Task<> watch_to_the_end(Job& job, Runtime const& runtime, Followed const& followed, std::string& command_id);
   Task<bool> look(Job& job, Runtime const& runtime, std::string& command_id);
+  // Follows a runtime's server as long as runs are watched in it.
+  Followed& join(Runtime const& runtime);
+  void leave(Runtime const& runtime);
+  Task<> follow(Life life, upstream::Place place, Secret session_key);
   std::optional<std::string> why_lost(Runtime const& runtime) const;
   Task<> fail_dispatch(Job& job, Failure failure);
   Task<> clean_up(Job& job, Runtime const* runtime);
@@ -77,6 +84,8 @@ class Workers {
   std::function<void(store::RunRow const&)> ended_;
   Tarballs tarballs_;
   std::map<std::string, JobPtr, std::less<>> jobs_;
+  std::map<std::string, Job*, std::less<>> by_command_;  // those that are watched
+  std::map<Life, Followed> followed_;
   TaskGroup tasks_;
 };
 

@@ -43,6 +43,7 @@ class SqlStore final : public Store {
   Task<Outcome<std::uint64_t>> identity_version() override;
 
   AutomationStore& automations() override { return automations_; }
+  void on_notify(std::function<void()> listener) override { backend_->on_notify(std::move(listener)); }
 
   Task<> close() override;
 

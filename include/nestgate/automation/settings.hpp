@@ -18,6 +18,7 @@ struct Settings {
   // What scripts are told to call back, ".../api/automation". Empty: as the client that asked for the run wrote it, else
   // the gateway's own address.
   std::string base_url;
+  std::string base_url_default;             // where nobody wrote one
   Target target;                            // of automations that name none
   std::string workspace_base;               // where runs have their folders in the runtime; "": /workspace, else $HOME
   std::string agent_server_url;             // of the runtime's server as scripts see it; "": as the gateway sees it
@@ -45,7 +46,7 @@ struct Settings {
   std::uint32_t starts_per_minute_of_user_max = 0;     // 0: no limit
   std::uint32_t runs_waiting_max = 100'000;            // PENDING ones; beyond it none is taken
   std::chrono::milliseconds scan_interval{5'000};      // between two looks for what nobody said
-  std::chrono::hours runs_kept_for{24 * 90};           // ended ones, and what belongs to them
+  std::chrono::seconds runs_kept_for{90 * 86'400};     // ended ones, and what belongs to them
 
   std::uint32_t tarball_bytes_max = 64 * 1024 * 1024;           // of a run with its own
   std::uint64_t tarball_bytes_held_max = 256ULL * 1024 * 1024;  // of those that are on their way to runtimes
@@ -53,9 +54,9 @@ struct Settings {
 
   std::chrono::seconds delivery_pause_first{5};  // doubles with each attempt, with jitter
   std::chrono::seconds delivery_pause_max{4 * 3600};
-  std::chrono::seconds delivery_give_up{24 * 3600};     // after its first attempt
-  std::chrono::hours endpoint_failing_max{24 * 5};      // then it is switched off
-  std::chrono::milliseconds delivery_time_max{15'000};  // of one attempt
+  std::chrono::seconds delivery_give_up{24 * 3600};       // after its first attempt
+  std::chrono::seconds endpoint_failing_max{5 * 86'400};  // then it is switched off
+  std::chrono::milliseconds delivery_time_max{15'000};    // of one attempt
   std::uint32_t deliveries_at_once_max = 64;
 };
 

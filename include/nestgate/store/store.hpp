@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -199,6 +200,9 @@ class Store {
 
   // Of automations, their runs and completions. As long as the store.
   virtual AutomationStore& automations() = 0;
+  // Called on the control core whenever any gateway said that it changed something for others. Where nothing can say so
+  // (SQLite), never: who must know looks by itself.
+  virtual void on_notify(std::function<void()> listener) = 0;
 
   // After it every call is a fault. To be awaited before the end; calls under way come first.
   virtual Task<> close() = 0;

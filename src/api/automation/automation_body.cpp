@@ -90,15 +90,16 @@ std::optional<std::string> why_no_tarball_path(std::string const& text) {
 
 Rule<std::string> tarball_path() { return checked<std::string>(text(), &why_no_tarball_path); }
 
-std::optional<std::string> why_no_callback_url(std::string const& text, automation::PrivateCallbacks private_ones) {
+std::optional<std::string> why_no_web_url(std::string const& field, std::string const& text,
+                                          automation::PrivateCallbacks private_ones) {
   auto const url = upstream::parse_url(text);
-  if (!url) return "callback_url must be an absolute http or https URL without user info and fragment";
+  if (!url) return field + " must be an absolute http or https URL without user info and fragment";
   error_code not_numeric;
   auto const address = asio::ip::make_address(url->host, not_numeric);
   // Names are looked at when they are resolved, at each delivery.
   bool const is_refused =
       private_ones == automation::PrivateCallbacks::refuse && !not_numeric && !upstream::is_public(address);
-  return is_refused ? std::optional<std::string>("callback_url: its address is not a public one") : std::nullopt;
+  return is_refused ? std::optional<std::string>(field + ": its address is not a public one") : std::nullopt;
 }
 
 Rule<automation::Target> target() {
@@ -171,6 +172,12 @@ Rule<std::string> command(std::string field) {
       text(), [field = std::move(field)](std::string& given) { return automation::why_not_a_command(field, given); });
 }
 
+Rule<std::string> web_url(std::string field, automation::PrivateCallbacks private_ones) {
+  return checked<std::string>(text(1, url_characters_max), [field = std::move(field), private_ones](std::string& url) {
+    return why_no_web_url(field, url, private_ones);
+  });
+}
+
 Rule<TemplateBody> template_provenance() {
   return [](Value const& value, TemplateBody& out) {
     Model in(value);
@@ -193,9 +200,7 @@ void read_our_members(Model& in, OurMembers& out, BodyRules const& rules) {
   in.change("priority", out.priority, whole(-100, 100));
   in.change("max_concurrent_runs", out.max_concurrent_runs, whole(0, 100'000));
   in.change("retry", out.retry, retry());
-  in.change("callback_url", out.callback_url, checked<std::string>(text(1, url_characters_max), [&rules](std::string& url) {
-              return why_no_callback_url(url, rules.private_callbacks);
-            }));
+  in.change("callback_url", out.callback_url, web_url("callback_url", rules.private_callbacks));
   in.change("callback_bearer", out.callback_bearer, bearer());
 }
 

@@ -50,6 +50,8 @@ Rule<std::string> model_name();
 Rule<std::int64_t> timeout(BodyRules const& rules);
 Rule<std::string> command(std::string field);
 Rule<TemplateBody> template_provenance();
+// Where something is posted to.
+Rule<std::string> web_url(std::string field, automation::PrivateCallbacks private_ones);
 inline constexpr std::size_t name_characters_max = 500;
 inline constexpr std::size_t prompt_characters_max = 50'000;
 

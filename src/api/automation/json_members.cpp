@@ -2,6 +2,8 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
+
 namespace nestgate::api {
 
 namespace dom = simdjson::dom;
@@ -28,6 +30,10 @@ std::optional<std::string> JsonMembers::text(std::string_view name) const {
 
 void JsonMembers::erase(std::string_view name) {
   if (auto const at = members_.find(name); at != members_.end()) members_.erase(at);
+}
+
+bool JsonMembers::has_value(std::string_view json) const {
+  return std::any_of(members_.begin(), members_.end(), [&](auto const& member) { return member.second == json; });
 }
 
 std::string JsonMembers::json() const {

@@ -20,6 +20,9 @@ class JsonMembers {
   std::optional<std::string> text(std::string_view name) const;
   void set(std::string name, std::string json) { members_.insert_or_assign(std::move(name), std::move(json)); }
   void erase(std::string_view name);
+  std::size_t count() const noexcept { return members_.size(); }
+  // Whether any member is that JSON.
+  bool has_value(std::string_view json) const;
   // "" where there are none.
   std::string json() const;
 

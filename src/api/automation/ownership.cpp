@@ -23,8 +23,7 @@ Task<Outcome<store::AutomationRow>> own_automation(store::AutomationStore& rows,
 
 Task<Outcome<store::RunRow>> own_run(store::AutomationStore& rows, automation::Caller caller, std::string id) {
   NESTGATE_CO_TRY(found, co_await rows.find_run(std::move(id)));
-  if (!found) co_return absent("Run not found");
-  if (!owns(caller, found->tenant)) co_return upstream::fail(FaultKind::forbidden, "api.automation", "Not your automation");
+  if (!found || !owns(caller, found->tenant)) co_return absent("Run not found");
   co_return *std::move(found);
 }
 

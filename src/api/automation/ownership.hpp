@@ -13,7 +13,7 @@ bool owns(automation::Caller const& caller, store::Tenant const& tenant);
 // Faults: not_found (also for another's and a deleted one), those of the store. `rows` outlives the call.
 Task<upstream::Outcome<store::AutomationRow>> own_automation(store::AutomationStore& rows, automation::Caller caller,
                                                              std::string id);
-// Faults: not_found, forbidden (another's).
+// Faults: not_found (also for another's).
 Task<upstream::Outcome<store::RunRow>> own_run(store::AutomationStore& rows, automation::Caller caller, std::string id);
 // Faults: not_found.
 Task<upstream::Outcome<store::UploadRow>> own_upload(store::AutomationStore& rows, automation::Caller caller,

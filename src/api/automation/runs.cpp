@@ -255,8 +255,10 @@ Task<ApiResponse> Runs::cancel(Call call) {
   Faults faults;
   auto id = path_uuid(faults, "run_id", call.taken.front());
   if (!faults.empty()) co_return unprocessable(faults);
-  auto known = co_await own_run(rows(), *call.caller, id);
+  auto known = co_await rows().find_run(id);
   if (!known) co_return detail_failure(known.error());
+  if (!*known) co_return refusal(404, "Run not found");
+  if (!owns(*call.caller, (*known)->tenant)) co_return refusal(403, "Not your automation");
   auto run = co_await service_.cancel(std::move(id));
   if (!run) co_return detail_failure(run.error());
   co_return answer(200, run_json(*run));

@@ -82,12 +82,12 @@ class WholeApi : public testing::Test {
       provider_owned = std::move(fake);
     }
     auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, secrets());
-    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher,
-                                                      std::move(ring), *store, *credentials, manager_settings);
+    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher, ring,
+                                                      *store, *credentials, manager_settings);
     auto recovered = control.run(manager->recover());
     if (!recovered) throw std::runtime_error(recovered.error().reason);
-    runs = std::make_unique<automation::Service>(control.executor(), *manager, automation::make_memory_store(10, 10),
-                                                 std::move(run_settings));
+    runs = std::make_unique<automation::Service>(control.executor(), *manager, store->automations(), manager->gateway(),
+                                                 std::move(ring), std::move(run_settings));
     auto const audit = [this](api::SecretAccess const& access) {
       audited.push_back(std::string(access.route) + " " + std::string(access.sandbox) + " " + std::string(access.owner) +
                         " " + std::string(access.name) + " " + std::to_string(access.status));
