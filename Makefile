@@ -55,8 +55,8 @@ test-leaves-asan: ## the tests of the pure leaves under address and undefined-be
 	deploy/install-deps.sh --build --test
 	@mkdir -p build
 	$(call configure,asan)
-	$(call ninja,asan) --target test_base test_codec test_http test_identity test_event
-	for leaf in base codec http identity event; do build/asan/bin/test_$$leaf --gtest_brief=1; done
+	$(call ninja,asan) --target test_base test_codec test_http test_identity test_schedule test_event
+	for leaf in base codec http identity schedule event; do build/asan/bin/test_$$leaf --gtest_brief=1; done
 
 test-tsan: ## every test under the thread sanitizer
 	deploy/install-deps.sh --build --test

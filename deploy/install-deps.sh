@@ -12,7 +12,7 @@ build_packages=(clang-19 lld-19 llvm-19 make cmake ninja-build ccache
 demo_packages=(python3 curl openssl)
 # prometheus has promtool, which the metrics are checked with. The tests start a Docker engine of their own with docker.io; where
 # another package's dockerd stands, that one serves, since docker.io would take its place.
-test_packages=(libgtest-dev libgmock-dev libclang-rt-19-dev python3 curl openssl procps prometheus iproute2 iptables)
+test_packages=(libgtest-dev libgmock-dev libclang-rt-19-dev python3 curl openssl procps prometheus iproute2 iptables tzdata)
 docker_package=docker.io
 for folder in /usr/bin /usr/sbin /usr/local/bin /usr/local/sbin; do
   [[ -x $folder/dockerd ]] && docker_package=

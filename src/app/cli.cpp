@@ -11,6 +11,7 @@
 #include "app/cron_command.hpp"
 #include "app/identity_commands.hpp"
 #include "app/operator_commands.hpp"
+#include "app/store_commands.hpp"
 #include "nestgate/app/log.hpp"
 #include "nestgate/identity/api_key.hpp"
 #include "nestgate/identity/session_key.hpp"
@@ -200,6 +201,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
 
   OperatorCommands const operators(app);
   CronCommand const cron(app);
+  StoreMaintenance const maintenance(app);
 
   for (auto* const command : {&app, serve, check, key, apikey, hash, api_keys.add, api_keys.list, api_keys.revoke, user,
                               users.add, users.list, users.revoke})
@@ -216,6 +218,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
 
   if (auto const code = operators.run(environment, terminal)) return *code;
   if (auto const code = cron.run(terminal)) return *code;
+  if (maintenance.is_given()) return maintenance.run(std::move(environment), terminal);
   SettingsSource source;
   source.environment = std::move(environment);
   if (!config_file.empty()) source.file = config_file;

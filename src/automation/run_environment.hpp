@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "command_chain.hpp"
 #include "nestgate/automation/settings.hpp"
 #include "nestgate/base/secret.hpp"
 #include "nestgate/store/automation_store.hpp"
@@ -29,10 +30,13 @@ struct RunEnvironment {
 
 // The variables of a run; those that it brings itself come last.
 RunEnvironment environment_of(store::RunRow const& run, store::AutomationRow const* automation, Settings const& settings,
-                              std::string_view event_path, RunSurroundings const& around);
+                              RunPaths const& paths, RunSurroundings const& around);
 
 // AUTOMATION_EVENT_PAYLOAD, written as Python's json.dumps does.
 std::string event_payload(store::RunRow const& run, store::AutomationRow const* automation);
+
+// The token by which a run's script reaches its automation's key-value document for a day (automation.md 1.8).
+Secret kv_token(Secret const& kv_secret, store::RunRow const& run, store::Time now);
 
 // The bytes of a variable with its name that every exec takes: the kernel refuses one of 128 KiB (MAX_ARG_STRLEN).
 inline constexpr std::size_t variable_bytes_max = 128 * 1024 - 1;

@@ -367,12 +367,14 @@ Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runti
   NESTGATE_CO_TRY_VOID(co_await put_tarball(job, client));
   if (job.is_over()) co_return settled_early();
   auto const token = (*with_.keys).run_token(job.run.id);
-  Secret const no_kv;
+  Secret kv;
+  if (auto const& secret = with_.settings.kv_secret; secret && job.automation)
+    kv = kv_token(*secret, job.run, SystemClock::now());
   std::string base = with_.settings.base_url;
   if (base.empty()) base = job.own.base_url;
   if (base.empty()) base = with_.settings.base_url_default;
-  RunSurroundings const around{base, runtime.id.text(), runtime.place, runtime.session_key, token, no_kv};
-  auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths.event, around);
+  RunSurroundings const around{base, runtime.id.text(), runtime.place, runtime.session_key, token, kv};
+  auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths, around);
   auto const file = environment_file(environment.variables);
   if (!environment.event_file.empty()) {
     auto const& event = environment.event_file;

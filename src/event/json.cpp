@@ -15,14 +15,14 @@ namespace {
 // simdjson's document becomes ours; recursion is bounded by the depth that its parser let through.
 class Reader {
  public:
-  explicit Reader(std::size_t values_max) : values_left_(values_max) {}
+  explicit Reader(DocumentLimits const& limits) : values_left_(limits.values_max), depth_left_(limits.depth_max) {}
 
   Result<Value> read(simdjson::dom::element element) {
     if (values_left_ == 0) return Fault{FaultKind::too_large, {}, "event.json_values"};
     --values_left_;
     switch (element.type()) {
-      case simdjson::dom::element_type::ARRAY: return read(simdjson::dom::array(element));
-      case simdjson::dom::element_type::OBJECT: return read(simdjson::dom::object(element));
+      case simdjson::dom::element_type::ARRAY: return nested(simdjson::dom::array(element));
+      case simdjson::dom::element_type::OBJECT: return nested(simdjson::dom::object(element));
       case simdjson::dom::element_type::INT64: return Value::integer(element.get_int64().value_unsafe());
       case simdjson::dom::element_type::UINT64: return Value::integer(element.get_uint64().value_unsafe());
       case simdjson::dom::element_type::DOUBLE: return Value::real(element.get_double().value_unsafe());
@@ -34,6 +34,14 @@ class Reader {
   }
 
  private:
+  Result<Value> nested(auto inner) {
+    if (depth_left_ == 0) return Fault{FaultKind::too_large, {}, "event.json_depth"};
+    --depth_left_;
+    auto value = read(inner);
+    ++depth_left_;
+    return value;
+  }
+
   Result<Value> read(simdjson::dom::array array) {
     Value::Array items;
     items.reserve(std::min(array.size(), values_left_));
@@ -54,7 +62,7 @@ class Reader {
     return Value::object(std::move(members));
   }
 
-  std::size_t values_left_;
+  std::size_t values_left_, depth_left_;
 };
 
 void append_escaped_unit(std::string& out, unsigned unit) {
@@ -176,7 +184,7 @@ std::string placed(std::string_view digits, int exponent) {
 
 Result<Value> Value::parse(std::string_view json, DocumentLimits const& limits) {
   if (json.size() > limits.bytes_max) return Fault{FaultKind::too_large, {}, "event.json_bytes"};
-  simdjson::dom::parser parser(limits.bytes_max);
+  simdjson::dom::parser parser;
   if (parser.allocate(std::max<std::size_t>(json.size(), 1), limits.depth_max + 1) != simdjson::SUCCESS)
     return Fault{FaultKind::too_large, {}, "event.json_bytes"};
   simdjson::dom::element root;
@@ -185,7 +193,7 @@ Result<Value> Value::parse(std::string_view json, DocumentLimits const& limits) 
     if (auto const mended = mended_json(json)) error = parser.parse(*mended).get(root);
   if (error == simdjson::DEPTH_ERROR) return Fault{FaultKind::too_large, {}, "event.json_depth"};
   if (error != simdjson::SUCCESS) return Fault{FaultKind::bad_input, {}, "event.json"};
-  return Reader(limits.values_max).read(root);
+  return Reader(limits).read(root);
 }
 
 bool append_json(std::string& out, Value const& value, JsonForm form, std::size_t bytes_max) {

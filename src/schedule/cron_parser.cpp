@@ -303,7 +303,7 @@ class CronParser {
     }
     if (fields.size() == fields_max) {
       NESTGATE_TRY(years, parse_years(fields[6]));
-      if (!is_any(fields[6])) cron.years_ = years;
+      if (!years.all()) cron.years_ = years;  // all that can be named: those beyond them, too
     }
     return cron;
   }

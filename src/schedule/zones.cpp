@@ -90,6 +90,12 @@ void throw_exception_from_error(ZoneFault const& fault, boost::source_location c
   throw std::logic_error("value() on a fault: " + fault.reason);
 }
 
+Zones::Stamp::Stamp(struct stat const& status)
+    : device(status.st_dev),
+      inode(status.st_ino),
+      size(status.st_size),
+      modified_ns(status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec) {}
+
 Zones::Zones(fs::path folder) : folder_(std::move(folder)) {}
 
 boost::system::result<std::shared_ptr<Zone const>, ZoneFault> Zones::find(std::string_view name) {
@@ -105,14 +111,15 @@ boost::system::result<std::shared_ptr<Zone const>, ZoneFault> Zones::find(std::s
 
 std::vector<std::string> const& Zones::names() {
   if (!names_) {
-    names_.emplace();
-    add_names(folder_, "", 0, *names_);
-    std::sort(names_->begin(), names_->end());
+    names_ = Names{{}, stamp_of("")};
+    add_names(folder_, "", 0, names_->sorted);
+    std::sort(names_->sorted.begin(), names_->sorted.end());
   }
-  return *names_;
+  return names_->sorted;
 }
 
 bool Zones::has_changed() const {
+  if (names_ && stamp_of("") != names_->folder) return true;
   return std::any_of(loaded_.begin(), loaded_.end(),
                      [this](auto const& entry) { return stamp_of(entry.first) != entry.second.stamp; });
 }
@@ -143,16 +150,13 @@ std::optional<Zones::Loaded> Zones::load(std::string_view name) const {
   std::string_view reason;
   auto zone = Zone::read(std::string(name), file.head(tzif_bytes_max + 1), reason);
   if (!zone) return std::nullopt;
-  auto const& status = file.status();
-  return Loaded{
-      std::move(zone),
-      {status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec}};
+  return Loaded{std::move(zone), Stamp(file.status())};
 }
 
 Zones::Stamp Zones::stamp_of(std::string_view name) const {
   struct stat status{};
   if (::stat(path_of(name).c_str(), &status) != 0) return {};
-  return {status.st_dev, status.st_ino, status.st_size, status.st_mtim.tv_sec * 1'000'000'000 + status.st_mtim.tv_nsec};
+  return Stamp(status);
 }
 
 }  // namespace nestgate::schedule

@@ -21,7 +21,7 @@ std::shared_ptr<Zone const> zone_of(unsigned choice) {
   return found ? *found : Zone::utc();
 }
 
-// The month and day fields, slowly.
+// Whether anything matches on the day of a reading.
 bool is_a_day(Cron const& cron, LocalTime at) {
   auto const day = std::chrono::floor<std::chrono::days>(at);
   return cron.next(day, day + std::chrono::days(1)).has_value();

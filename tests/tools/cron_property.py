@@ -10,6 +10,7 @@ import argparse
 import calendar
 import datetime
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -139,7 +140,9 @@ class Schedule:
             sorted(self.hour.values), sorted(self.minute.values), sorted(self.second.values) if self.second else [0])]
 
     def has_day(self, date):
-        if date.month not in self.month.values or (self.year and date.year not in self.year.values):
+        if date.month not in self.month.values:
+            return False
+        if self.year and self.year.values != set(range(1970, 2100)) and date.year not in self.year.values:
             return False
         whole = set(range(1, 32))
         any_month = self.of_month.is_any or (
@@ -230,9 +233,10 @@ def make_case(dice, names):
 
 
 def zone_names():
-    """Without the machine's own clock, and without zones that other packages may bring along."""
+    """Without the machine's own clock, and without zones that only other packages have."""
     zoneinfo.reset_tzpath([FOLDER])
-    return sorted(name for name in zoneinfo.available_timezones() if name != "localtime")
+    names = zoneinfo.available_timezones() - {"localtime"}
+    return sorted(name for name in names if os.path.isfile(os.path.join(FOLDER, name)))
 
 
 def main():

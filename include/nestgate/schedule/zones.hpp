@@ -1,6 +1,6 @@
 #pragma once
 
-#include <sys/types.h>
+#include <sys/stat.h>
 
 #include <cstdint>
 #include <filesystem>
@@ -35,8 +35,8 @@ class Zones {
   // All IANA names, sorted; empty without a folder.
   std::vector<std::string> const& names();
 
-  // Whether the file of a zone that find() gave was replaced, written or removed since. Costs one stat a zone, so it may
-  // be asked every few seconds, or whenever a watch on the folder says something.
+  // Whether the file of a zone that find() gave was replaced, written or removed since, or the folder behind names(). Costs
+  // one stat a zone, so it may be asked every few seconds, or whenever a watch on the folder says something.
   bool has_changed() const;
 
   struct Reloaded {
@@ -49,6 +49,9 @@ class Zones {
  private:
   // What tells one file from another that took its place.
   struct Stamp {
+    Stamp() = default;
+    explicit Stamp(struct stat const& status);
+
     dev_t device = 0;
     ino_t inode = 0;
     off_t size = 0;
@@ -62,11 +65,15 @@ class Zones {
 
   std::filesystem::path path_of(std::string_view name) const { return folder_ / name; }
   std::optional<Loaded> load(std::string_view name) const;
-  Stamp stamp_of(std::string_view name) const;
+  Stamp stamp_of(std::string_view name) const;  // of the folder: ""
 
   std::filesystem::path folder_;
   std::map<std::string, Loaded, std::less<>> loaded_;
-  std::optional<std::vector<std::string>> names_;
+  struct Names {
+    std::vector<std::string> sorted;
+    Stamp folder;
+  };
+  std::optional<Names> names_;
 };
 
 }  // namespace nestgate::schedule

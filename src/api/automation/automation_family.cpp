@@ -77,12 +77,16 @@ std::vector<RouteName> AutomationFamily::routes() const {
 AutomationFamily::Found AutomationFamily::find(Method method, std::string_view path) const {
   Found found;
   if (path.ends_with('/')) return found;
+  std::string_view known;  // the first pattern that the path has: its methods are told
   for (auto const& endpoint : endpoints_) {
     auto taken = match_pattern(endpoint.pattern, path);
     if (!taken) continue;
     if (endpoint.method == method) return {&endpoint, *std::move(taken), {}};
+    if (known.empty()) known = endpoint.pattern;
+    if (endpoint.pattern != known) continue;
     if (!found.allow.empty()) found.allow += ", ";
     found.allow += method_name(endpoint.method);
+    if (endpoint.method == Method::get) found.allow += ", HEAD";
   }
   return found;
 }

@@ -1,8 +1,8 @@
 #include <gtest/gtest.h>
 
+#include "api/automation/run_body.hpp"
 #include "api/body_values.hpp"
 #include "api/multipart.hpp"
-#include "api/run_body.hpp"
 #include "api/shapes.hpp"
 #include "api/start_body.hpp"
 
@@ -252,40 +252,6 @@ TEST(RunBody, NamesWhatDoesNotFit) {
   EXPECT_EQ(why_run("application/json", R"({"tarball_base64":"%%%%"})"),
             "value_error tarball_base64: must be padded base64");
   EXPECT_EQ(why_run("application/json", R"({"timeout":"60"})"), "int_type timeout: Input should be a valid integer");
-}
-
-std::string why_report(std::string_view body) {
-  auto const parsed = parse_report_body(body);
-  return parsed ? "" : parsed.error().type + " " + parsed.error().field;
-}
-
-TEST(ReportBody, IsThatOfTheSdk) {
-  auto const plain = parse_report_body(R"({"status":"COMPLETED","run_id":"r","conversation_id":"c","cost":0.5})");
-  ASSERT_TRUE(plain);
-  EXPECT_EQ(plain->status, automation::RunStatus::completed);
-  EXPECT_EQ(plain->conversation_id, "c");
-  EXPECT_EQ(plain->cost, 0.5);
-  EXPECT_EQ(parse_report_body(R"({"status":"FAILED","error":"boom"})")->error, "boom");
-  EXPECT_EQ(parse_report_body(R"({"status":"FAILED","error":null,"cost":1})")->cost, 1.0);
-  auto const event = parse_report_body(
-      R"({"status":"FAILED","error":{"kind":"ConversationErrorEvent","source":"environment","code":"RuntimeError","detail":"boom","classification":{"kind":"unknown"}}})");
-  EXPECT_EQ(event->error, "RuntimeError: boom [kind=unknown, source=environment]");
-  EXPECT_EQ(parse_report_body(R"({"status":"FAILED","error":{"message":"only this"}})")->error, "only this");
-  EXPECT_EQ(parse_report_body(R"({"status":"FAILED","error":{}})")->error, "Structured callback error");
-  std::string long_text(8191, 'x');
-  EXPECT_EQ(parse_report_body(R"({"status":"FAILED","error":")" + long_text +
-                              "\u00e9"
-                              R"( and more"})")
-                ->error,
-            long_text);
-}
-
-TEST(ReportBody, RefusesWhatTheContractRefuses) {
-  EXPECT_EQ(why_report("{}"), "missing status");
-  EXPECT_EQ(why_report(R"({"status":"completed"})"), "literal_error status");
-  EXPECT_EQ(why_report(R"({"status":"COMPLETED","extra":null})"), "extra_forbidden extra");
-  EXPECT_EQ(why_report(R"({"status":"COMPLETED","cost":"1"})"), "float_type cost");
-  EXPECT_EQ(why_report("nope"), "json_invalid ");
 }
 
 TEST(FormatTime, ShowsMicrosecondsOnlyWhereThereAreSome) {

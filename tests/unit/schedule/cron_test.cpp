@@ -109,6 +109,11 @@ TEST(CronYears, BoundASchedule) {
   EXPECT_TRUE(five("0 0 1 1 * 0 1970").empty());
 }
 
+TEST(CronYears, AreNotBoundedWhereAllAreNamed) {
+  for (auto const* text : {"0 0 1 1 * 0 *", "0 0 1 1 * 0 1970-2099", "0 0 1 1 * 0"})
+    EXPECT_EQ(text_of(rule(text).next(moment("2099-06-01T00:00:00Z"))), "2100-01-01T00:00:00Z") << text;
+}
+
 TEST(CronFaults, NameTheFieldAndTheReason) {
   std::pair<char const*, char const*> const faults[] = {
       {"",

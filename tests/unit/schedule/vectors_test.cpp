@@ -30,7 +30,7 @@ TEST_F(CronVectors, AreReadOrRefusedAsTheySay) {
   std::size_t seen = 0;
   for (auto const one : cases("cron_basic.json")) {
     bool expected = true;
-    (void)one["valid"].get(expected);
+    if (one["valid"].get(expected)) expected = true;  // with moments instead
     EXPECT_EQ(is_valid(text_in(one, "expr")), expected) << text_in(one, "expr");
     ++seen;
   }
@@ -44,8 +44,9 @@ TEST_F(CronVectors, FireAtTheMomentsBeforeAndAfter) {
     auto const schedule = rule(text_in(one, "expr"));
     auto at = moment(text_in(one, "after"));
     std::string_view previous;
-    if (!one["prev"].get(previous))
+    if (!one["prev"].get(previous)) {
       EXPECT_EQ(text_of(schedule.previous(at)), text_of(moment(std::string(previous)))) << text_in(one, "expr");
+    }
     for (auto const expected : next) {
       auto const found = schedule.next(at);
       ASSERT_EQ(text_of(found), text_of(moment(std::string(std::string_view(expected))))) << text_in(one, "expr");

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <utility>
 
 #include "schedule/posix_zone.hpp"
 #include "support/temp_folder.hpp"
@@ -312,7 +313,10 @@ TEST_F(ZoneFolder, FindsWhatCameLater) {
   std::filesystem::create_directories(folder_.path() / "New");
   put("New/Zone", "Asia/Tokyo");
   EXPECT_EQ(fault("New/Zone"), "none");
+  std::filesystem::last_write_time(folder_.path(), std::filesystem::file_time_type::clock::now() + hours(1));
+  EXPECT_TRUE(zones_.has_changed());
   zones_.reload();
+  EXPECT_FALSE(zones_.has_changed());
   EXPECT_THAT(zones_.names(), ElementsAre("New/Zone"));
 }
 

@@ -1,0 +1,53 @@
+"""Every status that the contract names for a route, as far as local mode can give it."""
+
+STATUSES = {
+    "POST /v1": (200, 201, 400, 401, 404, 422),
+    "GET /v1": (200, 401, 422),
+    "GET /v1/{automation_id}": (200, 401, 404),
+    "PATCH /v1/{automation_id}": (200, 401, 404, 422),
+    "DELETE /v1/{automation_id}": (204, 401, 404),
+    "GET /v1/{automation_id}/tarball": (200, 302, 401, 404, 422),
+    "POST /v1/{automation_id}/dispatch": (201, 401, 404),
+    "GET /v1/{automation_id}/runs": (200, 401, 404, 422),
+    "POST /v1/runs/{id}/complete": (200, 401, 404, 409, 422),
+    "POST /v1/runs/{id}/cancel": (200, 401, 404, 409),
+    "POST /v1/uploads": (201, 401, 413, 415, 422),
+    "GET /v1/uploads": (200, 401, 422),
+    "GET /v1/uploads/{id}": (200, 401, 404),
+    "DELETE /v1/uploads/{id}": (204, 401, 404),
+    "POST /v1/preset/prompt": (200, 201, 401, 422),
+    "POST /v1/preset/plugin": (200, 201, 401, 422),
+    "GET /v1/events/{source}/requested-types": (200, 401, 404),
+    "POST /v1/events/{org_id}/{source}": (200, 400, 401, 404),
+    "POST /v1/webhooks": (201, 401, 409, 422),
+    "GET /v1/webhooks": (200, 401),
+    "GET /v1/webhooks/{id}": (200, 401, 404),
+    "PATCH /v1/webhooks/{id}": (200, 401, 404, 422),
+    "DELETE /v1/webhooks/{id}": (204, 401, 404),
+    "POST /v1/webhooks/{id}/rotate-secret": (200, 401, 404),
+    "GET /v1/capabilities": (200, 401),
+    "POST /v1/validate": (200, 401, 422),
+    "GET /v1/kv": (200, 401, 422),
+    "GET /v1/kv/{key}": (200, 400, 401, 404),
+    "PUT /v1/kv/{key}": (200, 201, 400, 401, 409, 413),
+    "PATCH /v1/kv/{key}": (200, 400, 401, 409),
+    "DELETE /v1/kv/{key}": (200, 401, 409),
+    "POST /v1/kv/{key}/incr": (200, 400, 401),
+    "POST /v1/kv/{key}/decr": (200, 400, 401),
+    "POST /v1/kv/{key}/lpush": (200, 400, 401),
+    "POST /v1/kv/{key}/rpush": (200, 400, 401),
+    "POST /v1/kv/{key}/lpop": (200, 400, 401),
+    "POST /v1/kv/{key}/rpop": (200, 400, 401),
+    "GET /v1/kv/{key}/len": (200, 400, 401, 404),
+    "POST /v1/kv/batch": (200, 400, 401, 409, 422),
+    "GET /health": (200,),
+    "GET /ready": (200,),
+    "GET /sdk-version": (200,),
+    "GET /server_info": (200,),
+    "GET /openapi.json": (200,),
+}
+
+
+def missing_statuses(seen):
+    """`seen`: (method, route, status) of every call below the prefix."""
+    return [f"{route} {status}" for route, statuses in STATUSES.items() for status in statuses if (*route.split(" "), status) not in seen]
