@@ -134,6 +134,25 @@ TEST_F(SqliteThreads, FailAllThatWaitedWhereTheirTransactionIsLost) {
   EXPECT_THAT(open_.found(), IsEmpty());
 }
 
+TEST_F(SqliteThreads, FailAllThatWaitedWhereNoMoreFitsInAndGoOnOnceThereIsRoom) {
+  auto const write_too_much = [](Sql& sql) -> Task<> {
+    co_await sql.query("PRAGMA max_page_count = 1");
+    Blob const much{std::string(1'000'000, 'x')};
+    co_await sql.query("INSERT INTO probe (id, sealed) VALUES (1, ?1)", much);
+  };
+  auto const make_room = [](Sql& sql) -> Task<> { co_await sql.query("PRAGMA max_page_count = 100000"); };
+  occupy_writer();
+  calls_.begin(open_.put("a"));
+  calls_.begin((*open_).write(write_too_much));
+  calls_.begin(open_.put("b"));
+  EXPECT_THAT(let_go_on(), AllOf(SizeIs(3), Each(HasSubstr("full"))));
+  EXPECT_THAT(open_.found(), IsEmpty());
+  calls_.begin((*open_).write(make_room));
+  calls_.begin(open_.put("c"));
+  EXPECT_THAT(calls_.finish(), Each(""));
+  EXPECT_THAT(open_.found(), ElementsAre("c"));
+}
+
 TEST_F(SqliteThreads, WriteWhileALongReadIsUnderWayWhichSeesOneState) {
   calls_.begin(open_.put("a"));
   EXPECT_THAT(calls_.finish(), ElementsAre(""));
