@@ -8,6 +8,7 @@
 #include "authentication.hpp"
 #include "automation_shapes.hpp"
 #include "json_members.hpp"
+#include "nestgate/base/text.hpp"
 #include "output_stream.hpp"
 #include "ownership.hpp"
 #include "report_body.hpp"
@@ -301,8 +302,8 @@ Task<ApiResponse> Runs::deliveries(Call call) {
 Task<ApiResponse> Runs::resend(Call call) {
   Faults faults;
   auto id = path_uuid(faults, "run_id", call.taken.front());
-  auto delivery_id = path_uuid(faults, "delivery_id", call.taken.back());
   if (!faults.empty()) co_return unprocessable(faults);
+  auto delivery_id = percent_decoded(call.taken.back()).value_or(std::string());
   auto run = co_await own_run(rows(), *call.caller, id);
   if (!run) co_return detail_failure(run.error());
   auto again = co_await rows().resend(std::move(id), std::move(delivery_id));

@@ -96,7 +96,7 @@ TEST(StartBody, KeepsWhatTheConversationIsAbout) {
   auto const body = parse_start_body(
       R"({"title":"T","repository":"a/b","selected_branch":"main","git_provider":"github","initial_user_msg":"repository"})");
   ASSERT_TRUE(body);
-  EXPECT_EQ(body->about, (conversation::About{"T", "a/b", "main", "github"}));
+  EXPECT_EQ(body->about, (conversation::About{"T", "a/b", "main", "github", ""}));
   EXPECT_EQ(body->configuration.conversation_json.reveal().find("title"), std::string_view::npos)
       << "an older server would refuse it";
   EXPECT_EQ(why_start(R"({"title":")" + std::string(801, 'x') + "\"}"), "title: must not exceed 800 bytes");
