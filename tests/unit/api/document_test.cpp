@@ -23,12 +23,12 @@ using Element = simdjson::dom::element;
 struct Example {
   std::string operation;
   unsigned status;
-  std::vector<std::string> names = {std::vector<std::pair<std::string, std::string>> fields = {};
+  std::vector<std::string> names = {};
+  std::string query = {};
+  Asked what = {};
+  std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> fields = {};
 };
-std::string query = {};
-Asked what = {};
-std::string content_type = "application/json";
-};  // namespace
 
 constexpr std::string_view nobody = "00000000-0000-4000-8000-000000000000";
 
@@ -557,5 +557,5 @@ TEST_F(Document, HoldsForEachOfItsOperations) {
   for (auto const& [id, operation] : operations_) EXPECT_TRUE(called_.contains(id)) << id << " is not tried";
 }
 
-}  // namespace nestgate::api
+}  // namespace
 }  // namespace nestgate::api
