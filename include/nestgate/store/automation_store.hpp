@@ -24,11 +24,11 @@ struct PageOf {
 
 // Which runs a list shows; members that are empty do not choose.
 struct RunFilter {
-  std::optional<Tenant> tenant;
-  std::string automation_id;
-  std::vector<RunStatus> statuses;
-  std::string conversation;  // its sandbox, or what its script reported
-  std::optional<Time> created_from, created_until;
+  std::optional<Tenant> tenant{};
+  std::string automation_id{};
+  std::vector<RunStatus> statuses{};
+  std::string conversation{};  // its sandbox, or what its script reported
+  std::optional<Time> created_from{}, created_until{};
 };
 
 // How many runs may be RUNNING at once; 0: no limit.
