@@ -10,6 +10,7 @@
 
 #include "app/identity_commands.hpp"
 #include "app/operator_commands.hpp"
+#include "app/store_commands.hpp"
 #include "nestgate/app/log.hpp"
 #include "nestgate/identity/api_key.hpp"
 #include "nestgate/identity/session_key.hpp"
@@ -198,6 +199,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   users.revoke->add_option("NAME", users.command.name, "As `user list` prints it")->required()->type_name("");
 
   OperatorCommands const operators(app);
+  StoreMaintenance const maintenance(app);
 
   for (auto* const command : {&app, serve, check, key, apikey, hash, api_keys.add, api_keys.list, api_keys.revoke, user,
                               users.add, users.list, users.revoke})
@@ -213,6 +215,7 @@ int run_command_line(int argc, char const* const* argv, Environment environment,
   }
 
   if (auto const code = operators.run(environment, terminal)) return *code;
+  if (maintenance.is_given()) return maintenance.run(std::move(environment), terminal);
   SettingsSource source;
   source.environment = std::move(environment);
   if (!config_file.empty()) source.file = config_file;

@@ -350,6 +350,20 @@ CREATE TABLE service_metadata (
 
 constexpr std::array steps{version_1, version_2, version_3, version_4, version_5};
 
+constexpr SchemaTable tables[] = {
+    {"counter", "name"},
+    {"gateway", "name"},
+    {"conversation", "id"},
+    {"forgotten", "id"},
+    {"static_runtime", "id"},
+    {"removed_static_runtime", "id"},
+    {"user", "name"},
+    {"user_settings", "\"user\""},
+    {"user_secret", "\"user\", name"},
+    {"api_key", "id"},
+    {"probe", "id"},
+};
+
 struct Word {
   std::string_view ours, theirs;
 };
@@ -379,6 +393,8 @@ void replace_all(std::string& text, Word const& what) {
 }  // namespace
 
 std::span<char const* const> schema_steps() { return steps; }
+
+std::span<SchemaTable const> schema_tables() { return tables; }
 
 std::string for_postgres(std::string_view step) {
   std::string out;

@@ -56,6 +56,8 @@ class Rows {
   std::optional<double> optional_real();
   std::optional<std::string> optional_text();
   std::optional<Time> optional_time();
+  // Whatever it is.
+  SqlValue value() { return std::move(take()); }
 
  private:
   SqlValue& take();

@@ -1,14 +1,13 @@
 #include "nestgate/store/store.hpp"
 
-#include <array>
-#include <filesystem>
-
 #include "check_file.hpp"
 #include "check_sealed.hpp"
 #include "open_backend.hpp"
+#include "postgres_backend.hpp"
 #include "probe.hpp"
 #include "sql_store.hpp"
 #include "sqlite_backend.hpp"
+#include "store_url.hpp"
 
 namespace nestgate::store {
 
@@ -44,18 +43,6 @@ std::string_view to_string(QuotaKind kind) noexcept {
 
 namespace {
 
-constexpr std::string_view in_memory = ":memory:";
-
-Outcome<std::string> file_of(std::string_view url) {
-  constexpr std::string_view scheme = "sqlite:";
-  auto const path = url.substr(std::min(scheme.size(), url.size()));
-  if (!url.starts_with(scheme) || path.empty())
-    return upstream::fail(FaultKind::bad_input, "store.open",
-                          "store: '" + std::string(url) + "' is none of: sqlite:PATH, sqlite::memory:");
-  // SQLite takes some relative paths for URIs.
-  return path == in_memory ? std::string(path) : std::filesystem::absolute(path).string();
-}
-
 Failure with_file(Failure failure, std::string const& file) {
   constexpr std::string_view what = "store: ";
   if (failure.reason.starts_with(what)) failure.reason.insert(what.size(), file + ": ");
@@ -64,8 +51,12 @@ Failure with_file(Failure failure, std::string const& file) {
 
 }  // namespace
 
-Outcome<std::unique_ptr<Backend>> open_backend(std::string_view url, Preparation const& prepare, Executor) {
-  NESTGATE_TRY(file, file_of(url));
+Outcome<std::unique_ptr<Backend>> open_backend(std::string_view url, Preparation const& prepare, Executor control,
+                                               OpenOptions options) {
+  PostgresLimits limits;
+  limits.readers_max = options.connections;
+  if (is_postgres_url(url)) return open_postgres_backend(url, control, prepare, limits);
+  NESTGATE_TRY(file, sqlite_file_of(url));
   try {
     return std::unique_ptr<Backend>(std::make_unique<SqliteBackend>(file, prepare));
   } catch (Unusable const& unusable) {
@@ -73,19 +64,21 @@ Outcome<std::unique_ptr<Backend>> open_backend(std::string_view url, Preparation
   }
 }
 
-Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control) {
+Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control,
+                                           OpenOptions options) {
   Sealer const sealer(keys);
   auto const prepare = [&sealer](Sql& sql) { return renew_probe(sql, sealer); };
-  NESTGATE_TRY(backend, open_backend(url, prepare, control));
+  NESTGATE_TRY(backend, open_backend(url, prepare, control, options));
   return std::unique_ptr<Store>(std::make_unique<SqlStore>(std::move(backend), keys));
 }
 
 Outcome<> check_store(std::string_view url, std::vector<Secret> const& keys) {
-  NESTGATE_TRY(file, file_of(url));
   Sealer const sealer(keys);
   auto const inspect = [&sealer](Sql& sql, std::size_t version) { return check_sealed(sql, sealer, version); };
+  if (is_postgres_url(url)) return inspect_postgres(url, inspect);
+  NESTGATE_TRY(file, sqlite_file_of(url));
   try {
-    if (file != in_memory) check_file(file, inspect);
+    if (file != sqlite_in_memory) check_file(file, inspect);
     return Outcome<>{};
   } catch (Unusable const& unusable) {
     return with_file(unusable.failure, file);

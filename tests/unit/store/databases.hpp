@@ -5,11 +5,13 @@
 #include <functional>
 #include <memory>
 #include <ostream>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "store/sqlite.hpp"
+#include "support/postgres_server.hpp"
 #include "support/temp_folder.hpp"
 
 // What the tests of the store run over: each kind of database, every test with a fresh one.
@@ -60,6 +62,24 @@ class SqliteFile final : public SharedDatabase {
   test::TempFolder folder_;
 };
 
+// A database of the test program's own server.
+class PostgresDatabase final : public SharedDatabase {
+ public:
+  std::string url() const override { return server_.url(name_); }
+  void execute(std::string const& statements) override { server_.psql(name_, statements); }
+  std::vector<std::string> rows(std::string const& query) override {
+    std::vector<std::string> texts;
+    std::istringstream lines(server_.psql(name_, query));
+    for (std::string line; std::getline(lines, line);) texts.push_back(line);
+    return texts;
+  }
+  std::string damage() override { return ""; }  // the server outlives who is killed
+
+ private:
+  test::PostgresServer& server_ = test::PostgresServer::shared();
+  std::string name_ = server_.make_database();
+};
+
 template <class Base>
 struct Kind {
   std::string_view name;
@@ -69,7 +89,8 @@ struct Kind {
 };
 
 inline std::vector<Kind<SharedDatabase>> shared_databases() {
-  return {{"sqlite", [] { return std::make_unique<SqliteFile>(); }}};
+  return {{"sqlite", [] { return std::make_unique<SqliteFile>(); }},
+          {"postgres", [] { return std::make_unique<PostgresDatabase>(); }}};
 }
 
 inline std::vector<Kind<TestDatabase>> every_database() {

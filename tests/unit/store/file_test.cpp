@@ -43,7 +43,7 @@ TEST_F(StoreFile, MayHaveARelativePath) {
 
 TEST(StoreUrl, NamesSqliteAndAPath) {
   asio::io_context loop(1);
-  for (auto const url : {"", "sqlite", "sqlite:", "postgresql://host/db", "/path"}) {
+  for (auto const url : {"", "sqlite", "sqlite:", "mysql://host/db", "/path"}) {
     auto const opened = open_store(url, installation_secrets(), loop.get_executor());
     ASSERT_FALSE(opened) << url;
     EXPECT_EQ(opened.error().fault.kind, FaultKind::bad_input) << url;

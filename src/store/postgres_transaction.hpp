@@ -1,0 +1,56 @@
+#pragma once
+
+#include "postgres_connection.hpp"
+
+namespace nestgate::store {
+
+// What a committed transaction tells who listens.
+inline constexpr std::string_view notify_statement = "NOTIFY nestgate";
+inline constexpr std::string_view listen_statement = "LISTEN nestgate";
+// Advisory locks of ours are this and the number of what they let through one at a time.
+inline constexpr std::int32_t lock_space = 0x4e475354;  // "NGST"
+inline constexpr std::string_view lock_statement = "SELECT pg_advisory_xact_lock(CAST(?1 AS INTEGER), CAST(?2 AS INTEGER))";
+
+// A transaction on a connection, which outlives it. What begins it, parts it and waits in lines goes to the server along
+// with the next statement: of a claim's round trips none is for them. Throws as PostgresConnection.
+class PostgresTransaction final : public Sql {
+ public:
+  enum class Access : std::uint8_t { read, write };
+  PostgresTransaction(PostgresConnection& connection, Access access);
+
+  Task<Rows> execute(std::string_view statement, std::vector<SqlValue> values) override;
+  Task<std::vector<Rows>> execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) override;
+  Task<> stand_in(Line line) override;
+  Task<> notify() override;
+
+  // A part can be undone by itself; one ends before the next begins.
+  void begin_part();
+  void keep_part();
+  void undo_part();
+  // Whether the server refused a statement of this part: then only undoing it helps.
+  bool is_refused() const noexcept { return is_refused_; }
+
+  // Nothing goes to the server where no statement did.
+  Task<> commit();
+  // From here on a lost connection does not tell whether it was committed.
+  bool is_commit_sent() const noexcept { return is_commit_sent_; }
+  Task<> roll_back();
+
+ private:
+  using Command = PostgresConnection::Command;
+  struct Held {
+    std::uint32_t lines = 0;  // a bit each
+    bool notifies = false;
+  };
+  Task<std::vector<Rows>> send(std::vector<Command> commands);
+  void first(std::string_view statement, std::vector<SqlValue> values = {});
+
+  PostgresConnection& connection_;
+  std::vector<Command> first_;  // goes before the next statement
+  Held held_, held_before_part_;
+  bool is_begun_ = false;
+  bool is_refused_ = false;
+  bool is_commit_sent_ = false;
+};
+
+}  // namespace nestgate::store

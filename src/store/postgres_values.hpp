@@ -1,0 +1,42 @@
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "sql.hpp"
+
+// Values as PostgreSQL's binary forms, both ways. Pure.
+namespace nestgate::store {
+
+// Of parameters; 0 for monostate: the server finds it.
+std::vector<Oid> types_of(std::span<SqlValue const> values);
+
+// What libpq is handed for parameters. `values` outlive it.
+class ValuesOut {
+ public:
+  explicit ValuesOut(std::span<SqlValue const> values);
+  ValuesOut(ValuesOut const&) = delete;
+  ValuesOut& operator=(ValuesOut const&) = delete;
+
+  int count() const noexcept { return static_cast<int>(values_.size()); }
+  char const* const* values() const noexcept { return values_.data(); }
+  int const* lengths() const noexcept { return lengths_.data(); }
+  int const* formats() const noexcept { return formats_.data(); }
+
+ private:
+  void add_number(std::uint64_t bits);
+  void add_text(std::string const& text);
+
+  std::vector<std::uint64_t> numbers_;  // most significant byte first
+  std::vector<char const*> values_;     // null: NULL
+  std::vector<int> lengths_;
+  std::vector<int> formats_;
+};
+
+// Of an answer in binary form. Throws Unusable for a type that the store has none of.
+Rows rows_of(PGresult const& result);
+
+}  // namespace nestgate::store
