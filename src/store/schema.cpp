@@ -362,6 +362,19 @@ constexpr SchemaTable tables[] = {
     {"user_secret", "\"user\", name"},
     {"api_key", "id"},
     {"probe", "id"},
+    {"automation", "id"},
+    {"automation_run", "id"},
+    {"automation_run_input", "run_id"},
+    {"skipped_firing", "version"},
+    {"event_delivery", "org_id, source, delivery_id"},
+    {"upload", "id"},
+    {"upload_content", "upload_id"},
+    {"webhook", "id"},
+    {"endpoint", "id"},
+    {"delivery", "id"},
+    {"delivery_attempt", "delivery_id, number"},
+    {"automation_kv", "automation_id"},
+    {"service_metadata", "key"},
 };
 
 struct Word {
