@@ -156,6 +156,8 @@ void Workers::note_settled(RunRow const& run) {
   // Another attempt begins where nothing of this one is left.
   if (run.status == RunStatus::pending) job.run.clean_up = CleanUp::stop;
   job.wake.cancel();
+  if (job.automation && !job.automation->template_id.empty() && is_terminal(run.status))
+    tasks_.spawn("automation.outcome", keep_first_outcome(found->second));
 }
 
 Task<> Workers::stop() {
@@ -189,17 +191,15 @@ Task<> Workers::live(Job& job) {
   bool const is_cut = co_await is_cancelled();
   if (is_cut || job.is_lost) co_return;
   Runtime const* const there = runtime ? &*runtime : nullptr;
-  co_await keep_first_outcome(job);
   co_await clean_up(job, there);
 }
 
 // Written again where somebody else changed the automation meanwhile.
-Task<> Workers::keep_first_outcome(Job& job) {
-  if (!job.automation || job.automation->template_id.empty()) co_return;
+Task<> Workers::keep_first_outcome(JobPtr job) {
   for (unsigned tries = 0; tries < outcome_tries_max; ++tries) {
-    auto row = co_await with_.rows.find(job.automation->id);
+    auto row = co_await with_.rows.find(job->automation->id);
     if (!row || !*row) co_return;
-    auto metadata = with_first_run((*row)->preset_metadata_json, job.run, SystemClock::now());
+    auto metadata = with_first_run((*row)->preset_metadata_json, job->run, SystemClock::now());
     if (!metadata) co_return;
     (*row)->preset_metadata_json = std::move(*metadata);
     auto kept = co_await with_.rows.replace(std::move(**row));
@@ -587,6 +587,8 @@ Task<> Workers::watch_to_the_end(Job& job, Runtime const& runtime, Followed cons
 Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string& command_id) {
   auto client = runtime.client();
   auto found = co_await client.newest_output(command_id, Deadline::in(small_call_max));
+  // A refusal is an answer, too: it knows nothing of the command.
+  if (!found && is_refusal(found.error())) co_return Seen::goes_on;
   if (!found) co_return Seen::nothing;
   if (!*found || !(*found)->exit_code) co_return Seen::goes_on;
   auto& output = **found;

@@ -76,7 +76,7 @@ class Workers {
   Task<> follow(Life life, upstream::Place place, Secret session_key);
   std::optional<std::string> why_lost(Runtime const& runtime) const;
   Task<> fail_dispatch(Job& job, Failure failure);
-  Task<> keep_first_outcome(Job& job);
+  Task<> keep_first_outcome(JobPtr job);
   Task<> clean_up(Job& job, Runtime const* runtime);
   Task<bool> end_processes(Job& job, nested::Client& client);
   Task<bool> pause(Job& job, Clock::duration time);
