@@ -3,12 +3,12 @@
 #include <algorithm>
 
 #include "answers.hpp"
-#include "automation/automation_family.hpp"
-#include "automation/automations.hpp"
-#include "automation/completion_endpoints.hpp"
-#include "automation/runs.hpp"
-#include "automation/service_routes.hpp"
-#include "automation/uploads.hpp"
+#include "api/automation/automation_family.hpp"
+#include "api/automation/automations.hpp"
+#include "api/automation/completion_endpoints.hpp"
+#include "api/automation/runs.hpp"
+#include "api/automation/service_routes.hpp"
+#include "api/automation/uploads.hpp"
 #include "cloud_api.hpp"
 #include "conversation_api.hpp"
 #include "document_api.hpp"
