@@ -5,9 +5,14 @@
 #include "answers.hpp"
 #include "api/automation/automation_family.hpp"
 #include "api/automation/automations.hpp"
+#include "api/automation/capabilities.hpp"
 #include "api/automation/completion_endpoints.hpp"
+#include "api/automation/event_endpoints.hpp"
+#include "api/automation/kv_endpoints.hpp"
+#include "api/automation/preset_endpoints.hpp"
 #include "api/automation/runs.hpp"
 #include "api/automation/service_routes.hpp"
+#include "api/automation/source_endpoints.hpp"
 #include "api/automation/uploads.hpp"
 #include "cloud_api.hpp"
 #include "conversation_api.hpp"
@@ -79,7 +84,13 @@ std::vector<std::unique_ptr<EndpointGroup>> automation_groups(Surroundings const
   out.push_back(make_service_routes(with.runs, with.settings.automation));
   out.push_back(make_uploads(with.runs));
   out.push_back(make_completion_endpoints(with.runs));
-  out.push_back(make_runs(with.runs, with.settings.automation.local_key));
+  auto const& settings = with.settings.automation;
+  out.push_back(make_preset_endpoints(with.runs));
+  out.push_back(make_event_endpoints(with.runs, settings, with.event_stats));
+  out.push_back(make_source_endpoints(with.runs, settings));
+  out.push_back(make_capability_endpoints(with.runs, settings));
+  out.push_back(make_kv_endpoints(with.runs, {settings.kv_document_bytes_max}));
+  out.push_back(make_runs(with.runs, settings.local_key));
   out.push_back(make_automations(with.runs));
   return out;
 }

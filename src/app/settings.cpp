@@ -486,6 +486,12 @@ class Loader {
     settings_.api.automation.local_key =
         read_shared_secret(settings_.automation_local_key_file, "automation.local_api_key_file");
     settings_.automation.kv_secret = read_shared_secret(settings_.automation_kv_secret_file, "automation.kv_secret_file");
+    auto const webhook = read_shared_secret(settings_.automation_webhook_secret_file, "automation.webhook_secret_file");
+    if (webhook) {
+      std::vector<Secret> secrets;
+      secrets.push_back(webhook->clone());
+      settings_.api.automation.webhook_secrets = std::make_shared<std::vector<Secret> const>(std::move(secrets));
+    }
     if (settings_.automation.base_url.empty() && !settings_.conversations.internal_url.empty())
       settings_.automation.base_url_default = settings_.conversations.internal_url + "/api/automation";
   }

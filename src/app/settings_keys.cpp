@@ -615,6 +615,22 @@ void add_automation_api(std::vector<Key<Settings>>& keys) {
   add<&Settings::api, &api::Settings::automation, &api::AutomationApiSettings::cors_origins>(
       keys, "automation.cors_origins", ListOf<Text>{{1, 500, "origin, as https://example.org", is_origin}, 0, 64},
       Reload::restart, "Whose pages may send the browser's cookies to the automation API.");
+  auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
+    add<&Settings::api, &api::Settings::automation, Member>(keys, name, spec, Reload::restart, doc);
+  };
+  using Api = api::AutomationApiSettings;
+  key.operator()<&Api::webhook_secret_overlap>("automation.webhook_secret_overlap", Duration{0s, 24h * 30},
+                                               "How long a custom source's old secret opens beside its new one.");
+  key.operator()<&Api::event_time_tolerance>("automation.event_time_tolerance", Duration{1s, 24h},
+                                             "How old or early an event may be whose signature has a time.");
+  key.operator()<&Api::event_body_bytes_max>("automation.event_body_bytes_max", Bytes{1_KiB, 1_GiB},
+                                             "An event's body; beyond it 413.");
+  key.operator()<&Api::event_match_time_max>("automation.event_match_timeout", Duration{10ms, 1min},
+                                             "Of all filters on one event; what comes behind does not match.");
+  key.operator()<&Api::kv_document_bytes_max>("automation.kv_document_bytes_max", Count{0, 64 * 1024 * 1024},
+                                              "An automation's key-value document; beyond it 413; 0: no limit.");
+  key.operator()<&Api::cron_interval_min>("automation.cron_interval_min", Duration{1s, 24h},
+                                          "Between two moments of a schedule, told by /v1/validate; nobody is held to it.");
   add<&Settings::api, &api::Settings::automation, &api::AutomationApiSettings::sdk_version>(
       keys, "automation.sdk_version", Text{1, 64}, Reload::restart,
       "The version of the SDK that scripts are told to install.");

@@ -1,5 +1,6 @@
 #include "workers.hpp"
 
+#include "first_run.hpp"
 #include "nestgate/automation/status_detail.hpp"
 #include "nestgate/nested/bash_events.hpp"
 #include "nestgate/net/interruptible.hpp"
@@ -24,7 +25,9 @@ constexpr Clock::duration linger_max = 30s;      // for the exit code of a comma
 constexpr Clock::duration look_for_start_max = 20s;
 constexpr int looks_saved = 10;  // where ends are told, a command is looked at so much more rarely
 constexpr unsigned refused_uploads_max = 3;
+constexpr unsigned failed_downloads_max = 5;
 constexpr unsigned clean_up_tries_max = 5;
+constexpr unsigned outcome_tries_max = 5;
 constexpr std::string_view internal_upload = "oh-internal://uploads/";
 
 std::string tail_of(std::string const& text, std::size_t bytes) {
@@ -63,6 +66,7 @@ std::string kind_of(Failure const& failure) {
 
 // An upload without which no try can succeed: its automation is disabled (automation.md 3.4).
 constexpr std::string_view gone_for_good = "automation.tarball";
+constexpr std::string_view failed_download = "automation.download";
 bool is_gone_for_good(Failure const& failure) { return failure.fault.where == gone_for_good; }
 
 identity::Principal principal_of(RunRow const& run) {
@@ -146,9 +150,14 @@ void Workers::note_settled(RunRow const& run) {
   auto& job = *found->second;
   job.is_settled = true;
   job.run.clean_up = run.clean_up;
+  job.run.status = run.status;
+  job.run.error_is_guess = run.error_is_guess;
+  job.run.status_detail_json = run.status_detail_json;
   // Another attempt begins where nothing of this one is left.
   if (run.status == RunStatus::pending) job.run.clean_up = CleanUp::stop;
   job.wake.cancel();
+  if (job.automation && !job.automation->template_id.empty() && is_terminal(run.status))
+    tasks_.spawn("automation.outcome", keep_first_outcome(found->second));
 }
 
 Task<> Workers::stop() {
@@ -183,6 +192,19 @@ Task<> Workers::live(Job& job) {
   if (is_cut || job.is_lost) co_return;
   Runtime const* const there = runtime ? &*runtime : nullptr;
   co_await clean_up(job, there);
+}
+
+// Written again where somebody else changed the automation meanwhile.
+Task<> Workers::keep_first_outcome(JobPtr job) {
+  for (unsigned tries = 0; tries < outcome_tries_max; ++tries) {
+    auto row = co_await with_.rows.find(job->automation->id);
+    if (!row || !*row) co_return;
+    auto metadata = with_first_run((*row)->preset_metadata_json, job->run, SystemClock::now());
+    if (!metadata) co_return;
+    (*row)->preset_metadata_json = std::move(*metadata);
+    auto kept = co_await with_.rows.replace(std::move(**row));
+    if (!kept || *kept) co_return;
+  }
 }
 
 // False: cut short, or something happened to the run.
@@ -338,7 +360,7 @@ Task<Outcome<std::string>> Workers::command_of(Job& job, Runtime const& runtime)
 Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
   auto const by = Deadline::at(job.claimed_at + with_.settings.provision_time_max + job.time_max);
   schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
-  unsigned refusals = 0;
+  unsigned refusals = 0, downloads = 0;
   if (job.run.attempt > 1) {
     auto client = runtime.client();
     auto stop_earlier = stop_command(RunPaths(job.run.id, job.run.attempt - 1));
@@ -354,7 +376,9 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
     }
     auto const& failure = command.error();
     if (is_refusal(failure)) ++refusals;
-    bool const may_help = is_transient(failure) || (is_refusal(failure) && refusals < refused_uploads_max);
+    if (failure.fault.where == failed_download) ++downloads;
+    bool const may_help = (is_transient(failure) && downloads < failed_downloads_max) ||
+                          (is_refusal(failure) && refusals < refused_uploads_max);
     if (!may_help || by.passed() || job.is_over()) co_return std::move(command).error();
     with_.stats.upload_retries.add();
     bool const goes_on = co_await pause(job, backoff.pause(tries, upstream::random_number()));
@@ -417,7 +441,7 @@ Task<Outcome<>> Workers::fetch_tarball(Job& job, nested::Client& client) {
                            output.standard_error.compare(said + 16, 3, "408") != 0 &&
                            output.standard_error.compare(said + 16, 3, "429") != 0;
   if (is_for_good) co_return fail(FaultKind::not_found, gone_for_good, std::move(reason));
-  co_return fail(FaultKind::upstream, "automation.fetch", std::move(reason));
+  co_return fail(FaultKind::upstream, failed_download, std::move(reason));
 }
 
 // Not idempotent: after an answer that did not come its command is looked for. One that is sent again cannot start twice.
@@ -525,10 +549,11 @@ Task<> Workers::watch(Job& job, Runtime const& runtime, std::string command_id) 
 
 Task<> Workers::watch_to_the_end(Job& job, Runtime const& runtime, Followed const& followed, std::string& command_id) {
   auto const& settings = with_.settings;
-  auto left = std::chrono::duration_cast<Clock::duration>(job.time_max + settings.report_margin + settings.hard_grace);
-  if (job.run.timeout_at)
-    left = std::chrono::duration_cast<Clock::duration>(*job.run.timeout_at - SystemClock::now() + settings.hard_grace);
+  auto left = std::chrono::duration_cast<Clock::duration>(job.time_max + settings.report_margin);
+  if (job.run.timeout_at) left = std::chrono::duration_cast<Clock::duration>(*job.run.timeout_at - SystemClock::now());
+  // A server that answers is believed at the deadline, one that does not gets a grace.
   auto give_up = Deadline::in(left);
+  auto give_up_unasked = Deadline::in(left + settings.hard_grace);
   bool lingers = false;
   for (;;) {
     if (auto why = why_lost(runtime)) {
@@ -537,28 +562,35 @@ Task<> Workers::watch_to_the_end(Job& job, Runtime const& runtime, Followed cons
       co_return;
     }
     job.is_prompted = false;
-    bool const has_ended = co_await look(job, runtime, command_id);
+    auto const seen = co_await look(job, runtime, command_id);
     bool const is_cut = co_await is_cancelled();
-    if (has_ended || is_cut || job.is_lost) co_return;
+    if (seen == Seen::ended || is_cut || job.is_lost) co_return;
     if (job.is_settled && job.run.clean_up == CleanUp::stop) co_return;
-    if (job.is_settled && !std::exchange(lingers, true)) give_up = give_up.capped(linger_max);
-    if (give_up.passed()) {
+    if (job.is_settled && !std::exchange(lingers, true)) give_up = give_up_unasked = give_up.capped(linger_max);
+    bool const is_time_over = seen == Seen::goes_on ? give_up.passed() : give_up_unasked.passed();
+    if (is_time_over) {
       GivenUp event{"No bash output found", "timeout"};
       if (!job.is_over()) co_await apply(job, std::move(event));
       co_return;
     }
     if (job.is_prompted) continue;
-    auto const pause = followed.is_open ? settings.watch_interval * looks_saved : settings.watch_interval;
-    job.wake.expires_after(pause);
+    auto pause = settings.watch_interval;
+    if (followed.is_open) pause *= looks_saved;
+    auto next = Deadline::in(pause);
+    if (!give_up.passed()) next = Deadline::at(std::min(next.at(), give_up.at()));
+    job.wake.expires_at(next.at());
     [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
   }
 }
 
 // Whether the command has ended. A search that fails says nothing of the run: it is asked again until the time is over.
-Task<bool> Workers::look(Job& job, Runtime const& runtime, std::string& command_id) {
+Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string& command_id) {
   auto client = runtime.client();
   auto found = co_await client.newest_output(command_id, Deadline::in(small_call_max));
-  if (!found || !*found || !(*found)->exit_code) co_return false;
+  // A refusal is an answer, too: it knows nothing of the command.
+  if (!found && is_refusal(found.error())) co_return Seen::goes_on;
+  if (!found) co_return Seen::nothing;
+  if (!*found || !(*found)->exit_code) co_return Seen::goes_on;
   auto& output = **found;
   if (*output.exit_code == started_before) {
     auto other = co_await find_start(job, client);
@@ -567,13 +599,13 @@ Task<bool> Workers::look(Job& job, Runtime const& runtime, std::string& command_
       command_id = std::move(**other);
       by_command_.insert_or_assign(command_id, &job);
       [[maybe_unused]] bool const noted = co_await note_command(job, runtime, command_id);
-      co_return false;
+      co_return Seen::goes_on;
     }
   }
   auto const bytes = with_.settings.output_tail_bytes;
   CommandEnded event{*output.exit_code, tail_of(output.standard_output, bytes), tail_of(output.standard_error, bytes)};
   co_await apply(job, std::move(event));
-  co_return true;
+  co_return Seen::ended;
 }
 
 Task<> Workers::clean_up(Job& job, Runtime const* runtime) {

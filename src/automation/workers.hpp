@@ -68,13 +68,15 @@ class Workers {
   Task<bool> note_command(Job& job, Runtime const& runtime, std::string command_id);
   Task<> watch(Job& job, Runtime const& runtime, std::string command_id);
   Task<> watch_to_the_end(Job& job, Runtime const& runtime, Followed const& followed, std::string& command_id);
-  Task<bool> look(Job& job, Runtime const& runtime, std::string& command_id);
+  enum class Seen : std::uint8_t { ended, goes_on, nothing };  // nothing: the server did not say
+  Task<Seen> look(Job& job, Runtime const& runtime, std::string& command_id);
   // Follows a runtime's server as long as runs are watched in it.
   Followed& join(Runtime const& runtime);
   void leave(Runtime const& runtime);
   Task<> follow(Life life, upstream::Place place, Secret session_key);
   std::optional<std::string> why_lost(Runtime const& runtime) const;
   Task<> fail_dispatch(Job& job, Failure failure);
+  Task<> keep_first_outcome(JobPtr job);
   Task<> clean_up(Job& job, Runtime const* runtime);
   Task<bool> end_processes(Job& job, nested::Client& client);
   Task<bool> pause(Job& job, Clock::duration time);

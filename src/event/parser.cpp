@@ -89,7 +89,7 @@ class Parser {
   Parsed<Node> made(Node node) const {
     for (auto const& child : node.children) node.depth = std::max(node.depth, child.depth + 1);
     if (node.depth > Expression::depth_max) return SyntaxFault{"Expression nested too deeply"};
-    return std::move(node);
+    return node;
   }
   Parsed<Node> made(NodeKind kind, std::vector<Node> children) const {
     Node node;
@@ -109,7 +109,7 @@ class Parser {
       left.depth = std::max(left.depth, right.depth + 1);
       if (left.depth > Expression::depth_max) return SyntaxFault{"Expression nested too deeply"};
       left.children.push_back(std::move(right));
-      return std::move(left);
+      return left;
     }
     NESTGATE_TRY(node, made_of(kind, std::move(left), std::move(right)));
     node.chain = chain;

@@ -4,7 +4,8 @@
 #include <string>
 #include <string_view>
 
-// Text by code points. What is no UTF-8 counts as one code point a byte, so that every text can be walked.
+// Text by code points. Each byte that is part of no UTF-8 counts as one, between U+DC80 and U+DCFF as with Python's
+// surrogateescape, so that every text can be walked and written again.
 namespace nestgate::event {
 
 // Takes the first code point off `text`, which is not empty.

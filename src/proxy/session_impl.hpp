@@ -277,7 +277,7 @@ class Session final : public Watch {
   Task<Next> answer_failure(ExchangeFailure failure, std::size_t head_bytes);
   Task<Next> refuse_head(http::Refusal why);
   Task<Next> refuse_head(ExchangeFailure failure);
-  Task<Next> answer_probe(std::size_t head_bytes);
+  Task<Next> answer_probe(http::RequestHead const& head, std::size_t head_bytes);
   ExchangeFailure why_not_there() const;
   void end_request();
   Task<error_code> write_client(std::string_view first, std::string_view second);

@@ -52,7 +52,7 @@ auto Session<Stream>::serve_request() -> Task<Next> {
       co_return co_await forward(std::move(decision), parsed.bytes);
     case Decision::Kind::own: co_return co_await serve_own(std::move(decision), parsed.bytes);
     case Decision::Kind::first_frame: co_return co_await serve_first_frame(std::move(decision), parsed.bytes);
-    case Decision::Kind::probe: co_return co_await answer_probe(parsed.bytes);
+    case Decision::Kind::probe: co_return co_await answer_probe(head, parsed.bytes);
     case Decision::Kind::refuse_websocket:
       co_return co_await refuse_websocket(decision.close_code, decision.message, decision.reject);
     case Decision::Kind::wake:
@@ -164,10 +164,12 @@ auto Session<Stream>::refuse_head(ExchangeFailure failure) -> Task<Next> {
 }
 
 template <class Stream>
-auto Session<Stream>::answer_probe(std::size_t head_bytes) -> Task<Next> {
+auto Session<Stream>::answer_probe(http::RequestHead const& head, std::size_t head_bytes) -> Task<Next> {
+  // As an agent server words it (agent_server.md 1).
+  bool const asks_readiness = head.target.substr(0, head.target.find('?')).ends_with("/ready");
   in_.consume(head_bytes);
   LocalAnswer answer{200};
-  answer.body = R"({"status":"ok"})";
+  answer.body = asks_readiness ? R"({"status":"ready"})" : R"({"status":"ok"})";
   auto const after = after_local_answer();
   co_return co_await send_local(answer, after);
 }

@@ -138,7 +138,7 @@ Task<std::vector<std::string>> columns_of(Sql& sql, std::string_view statement, 
 }
 
 Task<CopiedTable> copy_table(Sql& from, Sql& to, SchemaTable table, std::string_view columns_statement) {
-  CopiedTable copied{std::string(table.name), 0};
+  CopiedTable copied{std::string(table.name)};
   auto const columns = co_await columns_of(from, columns_statement, table.name);
   auto const statements = statements_of(table, columns);
   auto rows = co_await from.query(statements.first);

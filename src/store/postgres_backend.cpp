@@ -18,6 +18,7 @@ using Access = PostgresTransaction::Access;
 constexpr int attempts_max = 5;  // of a transaction that others keep getting in the way of
 constexpr Clock::duration reconnect_pause_first = 50ms;
 constexpr Clock::duration reconnect_pause_max = 1s;
+constexpr std::chrono::milliseconds upgrade_step_max = 10min;  // it may write a large table anew
 
 Failure unavailable(std::string reason) {
   return upstream::fail(FaultKind::unavailable, "store", "store: " + std::move(reason));
@@ -62,6 +63,14 @@ Task<Ran> run_end(Task<> end) {
     ran = Ran{refused.is_of_moment ? Ran::What::disturbed : Ran::What::failed, refused.failure};
   }
   co_return ran;
+}
+
+// Of a transaction that is over. Where it is not known what stays, nobody's is: one may have gone by what another wrote.
+Outcome<> outcome_of(Ran const& ran, Ran const& end, bool is_unknown) {
+  if (is_unknown) return unavailable("the connection to the server was lost; whether this was written is not known");
+  if (ran.what == Ran::What::failed) return ran.failure;
+  if (ran.what == Ran::What::kept && end.what == Ran::What::failed) return end.failure;
+  return Outcome<>{};
 }
 
 struct Opened {
@@ -265,18 +274,7 @@ Task<PostgresBackend::Attempt> PostgresBackend::finish(PostgresTransaction& tran
   if (is_disturbed || end.what == Ran::What::disturbed) co_return Attempt::to_be_parted;
   if (end.what == Ran::What::failed && group.size() > 1) co_return Attempt::to_be_parted;
   if (end.what == Ran::What::lost && !is_undone && !is_unknown) co_return Attempt::lost;
-  for (std::size_t i = 0; i < group.size(); ++i) {
-    auto const& ran = rans[i];
-    if (ran.what == Ran::What::failed) {
-      group[i]->settle(ran.failure);
-    } else if (ran.what == Ran::What::kept && is_unknown) {
-      group[i]->settle(unavailable("the connection to the server was lost; whether this was written is not known"));
-    } else if (ran.what == Ran::What::kept && end.what == Ran::What::failed) {
-      group[i]->settle(end.failure);
-    } else {
-      group[i]->settle(Outcome<>{});
-    }
-  }
+  for (std::size_t i = 0; i < group.size(); ++i) group[i]->settle(outcome_of(rans[i], end, is_unknown));
   co_return Attempt::settled;
 }
 
@@ -357,6 +355,7 @@ std::vector<std::string> postgres_steps() {
 
 Task<> write_postgres(PostgresUrl url, Preparation preparation, PostgresLimits limits) {
   auto const by = Deadline::in(limits.outage_max);
+  limits.times.answer_max = upgrade_step_max;
   GrowingPause pause;
   auto opened = co_await try_to_open(url, limits.times);
   while (!opened.connection && !opened.is_final && !by.passed()) {

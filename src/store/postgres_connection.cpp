@@ -7,7 +7,6 @@
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <optional>
 
-#include "nestgate/base/invariant.hpp"
 #include "postgres_values.hpp"
 
 namespace nestgate::store {
@@ -189,7 +188,7 @@ void PostgresConnection::keep_refusal(PGresult const* result, std::optional<Stat
 }
 
 Task<std::vector<Rows>> PostgresConnection::run(std::span<Command const> commands) {
-  NESTGATE_INVARIANT(is_usable_, "a connection that was lost is used no more");
+  lose_unless(is_usable_);
   is_usable_ = false;  // until the last answer is in
   auto const by = Deadline::in(times_.answer_max);
   auto const sent = send(commands);
@@ -216,7 +215,7 @@ Task<std::vector<Rows>> PostgresConnection::run(std::span<Command const> command
 }
 
 Task<> PostgresConnection::run_script(std::string script) {
-  NESTGATE_INVARIANT(is_usable_, "a connection that was lost is used no more");
+  lose_unless(is_usable_);
   is_usable_ = false;
   auto const by = Deadline::in(times_.answer_max);
   lose_unless(PQsendQuery(connection_.get(), script.c_str()) == 1);

@@ -61,6 +61,7 @@ std::string without_names(std::string_view text) {
 }  // namespace
 
 std::string with_dollars(std::string_view statement) {
+  constexpr std::string_view skip_locked = "/*skip locked*/", for_update = "/*for update*/";
   std::string out;
   out.reserve(statement.size());
   while (!statement.empty()) {
@@ -68,6 +69,10 @@ std::string with_dollars(std::string_view statement) {
     auto const size = piece(statement);
     if (is_parameter) {
       out += '$';
+    } else if (statement.starts_with(skip_locked)) {
+      out += "FOR UPDATE SKIP LOCKED";
+    } else if (statement.starts_with(for_update)) {
+      out += "FOR UPDATE";
     } else {
       out += statement.substr(0, size);
     }

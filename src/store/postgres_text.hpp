@@ -6,7 +6,8 @@
 // What is said to PostgreSQL and by it, as text. Pure.
 namespace nestgate::store {
 
-// `statement` with its parameters ?1, ?2, … as $1, $2, …; what is quoted and comments stay.
+// `statement` with its parameters ?1, ?2, … as $1, $2, …, and the row locks that it marks, /*for update*/ and
+// /*skip locked*/, said; what is quoted and other comments stay.
 std::string with_dollars(std::string_view statement);
 
 // What a refused statement means to who asked for it.

@@ -29,23 +29,23 @@ Outcome<RunDecision> decide(RunJudge const& judge, RunRow const& run) {
 }
 
 // What it was made with stays.
-void keep_made_with(RunRow& to, RunRow const& from) {
-  to.id = from.id;
-  to.automation_id = from.automation_id;
-  to.tenant = from.tenant;
-  to.owner = from.owner;
-  to.organisation = from.organisation;
-  to.trigger_source = from.trigger_source;
-  to.dedupe_key = from.dedupe_key;
+void keep_made_with(RunRow& to, RunRow from) {
+  to.id = std::move(from.id);
+  to.automation_id = std::move(from.automation_id);
+  to.tenant = std::move(from.tenant);
+  to.owner = std::move(from.owner);
+  to.organisation = std::move(from.organisation);
+  to.trigger_source = std::move(from.trigger_source);
+  to.dedupe_key = std::move(from.dedupe_key);
   to.scheduled_for = from.scheduled_for;
-  to.target = from.target;
+  to.target = std::move(from.target);
   to.priority = from.priority;
   to.concurrent_max = from.concurrent_max;
   to.attempts_max = from.attempts_max;
   to.retry_pause_s = from.retry_pause_s;
   to.created_at = from.created_at;
-  to.wish_json = from.wish_json.clone();
-  to.event_payload_json = from.event_payload_json;
+  to.wish_json = std::move(from.wish_json);
+  to.event_payload_json = std::move(from.event_payload_json);
 }
 
 std::int64_t is_pending(RunStatus status) { return status == RunStatus::pending ? 1 : 0; }
@@ -96,8 +96,10 @@ Task<std::vector<std::size_t>> RunJudgements::judge_some(Sql& sql, std::vector<A
       answer = JudgedRun{std::move(*run), false, false};
       continue;
     }
-    keep_made_with(decision.run, *run);
-    decided.push_back({which[n], run->status, run->version, std::move(decision)});
+    auto const before = run->status;
+    auto const of_version = run->version;
+    keep_made_with(decision.run, std::move(*run));
+    decided.push_back({which[n], before, of_version, std::move(decision)});
   }
   if (decided.empty()) co_return std::vector<std::size_t>();
 

@@ -214,8 +214,8 @@ CREATE INDEX run_pending_of_automation ON automation_run (automation_id) WHERE s
 CREATE INDEX run_running ON automation_run (automation_id, user_id, target) WHERE status = 'RUNNING';
 CREATE INDEX run_held ON automation_run (holder) WHERE status = 'RUNNING' OR clean_up <> 'nothing';
 CREATE INDEX run_ended ON automation_run (completed_at) WHERE completed_at IS NOT NULL;
-CREATE INDEX run_of_tenant ON automation_run (user_id, org_id, created_at, id, status);
-CREATE INDEX run_of_automation ON automation_run (automation_id, created_at, id, status);
+CREATE INDEX run_of_tenant ON automation_run (user_id, org_id, created_at, id);
+CREATE INDEX run_of_automation ON automation_run (automation_id, created_at, id);
 CREATE INDEX run_created ON automation_run (created_at, id);
 CREATE INDEX run_in_sandbox ON automation_run (sandbox_id) WHERE sandbox_id IS NOT NULL;
 CREATE INDEX run_conversation ON automation_run (conversation_id) WHERE conversation_id IS NOT NULL;
@@ -363,6 +363,19 @@ constexpr SchemaTable tables[] = {
     {"user_secret", "\"user\", name"},
     {"api_key", "id"},
     {"probe", "id"},
+    {"automation", "id"},
+    {"automation_run", "id"},
+    {"automation_run_input", "run_id"},
+    {"skipped_firing", "version"},
+    {"event_delivery", "org_id, source, delivery_id"},
+    {"upload", "id"},
+    {"upload_content", "upload_id"},
+    {"webhook", "id"},
+    {"endpoint", "id"},
+    {"delivery", "id"},
+    {"delivery_attempt", "delivery_id, number"},
+    {"automation_kv", "automation_id"},
+    {"service_metadata", "key"},
 };
 
 struct Word {

@@ -51,8 +51,11 @@ Failure with_file(Failure failure, std::string const& file) {
 
 }  // namespace
 
-Outcome<std::unique_ptr<Backend>> open_backend(std::string_view url, Preparation const& prepare, Executor control) {
-  if (is_postgres_url(url)) return open_postgres_backend(url, control, prepare);
+Outcome<std::unique_ptr<Backend>> open_backend(std::string_view url, Preparation const& prepare, Executor control,
+                                               OpenOptions options) {
+  PostgresLimits limits;
+  limits.readers_max = options.connections;
+  if (is_postgres_url(url)) return open_postgres_backend(url, control, prepare, limits);
   NESTGATE_TRY(file, sqlite_file_of(url));
   try {
     return std::unique_ptr<Backend>(std::make_unique<SqliteBackend>(file, prepare));
@@ -61,10 +64,11 @@ Outcome<std::unique_ptr<Backend>> open_backend(std::string_view url, Preparation
   }
 }
 
-Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control) {
+Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control,
+                                           OpenOptions options) {
   Sealer const sealer(keys);
   auto const prepare = [&sealer](Sql& sql) { return renew_probe(sql, sealer); };
-  NESTGATE_TRY(backend, open_backend(url, prepare, control));
+  NESTGATE_TRY(backend, open_backend(url, prepare, control, options));
   return std::unique_ptr<Store>(std::make_unique<SqlStore>(std::move(backend), keys));
 }
 

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "nestgate/api/event_stats.hpp"
 #include "nestgate/api/settings.hpp"
 #include "nestgate/automation/service.hpp"
 #include "nestgate/conversation/manager.hpp"
@@ -17,7 +18,8 @@ struct Surroundings {
   automation::Service& runs;
   store::Store& store;
   Settings settings = {};
-  Audit audit = {};  // nothing: nobody is told
+  Audit audit = {};                                                          // nothing: nobody is told
+  std::shared_ptr<EventStats> event_stats = std::make_shared<EventStats>();  // kept by whoever shows them, too
 };
 
 // Every route of the gateway's own; `handle` runs on the control core.

@@ -24,14 +24,15 @@ struct PageOf {
 
 // Which runs a list shows; members that are empty do not choose.
 struct RunFilter {
-  std::optional<Tenant> tenant;
-  std::string automation_id;
-  std::vector<RunStatus> statuses;
-  std::string conversation;  // its sandbox, or what its script reported
-  std::optional<Time> created_from, created_until;
+  std::optional<Tenant> tenant{};
+  std::string automation_id{};
+  std::vector<RunStatus> statuses{};
+  std::string conversation{};  // its sandbox, or what its script reported
+  std::optional<Time> created_from{}, created_until{};
 };
 
 // How many runs may be RUNNING at once; 0: no limit.
+// `of_runtime`: of one target that names a runtime ("conversation:…", "label:…"); a run's own concurrent_max holds besides.
 struct RunCaps {
   std::uint32_t in_all = 0, of_user = 0, of_automation = 0, of_runtime = 0;
 };
@@ -50,7 +51,13 @@ struct RunDecision {
 // more than once. One that throws writes nothing; that is the fault internal.
 using RunJudge = std::function<RunDecision(RunRow const&)>;
 
-enum class Overlap : std::uint8_t { allow, skip, queue_one, cancel_running };
+// What becomes of a moment while runs of its automation are open (pending or running).
+enum class Overlap : std::uint8_t {
+  allow,
+  skip,            // no run
+  queue_one,       // one that waits behind the one that runs, or is about to
+  cancel_running,  // they end; of several moments at once the last is run
+};
 
 // What the planner wants of one automation whose moment has come.
 struct Firing {
@@ -58,7 +65,7 @@ struct Firing {
   std::optional<Time> expected_next_at;  // as it was planned: another gateway, or a change, was first where it differs
   std::optional<Time> new_next_at;
   Overlap overlap = Overlap::allow;
-  RunJudge cancel;           // of each open run that `cancel_running` ends
+  RunJudge cancel;           // of each open run, for `cancel_running`: must be given with it
   std::vector<RunRow> runs;  // in their order
   std::vector<SkippedRow> skipped;
   bool disable = false;  // its schedule cannot be evaluated any more
@@ -116,7 +123,8 @@ using KvJudge = std::function<KvDecision(KvDocument const&)>;
 
 // Durable state of automations. Every call may be awaited on the control core; a cancel of the caller does not undo what
 // was asked; a write is durable when it returns. Faults of all: unavailable, and where said not_found, conflict. What is
-// marked sealed in the rows is encrypted at rest. Owned by its Store.
+// marked sealed in the rows is encrypted at rest. Times of making and changing that are not given (Time{}) are the store's;
+// a row that is replaced is changed now. Owned by its Store.
 class AutomationStore {
  public:
   virtual ~AutomationStore() = default;
@@ -160,8 +168,9 @@ class AutomationStore {
   virtual Task<Outcome<std::vector<Fired>>> fire(std::vector<Firing> firings) = 0;
   virtual Task<Outcome<RowPage<SkippedRow>>> skipped(std::string automation_id, PageOf page) = 0;
 
-  // Runs, pending. Each with a dedupe_key that is known already is not made again. `waiting_max`: beyond it the fault
-  // overloaded (0: no limit).
+  // Runs, pending: their automations were triggered by them, unless their trigger_source is "event". Ids that grow with time
+  // (UUID version 7) are the cheapest to keep. Each with a dedupe_key that is known already is not made again.
+  // `waiting_max`: beyond it the fault overloaded (0: no limit).
   virtual Task<Outcome<std::vector<Enqueued>>> enqueue(std::vector<RunRow> runs, std::uint64_t waiting_max) = 0;
   // A run of its own with its tarball.
   virtual Task<Outcome<Enqueued>> enqueue_own(RunRow run, UploadRow upload, std::string bytes,
@@ -185,7 +194,7 @@ class AutomationStore {
   // Ended runs that this gateway holds and has something to clean up of: also such as another gateway cancelled.
   virtual Task<Outcome<std::vector<RunRow>>> to_clean_up(std::string gateway, std::size_t limit) = 0;
   virtual Task<Outcome<std::optional<RunRow>>> find_run(std::string id) = 0;
-  // Newest first (created_at, then id).
+  // Newest first (created_at, then id), without their wishes and event payloads.
   virtual Task<Outcome<RowPage<RunRow>>> list_runs(RunFilter filter, PageOf page) = 0;
   // How many of the tenant's runs (of one automation, if given) are in each status.
   virtual Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(Tenant tenant, std::string automation_id) = 0;
@@ -223,6 +232,7 @@ class AutomationStore {
   virtual Task<Outcome<std::optional<WebhookRow>>> find_source(std::string org_id, std::string source) = 0;
   virtual Task<Outcome<RowPage<WebhookRow>>> list_webhooks(std::string org_id, PageOf page) = 0;
   // Fault not_found.
+  // But for its source.
   virtual Task<Outcome<>> replace_webhook(WebhookRow webhook) = 0;
   virtual Task<Outcome<>> remove_webhook(std::string org_id, std::string id) = 0;
 
@@ -241,7 +251,8 @@ class AutomationStore {
   virtual Task<Outcome<std::vector<DueDelivery>>> claim_deliveries(std::chrono::milliseconds lease, std::size_t limit) = 0;
   // When the next one is due; nothing: none waits.
   virtual Task<Outcome<std::optional<Time>>> next_delivery_at() = 0;
-  // What came of an attempt; one that another claimed meanwhile (fence) is noted, but leaves the delivery as it is.
+  // What came of an attempt, which gets its number here, and with it of the endpoint's health (failing_since); one that
+  // another claimed meanwhile (fence) is noted, but leaves the delivery as it is.
   struct DeliveryResult {
     std::string delivery_id;
     std::uint64_t fence = 0;
@@ -266,7 +277,8 @@ class AutomationStore {
   virtual Task<Outcome<>> put_metadata(std::string key, Secret value) = 0;
 
   // Removes at most `limit` ended runs (nothing to clean up, no delivery waiting) that were completed before, with all that
-  // belongs to them; skipped rows and event delivery ids older than that, too. How many runs.
+  // belongs to them; skipped rows and event delivery ids older than that, too, and what was deleted before: uploads, and
+  // automations that have no runs any more. How many runs.
   virtual Task<Outcome<std::uint64_t>> purge(Time before, std::size_t limit) = 0;
 };
 

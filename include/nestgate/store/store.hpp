@@ -132,8 +132,9 @@ class AutomationStore;
 // Durable state: what a call changed is on the disk when it returns. Every call may be awaited on the control core; changes
 // are made in the order of the calls, and a call sees all that was changed by those which returned before it was made. A
 // cancel of the caller does not undo what was asked. Faults of all: unavailable (the file or the server cannot be used, or
-// something sealed not be opened; the sentence says why; what it would have changed is not), conflict where said. What is
-// marked sealed is encrypted at rest. The store's clock is that of the machine with the file.
+// something sealed not be opened; the sentence says why; what it would have changed is not, unless the sentence says that
+// this is not known), conflict where said. What is marked sealed is encrypted at rest. The store's clock is that of the
+// machine with the file, or of the server.
 class Store {
  public:
   virtual ~Store() = default;
@@ -208,10 +209,16 @@ class Store {
   virtual Task<> close() = 0;
 };
 
-// `url`: "sqlite:PATH" (one file, WAL) or "sqlite::memory:". Creates and upgrades the schema; blocks. `keys`: the
+struct OpenOptions {
+  std::uint32_t connections = 4;  // to a PostgreSQL server, for reads; one more writes, and one may listen
+};
+
+// `url`: "sqlite:PATH" (one file, WAL), "sqlite::memory:" or "postgresql://…" (as libpq takes it; it may hold a password and
+// is kept as one). Creates and upgrades the schema; blocks, for a server that is away up to 10 s. `keys`: the
 // installation's secrets; the first seals, all open. `control`: where the calls are awaited. Faults: bad_input (the url),
 // unavailable (with the reason).
-Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control);
+Outcome<std::unique_ptr<Store>> open_store(std::string_view url, std::vector<Secret> keys, Executor control,
+                                           OpenOptions options = {});
 
 // Whether open_store would open it, and `keys` what is sealed in it. Only looks: nothing is created, upgraded or locked, and
 // a gateway may have it open; blocks. Faults as open_store.

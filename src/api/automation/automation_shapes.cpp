@@ -4,6 +4,7 @@
 #include "api/shapes.hpp"
 #include "automation_body.hpp"
 #include "json_members.hpp"
+#include "nestgate/automation/caller.hpp"
 #include "nestgate/automation/completion.hpp"
 #include "nestgate/codec/json_writer.hpp"
 
@@ -83,7 +84,9 @@ void write_run(JsonWriter& w, store::RunRow const& run, Tails tails) {
   write_filled_or_null(w, "conversation_id", run.conversation_id);
   write_value_or_null(w, "cost", run.cost);
   write_time_or_null(w, "timeout_at", run.timeout_at);
-  write_filled_or_null(w, "sandbox_id", run.sandbox_id);
+  // The one local user has one server for all, which is no sandbox (automation.md 5.2).
+  bool const is_local = run.tenant == automation::local_caller().tenant && !run.runtime_is_own;
+  write_filled_or_null(w, "sandbox_id", is_local ? std::string() : run.sandbox_id);
   write_filled_or_null(w, "bash_command_id", run.bash_command_id);
   w.member("created_at", format_time(run.created_at));
   write_time_or_null(w, "started_at", run.started_at);

@@ -35,8 +35,8 @@ std::string received_json(std::uint64_t matched, std::vector<std::string> const&
 
 class EventEndpoints final : public EndpointGroup {
  public:
-  EventEndpoints(automation::Service& service, AutomationApiSettings settings, EventStats& stats)
-      : service_(service), settings_(std::move(settings)), stats_(stats) {}
+  EventEndpoints(automation::Service& service, AutomationApiSettings settings, std::shared_ptr<EventStats> stats)
+      : service_(service), settings_(std::move(settings)), stats_(std::move(stats)) {}
 
   std::vector<Endpoint> endpoints() override {
     return {
@@ -63,7 +63,7 @@ class EventEndpoints final : public EndpointGroup {
 
   automation::Service& service_;
   AutomationApiSettings settings_;
-  EventStats& stats_;
+  std::shared_ptr<EventStats> stats_;
 };
 
 Task<upstream::Outcome<std::optional<EventSource>>> EventEndpoints::find(std::string org_id, std::string name) {
@@ -105,7 +105,7 @@ Task<ApiResponse> EventEndpoints::receive(Call call) {
   auto source = co_await find(delivery->org_id, name);
   if (!source) co_return detail_failure(source.error());
   if (!*source) {
-    stats_.refused.add();
+    stats_->refused.add();
     co_return refusal(404, "Unknown webhook source: " + name);
   }
   delivery->source = **std::move(source);
@@ -113,11 +113,11 @@ Task<ApiResponse> EventEndpoints::receive(Call call) {
   delivery->body.swap(call.request.body);
   bool const is_theirs = !delivery->head.signature.empty() && co_await is_signed(delivery);
   if (!is_theirs) {
-    stats_.refused.add();
+    stats_->refused.add();
     auto const missing = "Missing signature header: " + delivery->source.signature_header;
     co_return refusal(401, delivery->head.signature.empty() ? missing : "Invalid signature");
   }
-  stats_.received.add();
+  stats_->received.add();
   co_return co_await take(delivery);
 }
 
@@ -138,7 +138,7 @@ Task<ApiResponse> EventEndpoints::take(std::shared_ptr<Delivery> delivery) {
   auto const& read = delivery->read;
   if (read.status != 200) co_return refusal(read.status, read.detail);
   if (!read.event) {
-    stats_.unrecognised.add();
+    stats_->unrecognised.add();
     co_return answer(200, received_json(0, {}));
   }
   auto waiting = co_await service_.rows().listening(delivery->org_id, delivery->source.reader.source);
@@ -157,8 +157,8 @@ Task<ApiResponse> EventEndpoints::start_runs(std::shared_ptr<Delivery> delivery,
     return matched;
   };
   auto matched = co_await run_on(service_.workers(), std::move(work));
-  stats_.filters_over_budget.add(matched.over_budget);
-  stats_.filters_failed.add(matched.failed);
+  stats_->filters_over_budget.add(matched.over_budget);
+  stats_->filters_failed.add(matched.failed);
   if (matched.is_too_large) co_return refusal(413, "The event is too large for all automations that it matches");
   auto const& id = delivery->head.delivery_id;
   // One that nobody wants is noted all the same where it can come again: its answer stays what it was.
@@ -166,16 +166,16 @@ Task<ApiResponse> EventEndpoints::start_runs(std::shared_ptr<Delivery> delivery,
   auto taken =
       co_await service_.take_event(delivery->org_id, delivery->source.reader.source, id, std::move(matched.matches));
   if (!taken) co_return detail_failure(taken.error());
-  if (taken->is_new) stats_.runs.add(taken->run_ids.size());
-  if (!taken->is_new) stats_.redelivered.add();
+  if (taken->is_new) stats_->runs.add(taken->run_ids.size());
+  if (!taken->is_new) stats_->redelivered.add();
   co_return answer(200, received_json(taken->matched, taken->run_ids));
 }
 
 }  // namespace
 
 std::unique_ptr<EndpointGroup> make_event_endpoints(automation::Service& service, AutomationApiSettings settings,
-                                                    EventStats& stats) {
-  return std::make_unique<EventEndpoints>(service, std::move(settings), stats);
+                                                    std::shared_ptr<EventStats> stats) {
+  return std::make_unique<EventEndpoints>(service, std::move(settings), std::move(stats));
 }
 
 }  // namespace nestgate::api

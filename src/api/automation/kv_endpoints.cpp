@@ -107,13 +107,14 @@ Task<KvEndpoints::Opened> KvEndpoints::open(Call const& call) {
     if (!token) out.refused = refusal(401, token.error().detail);
   } else if (call.caller) {
     co_return co_await open_for_caller(call);
-  } else if (request.authorization_scheme.empty()) {
+  } else if (request.authorization_scheme.empty() && request.session_key.empty()) {
     Faults faults;
     faults.add({"missing", {"header", "authorization"}, "Field required", "null", {}});
     out.refused = unprocessable(faults);
   } else {
     bool const is_bearer = request.authorization_scheme == "Bearer";
-    out.refused = refusal(401, is_bearer ? "Missing token" : "Invalid authorization header format");
+    std::string_view const why = is_bearer ? "Missing token" : "Invalid authorization header format";
+    out.refused = refusal(401, request.authorization_scheme.empty() ? "Invalid API key" : why);
   }
   co_return out;
 }

@@ -7,7 +7,7 @@ namespace nestgate::test {
 // The whole API with a nested server that runs what it is given, as alice asks it.
 class Api : public WholeApi {
  protected:
-  explicit Api(conversation::ManagerSettings settings = {}) : WholeApi({}, quick(settings), quick_runs()) {
+  explicit Api(conversation::ManagerSettings settings = {}) : WholeApi(with_sources(), quick(settings), quick_runs()) {
     nested.on("POST /api/bash/execute_bash_command", {200, R"({"exit_code":0})"});
     nested.on("POST /api/bash/start_bash_command", {200, R"({"id":"cmd1"})"});
     nested.on("GET /api/bash/bash_events/search", {200, R"({"items":[]})"});
@@ -34,10 +34,18 @@ class Api : public WholeApi {
     settings.stop_poll_pause = std::chrono::milliseconds(1);
     return settings;
   }
+  static api::Settings with_sources() {
+    std::vector<Secret> secrets;
+    secrets.emplace_back("a secret of built-in sources");
+    api::Settings settings;
+    settings.automation.webhook_secrets = std::make_shared<std::vector<Secret> const>(std::move(secrets));
+    return settings;
+  }
   static automation::Settings quick_runs() {
     automation::Settings settings;
     settings.watch_interval = std::chrono::milliseconds(5);
     settings.tarball_bytes_max = 1000;
+    settings.kv_secret = std::make_shared<Secret const>("a secret of the key-value store");
     return settings;
   }
 };

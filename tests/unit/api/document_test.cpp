@@ -6,6 +6,7 @@
 #include <set>
 
 #include "api/families.hpp"
+#include "nestgate/identity/digest.hpp"
 #include "proxy/answers.hpp"
 #include "proxy/decide.hpp"
 #include "support/json_schema.hpp"
@@ -26,6 +27,7 @@ struct Example {
   std::string query = {};
   Asked what = {};
   std::string content_type = "application/json";
+  std::vector<std::pair<std::string, std::string>> fields = {};
 };
 
 constexpr std::string_view nobody = "00000000-0000-4000-8000-000000000000";
@@ -66,6 +68,7 @@ class Document : public Api {
     for (auto const& name : example.names) path.replace(path.find('{'), path.find('}') - path.find('{') + 1, name);
     auto request = request_for(operation.method, path + example.query, std::move(example.what));
     request.content_type = std::move(example.content_type);
+    request.fields = std::move(example.fields);
     auto const answered = ask(std::move(request));
     std::string const what = example.operation + " " + std::to_string(example.status) + " " + path + example.query;
     EXPECT_EQ(answered.status, example.status) << what << ": " << answered.body;
@@ -129,6 +132,9 @@ class Document : public Api {
   void try_automations();
   void try_runs_of_automations();
   void try_automation_service();
+  void try_presets();
+  void try_event_sources();
+  void try_key_values();
   void try_sandboxes_and_users();
   void try_runtimes();
   void try_failed_starts();
@@ -377,6 +383,100 @@ void Document::try_automation_service() {
     call({id, 200, {}, "", {std::nullopt}});
 }
 
+void Document::try_presets() {
+  std::string const prompt = R"({"name":"n","prompt":"p","trigger":{"type":"cron","schedule":"0 0 1 1 *"})";
+  call({"createFromPrompt", 201, {}, "", as(alice, prompt + R"(,"repos":"https://example.org/o/r"})")});
+  call({"createFromPrompt", 422, {}, "", as(alice, "{}")});
+  call({"createFromPrompt", 401, {}, "", {std::nullopt, {}, prompt + "}"}});
+  call({"createFromPlugins", 201, {}, "", as(alice, prompt + R"(,"plugins":{"source":"github:o/r"}})")});
+  call({"createFromPlugins", 422, {}, "", as(alice, prompt + "}")});
+  call({"getCapabilities", 200});
+  call({"validateDraft", 200, {}, "", as(alice, R"({"endpoint":"/v1/preset/prompt","draft":)" + prompt + "}}")});
+  call({"validateDraft", 200, {}, "", as(alice, R"({"endpoint":"/v1","draft":{}})")});
+  call({"validateDraft", 422, {}, "", as(alice, "{}")});
+}
+
+std::string signed_with(std::string_view secret, std::string_view text) {
+  std::string out;
+  identity::append_hex(out, identity::as_text(identity::hmac_sha256(secret, {text})));
+  return out;
+}
+
+void Document::try_event_sources() {
+  call({"createWebhook",
+        201,
+        {},
+        "",
+        as(alice, R"({"name":"n","source":"orders","webhook_secret":"12345678",)"
+                  R"("event_id_header":"X-Id"})")});
+  call({"createWebhook", 409, {}, "", as(alice, R"({"name":"n","source":"Orders"})")});
+  call({"createWebhook", 422, {}, "", as(alice, R"({"name":"n","source":"github"})")});
+  call({"listWebhooks", 200});
+  auto const listed = ask(Method::get, "/api/automation/v1/webhooks");
+  auto const id = listed.at("/webhooks/0/id"), org = listed.at("/webhooks/0/org_id");
+  call({"getWebhook", 200, {id}});
+  call({"getWebhook", 404, {id}, "", as(bob)});
+  call({"changeWebhook", 200, {id}, "", as(alice, R"({"name":"other"})")});
+  call({"createAutomation",
+        201,
+        {},
+        "",
+        as(alice, R"({"name":"n","trigger":{"type":"event","source":"orders","on":"made.*"},)"
+                  R"("tarball_path":"https://example.org/a","entrypoint":"e"})")});
+  std::string const body = R"({"type":"made.now"})";
+  auto const signature = signed_with("12345678", body);
+  Asked const nobody_with_body{std::nullopt, {}, body};
+  call({"receiveEvent", 200, {org, "orders"}, "", nobody_with_body, "", {{"x-signature-256", signature}, {"x-id", "1"}}});
+  call({"receiveEvent", 200, {org, "orders"}, "", nobody_with_body, "", {{"x-signature-256", signature}, {"x-id", "1"}}});
+  auto const runs = ask(Method::get, "/api/automation/v1/runs?status=PENDING");
+  EXPECT_EQ(runs.at("/runs/0/trigger_source"), "event");
+  call({"receiveEvent", 401, {org, "orders"}, "", nobody_with_body, "", {{"x-signature-256", "0" + signature}}});
+  call({"receiveEvent", 401, {org, "orders"}, "", nobody_with_body});
+  call({"receiveEvent", 404, {org, "none"}, "", nobody_with_body});
+  call({"receiveEvent", 422, {"none", "orders"}, "", nobody_with_body});
+  Asked const broken{std::nullopt, {}, "{"};
+  call({"receiveEvent", 400, {org, "orders"}, "", broken, "", {{"x-signature-256", signed_with("12345678", "{")}}});
+  call({"rotateWebhookSecret", 200, {id}});
+  call({"receiveEvent", 200, {org, "orders"}, "", nobody_with_body, "", {{"x-signature-256", signature}, {"x-id", "2"}}});
+  auto const source = signed_with("a secret of built-in sources", "jira_dc");
+  call({"getRequestedTypes", 200, {"jira_dc"}, "", {std::nullopt}, "", {{"x-hub-signature-256", source}}});
+  call({"getRequestedTypes", 401, {"github"}, "", {std::nullopt}, "", {{"x-hub-signature-256", source}}});
+  call({"getRequestedTypes", 404, {"orders"}, "", {std::nullopt}});
+  call({"deleteWebhook", 204, {id}});
+  call({"deleteWebhook", 404, {id}});
+}
+
+void Document::try_key_values() {
+  auto const automation = ask(Method::post, "/api/automation/v1", alice, std::string(plain_automation)).at("/id");
+  std::string const of = "?automation_id=" + automation;
+  call({"listKvKeys", 200, {}, of});
+  call({"listKvKeys", 400});
+  call({"listKvKeys", 404, {}, of, as(bob)});
+  call({"listKvKeys", 422, {}, "", {std::nullopt}});
+  call({"putKvValue", 201, {"k"}, of, as(alice, R"({"a":[1]})")});
+  call({"putKvValue", 200, {"k"}, of, as(alice, R"({"a":[2]})")});
+  call({"putKvValue", 409, {"k"}, of + "&nx=true", as(alice, "1")});
+  call({"putKvValue", 413, {"big"}, of, as(alice, "\"" + std::string(70'000, 'x') + "\"")});
+  call({"getKvValue", 200, {"k"}, of + "&path=a%5B0%5D"});
+  call({"getKvValue", 200, {"k"}, of + "&meta=true"});
+  call({"getKvValue", 404, {"none"}, of});
+  call({"getKvValue", 400, {"$version"}, of});
+  call({"patchKvValue", 200, {"k"}, of, as(alice, R"({"path":"b","value":null})")});
+  call({"patchKvValue", 422, {"k"}, of, as(alice, "{}")});
+  call({"increaseKvValue", 200, {"n"}, of});
+  call({"decreaseKvValue", 200, {"n"}, of, as(alice, R"({"by":3})")});
+  call({"increaseKvValue", 400, {"k"}, of});
+  call({"pushKvLeft", 200, {"l"}, of, as(alice, R"({"value":1})")});
+  call({"pushKvRight", 200, {"l"}, of, as(alice, R"({"value":2})")});
+  call({"countKvValue", 200, {"l"}, of});
+  call({"popKvLeft", 200, {"l"}, of});
+  call({"popKvRight", 200, {"l"}, of});
+  call({"changeKvBatch", 200, {}, of, as(alice, R"({"operations":[{"op":"incr","key":"n"}]})")});
+  call({"changeKvBatch", 400, {}, of, as(alice, R"({"operations":[{"op":"incr","key":"k"}]})")});
+  call({"changeKvBatch", 409, {}, of, as(alice, R"({"if_version":1,"operations":[{"op":"incr","key":"n"}]})")});
+  call({"deleteKvValue", 200, {"k"}, of});
+}
+
 void Document::try_sandboxes_and_users() {
   call({"startSandbox", 200});
   call({"startSandbox", 422, {}, "?sandbox_spec_id=none"});
@@ -447,6 +547,9 @@ TEST_F(Document, HoldsForEachOfItsOperations) {
   try_automations();
   try_runs_of_automations();
   try_automation_service();
+  try_presets();
+  try_event_sources();
+  try_key_values();
   try_sandboxes_and_users();
   try_runtimes();
   try_failed_starts();

@@ -169,6 +169,9 @@ TEST_F(RunCommand, IsStoppedWithEveryProcessOfItsGroup) {
   EXPECT_EQ(run(stop_command(paths)), 0) << output();
   auto const leader = static_cast<pid_t>(std::stol(read_file(work() / ".." / "leader")));
   EXPECT_NE(::kill(leader, 0), 0);
+  // Nobody may have waited for the orphan yet.
+  auto const status = read_file("/proc/" + std::to_string(child) + "/stat");
+  EXPECT_TRUE(status.empty() || status.find(") Z ") != status.npos) << status;
 }
 
 TEST_F(RunCommand, OneThatWasStoppedBeforeItCameNeverStarts) {

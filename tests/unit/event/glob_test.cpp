@@ -72,6 +72,14 @@ TEST(Glob, MatchesNothingElse) {
     EXPECT_FALSE(glob_matches(pattern, text)) << pattern << " and " << text;
 }
 
+TEST(Glob, AByteThatIsNoTextIsOnlyItself) {
+  EXPECT_TRUE(glob_matches("\x9e", "\x9e"));
+  EXPECT_TRUE(glob_matches("a?\xff", "a\xc3\xff"));
+  EXPECT_FALSE(glob_matches("\x9e", "\xc2\x9e"));
+  EXPECT_FALSE(glob_matches("\x9e", "\xed\xb2\x9e"));
+  EXPECT_FALSE(glob_matches("\xc0\x80", std::string_view("\0", 1)));
+}
+
 TEST(Glob, OfManyStarsAndOpenBracketsTakesNoMoreThanTheProductOfTheLengths) {
   std::string stars, brackets = "*";
   for (int i = 0; i < 200; ++i) stars += "*a";

@@ -18,6 +18,11 @@ TEST(PostgresText, LeavesQuotedTextAndCommentsAsTheyAre) {
   EXPECT_EQ(with_dollars("SELECT ?1 -- ?2"), "SELECT $1 -- ?2");
 }
 
+TEST(PostgresText, SaysWhichRowsAStatementLocks) {
+  EXPECT_EQ(with_dollars("SELECT a FROM b /*for update*/"), "SELECT a FROM b FOR UPDATE");
+  EXPECT_EQ(with_dollars("(SELECT a FROM b LIMIT ?1 /*skip locked*/)"), "(SELECT a FROM b LIMIT $1 FOR UPDATE SKIP LOCKED)");
+}
+
 TEST(PostgresText, TellsWhatARefusalMeans) {
   EXPECT_EQ(refusal_of("23505", "ERROR"), Refusal::of_statement);
   EXPECT_EQ(refusal_of("55P03", "ERROR"), Refusal::of_statement);

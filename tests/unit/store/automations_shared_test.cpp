@@ -1,0 +1,169 @@
+// Two gateways on one database, what stands in it, and how it is looked up.
+#include <thread>
+
+#include "automation_fixture.hpp"
+
+namespace nestgate::store {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+INSTANTIATE_TEST_SUITE_P(On, SharedAutomations, testing::ValuesIn(shared_databases()), by_name);
+
+// The calls at the same time, each on its gateway.
+template <class F>
+void both(AutomationGateway& one, AutomationGateway& other, F call) {
+  std::thread beside([&] { call(other, 1); });
+  call(one, 0);
+  beside.join();
+}
+
+TEST_P(SharedAutomations, RunEachRunOnce) {
+  constexpr int runs = 60;
+  std::vector<std::string> ids;
+  for (int i = 0; i < runs; ++i) ids.push_back(one_.enqueue(run_of("r" + std::to_string(i))).run.id);
+  std::array<int, 2> claimed{};
+  both(one_, other_, [&](AutomationGateway& gateway, std::size_t nth) {
+    for (auto const& id : ids) {
+      auto const answer = gateway.claim_runs({id}, {}, nth == 0 ? "one" : "other");
+      if (answer.front().what == ClaimAnswer::What::claimed) ++claimed[nth];
+    }
+  });
+  EXPECT_EQ(claimed[0] + claimed[1], runs);
+  for (auto const& id : ids) EXPECT_EQ(one_.run(id).fence, 1u);
+}
+
+TEST_P(SharedAutomations, HoldTheirCapsTogether) {
+  constexpr int runs = 20;
+  std::vector<std::string> ids;
+  for (int i = 0; i < runs; ++i) ids.push_back(one_.enqueue(run_of("r" + std::to_string(i))).run.id);
+  RunCaps caps;
+  caps.of_user = 7;
+  both(one_, other_, [&](AutomationGateway& gateway, std::size_t) {
+    for (auto const& id : ids) gateway.claim_runs({id}, caps);
+  });
+  EXPECT_EQ(one_.get(one_.automations().depth()).running, 7u);
+}
+
+TEST_P(SharedAutomations, MakeARunOfOneKeyOnce) {
+  std::array<int, 2> made{};
+  both(one_, other_, [&](AutomationGateway& gateway, std::size_t nth) {
+    for (int i = 0; i < 30; ++i) {
+      auto run = run_of(std::to_string(nth) + "-" + std::to_string(i));
+      run.dedupe_key = std::to_string(i);
+      if (gateway.enqueue(std::move(run)).is_new) ++made[nth];
+    }
+  });
+  EXPECT_EQ(made[0] + made[1], 30);
+}
+
+TEST_P(SharedAutomations, FireEachMomentOnce) {
+  auto row = automation_of("a1");
+  row.next_at = at(0s);
+  one_.create(std::move(row));
+  both(one_, other_, [&](AutomationGateway& gateway, std::size_t nth) {
+    for (int i = 0; i < 30; ++i) {
+      Firing firing;
+      firing.automation_id = "a1";
+      firing.expected_next_at = at(std::chrono::seconds(i));
+      firing.new_next_at = at(std::chrono::seconds(i + 1));
+      firing.runs.push_back(run_of(std::to_string(nth) + "-" + std::to_string(i)));
+      gateway.fire(std::move(firing));
+    }
+  });
+  // Who is ahead of the other fires; a moment that both passed by was fired by one of them.
+  auto const next_at = one_.automation("a1").next_at;
+  EXPECT_EQ(one_.get(one_.automations().list_runs({}, {})).total,
+            static_cast<std::uint64_t>(next_at->time_since_epoch() / 1s));
+}
+
+TEST_P(SharedAutomations, JudgeOneAfterTheOther) {
+  one_.enqueue(run_of("r1"));
+  auto const add = [](RunRow const& run) {
+    auto decision = change_of(run, RunStatus::running);
+    decision.run.runtime_epoch = run.runtime_epoch + 1;
+    return decision;
+  };
+  both(one_, other_, [&](AutomationGateway& gateway, std::size_t) {
+    for (int i = 0; i < 40; ++i) gateway.judge("r1", add);
+  });
+  EXPECT_EQ(one_.run("r1").runtime_epoch, 80u);
+}
+
+TEST_P(SharedAutomations, ChangeADocumentOneAfterTheOther) {
+  both(one_, other_, [&](AutomationGateway& gateway, std::size_t) {
+    for (int i = 0; i < 40; ++i)
+      gateway.get(gateway.automations().change_kv("a1", [](KvDocument const& before) {
+        return KvDecision{KvDecision::What::write, before.is_there ? before.json + "x" : "x"};
+      }));
+  });
+  EXPECT_EQ(one_.get(one_.automations().kv("a1")).json.size(), 80u);
+}
+
+TEST_P(SharedAutomations, SeeWhatTheOtherChanged) {
+  auto const version = one_.create(automation_of("a1")).version;
+  other_.get(other_.automations().disable("a1", "", ""));
+  EXPECT_EQ(one_.get(one_.automations().plans_since(version, 10)).size(), 1u);
+  other_.enqueue(run_of("r1"));
+  EXPECT_THAT(one_.waiting(), testing::ElementsAre("r1"));
+}
+
+TEST_P(SharedAutomations, KeepSecretsSealed) {
+  auto automation = automation_of("a1");
+  automation.callback_json = Secret("open sesame");
+  one_.create(std::move(automation));
+  auto run = run_of("r1", "");
+  run.wish_json = Secret("open sesame");
+  one_.enqueue(std::move(run));
+  one_.get(one_.automations().put_metadata("key", Secret("open sesame")));
+  for (auto const* const query :
+       {"SELECT CAST(callback AS TEXT) FROM automation", "SELECT CAST(wish AS TEXT) FROM automation_run_input",
+        "SELECT CAST(value AS TEXT) FROM service_metadata"}) {
+    auto const texts = database_->rows(query);
+    ASSERT_EQ(texts.size(), 1u);
+    EXPECT_THAT(texts[0], Not(testing::AnyOf(IsEmpty(), HasSubstr("sesame")))) << query;
+  }
+  EXPECT_TRUE(other_.automation("a1").callback_json.equals("open sesame"));
+}
+
+// What a gateway asks for all the time goes by an index.
+TEST(AutomationIndexes, AreUsedByWhatIsAskedForOften) {
+  SqliteFile database;
+  AutomationGateway const gateway(database.url());
+  Database file(database.file());
+  for (std::string const statement : {
+           "SELECT id FROM automation_run WHERE status = 'PENDING' AND version > 1 ORDER BY version LIMIT 10",
+           "SELECT count(*) FROM automation_run WHERE status = 'PENDING' AND automation_id = 'a'",
+           "SELECT count(*) FROM automation_run WHERE status = 'RUNNING' AND automation_id = 'a'",
+           "SELECT id FROM automation_run WHERE id = 'a'",
+           "SELECT id FROM automation_run WHERE dedupe_key = 'k' AND automation_id = 'a' AND user_id = 'u' AND org_id = 'o'",
+           "SELECT id FROM automation_run WHERE user_id = 'u' AND org_id = 'o' ORDER BY created_at DESC, id DESC LIMIT 10",
+           "SELECT id FROM automation_run WHERE automation_id = 'a' ORDER BY created_at DESC, id DESC LIMIT 10",
+           "SELECT id FROM automation_run WHERE sandbox_id = 'c' UNION SELECT id FROM automation_run WHERE conversation_id "
+           "= 'c'",
+           "SELECT id FROM automation_run WHERE completed_at < 1 ORDER BY completed_at LIMIT 10",
+           "SELECT id FROM automation WHERE version > 1 ORDER BY version LIMIT 10",
+           "SELECT id FROM automation WHERE event_source = 's' AND org_id = 'o' AND enabled = 1 AND deleted_at IS NULL",
+           "SELECT id FROM automation WHERE user_id = 'u' AND org_id = 'o' AND deleted_at IS NULL ORDER BY created_at DESC, "
+           "id "
+           "DESC LIMIT 10",
+           "SELECT id FROM endpoint WHERE user_id = 'u' AND org_id = 'o' AND enabled = 1",
+           "SELECT id FROM delivery WHERE state = 'waiting' AND next_at <= 1 ORDER BY next_at LIMIT 10",
+           "SELECT id FROM delivery WHERE run_id = 'r' ORDER BY created_at DESC, id DESC LIMIT 10",
+       }) {
+    auto plan = file.run("EXPLAIN QUERY PLAN " + statement);
+    while (plan.step()) {
+      plan.integer();
+      plan.integer();
+      plan.integer();
+      auto const step = plan.text();
+      EXPECT_THAT(step, Not(testing::MatchesRegex("SCAN (automation|automation_run|endpoint|delivery)( .*)?"))) << statement;
+      EXPECT_THAT(step, Not(HasSubstr("FOR ORDER BY"))) << statement;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nestgate::store
