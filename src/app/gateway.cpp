@@ -71,6 +71,14 @@ std::shared_ptr<identity::KeyRing const> make_key_ring(IdentitySettings const& i
 }
 
 // Those of the settings and of the store.
+// What stands before "/api/automation" in its public URL's path.
+std::string automation_mount(std::string const& base_url) {
+  constexpr std::string_view api = "/api/automation";
+  auto const url = upstream::parse_url(base_url);
+  if (!url || !url->path.ends_with(api)) return {};
+  return url->path.substr(0, url->path.size() - api.size());
+}
+
 proxy::Config make_proxy_config(Settings const& settings, std::vector<identity::ApiKeyEntry> stored_api_keys = {}) {
   proxy::Config config;
   config.limits = settings.limits;
@@ -78,6 +86,7 @@ proxy::Config make_proxy_config(Settings const& settings, std::vector<identity::
   config.rules = settings.routing.rules;
   config.wake = settings.wake;
   config.fallback = settings.routing.fallback;
+  config.automation_mount = automation_mount(settings.automation.base_url);
   config.trusted_proxies_v4 = settings.routing.trusted_proxies.v4;
   config.trusted_proxies_v6 = settings.routing.trusted_proxies.v6;
   config.public_url = settings.routing.public_url;

@@ -4,33 +4,15 @@
 #include <bit>
 #include <charconv>
 
-#include "app/settings_specs.hpp"
+#include "app/settings_key_groups.hpp"
 #include "nestgate/base/text.hpp"
 #include "nestgate/http/head.hpp"
 
 namespace nestgate::app {
+
 namespace {
 
 using namespace std::chrono_literals;
-
-constexpr std::int64_t operator""_KiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 10; }
-constexpr std::int64_t operator""_MiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 20; }
-constexpr std::int64_t operator""_TiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 40; }
-constexpr std::int64_t operator""_GiB(unsigned long long n) { return static_cast<std::int64_t>(n) << 30; }
-
-// The key whose value is `owner.*A.*B`…
-template <auto... Members, class Owner, class Spec>
-void add(std::vector<Key<Owner>>& keys, std::string_view name, Spec spec, Reload reload, std::string_view doc) {
-  Key<Owner> key;
-  key.name = name;
-  key.allowed = spec.allowed();
-  key.reload = reload;
-  key.doc = doc;
-  key.read = [spec](Owner& owner, RawValue const& value) { return spec.read((owner.*....*Members), value); };
-  key.print = [spec](Owner const& owner) { return spec.print((owner.*....*Members)); };
-  key.copy = [](Owner& to, Owner const& from) { (to.*....*Members) = (from.*....*Members); };
-  keys.push_back(std::move(key));
-}
 
 template <auto... Members, class Owner, class Spec>
 void add_required(std::vector<Key<Owner>>& keys, std::string_view name, Spec spec, Reload reload, std::string_view doc) {
@@ -198,12 +180,16 @@ bool is_certificate_name(std::string_view text) { return is_domain(text.starts_w
 
 bool is_public_url(std::string_view text) { return is_origin("http", text) || is_origin("https", text); }
 
+}  // namespace
+
 bool is_base_url(std::string_view text) {
   auto const authority = text.find("://");
   auto const path = authority == text.npos ? text.npos : text.find('/', authority + 3);
   auto const rest = path == text.npos ? std::string_view{} : text.substr(path);
   return is_public_url(text.substr(0, path)) && rest.find_first_of("?# ") == rest.npos;
 }
+
+namespace {
 
 bool is_provider(std::string_view text) { return text == "process" || text == "docker" || text == "remote"; }
 
@@ -215,17 +201,9 @@ bool is_store_url(std::string_view text) {
   bool const is_server = text.starts_with("postgresql://") || text.starts_with("postgres://");
   return is_server || (text.starts_with(sqlite_scheme) && text.size() > sqlite_scheme.size());
 }
-bool is_absolute(std::string_view text) { return text.front() == '/'; }
-bool is_target(std::string_view text) { return automation::parse_target(text).has_value(); }
-bool is_origin(std::string_view text) {
-  auto const url = upstream::parse_url(text);
-  return url && url->path.empty() && url->query.empty();
-}
 bool is_path_prefix(std::string_view text) {
   return text.front() == '/' && text.back() != '/' && text.find('%') == text.npos;
 }
-
-constexpr Text secret_path{0, 4096, "path, may be empty"};
 
 void add_listen(std::vector<Key<Settings>>& keys) {
   constexpr auto l = &Settings::listen;
@@ -591,124 +569,6 @@ void add_store(std::vector<Key<Settings>>& keys) {
       "Where conversations, users, API keys and automations are kept: one file of SQLite, with its log beside it, which "
       "gateways of one machine may share; or a PostgreSQL database (a URL as libpq takes it), which any gateways may. All "
       "have the same identity.secret. sqlite::memory: forgets.");
-}
-
-void add_automation_api(std::vector<Key<Settings>>& keys) {
-  using A = automation::Settings;
-  add<&Settings::automation, &A::base_url>(
-      keys, "automation.base_url", Text{0, 500, "http:// or https:// URL without query, or empty", is_base_url},
-      Reload::restart,
-      "What scripts are told to call back, and the path of the automation API; empty: /api/automation at the origin that "
-      "the client wrote, else at conversations.internal_url.");
-  add<&Settings::automation_target>(
-      keys, "automation.target", Text{1, 200, R"("fresh", "warm", "conversation:ID" or "label:L")", is_target},
-      Reload::restart,
-      "Where runs go whose automation names no runtime: one made for them, one from the warm pool, or one that is there.");
-  add<&Settings::automation_local_key_file>(
-      keys, "automation.local_api_key_file", secret_path, Reload::restart,
-      "The static key of the contract's local mode, with its one user and organisation; empty: there is none.");
-  add<&Settings::automation_kv_secret_file>(keys, "automation.kv_secret_file", secret_path, Reload::restart,
-                                            "Signs the tokens of the key-value store; empty: it is off.");
-  add<&Settings::automation_webhook_secret_file>(
-      keys, "automation.webhook_secret_file", secret_path, Reload::restart,
-      "What events of the built-in sources are signed with; empty: they are unknown.");
-  add<&Settings::api, &api::Settings::automation, &api::AutomationApiSettings::cors_origins>(
-      keys, "automation.cors_origins", ListOf<Text>{{1, 500, "origin, as https://example.org", is_origin}, 0, 64},
-      Reload::restart, "Whose pages may send the browser's cookies to the automation API.");
-  auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
-    add<&Settings::api, &api::Settings::automation, Member>(keys, name, spec, Reload::restart, doc);
-  };
-  using Api = api::AutomationApiSettings;
-  key.operator()<&Api::webhook_secret_overlap>("automation.webhook_secret_overlap", Duration{0s, 24h * 30},
-                                               "How long a custom source's old secret opens beside its new one.");
-  key.operator()<&Api::event_time_tolerance>("automation.event_time_tolerance", Duration{1s, 24h},
-                                             "How old or early an event may be whose signature has a time.");
-  key.operator()<&Api::event_body_bytes_max>("automation.event_body_bytes_max", Bytes{1_KiB, 1_GiB},
-                                             "An event's body; beyond it 413.");
-  key.operator()<&Api::event_match_time_max>("automation.event_match_timeout", Duration{10ms, 1min},
-                                             "Of all filters on one event; what comes behind does not match.");
-  key.operator()<&Api::kv_document_bytes_max>("automation.kv_document_bytes_max", Count{0, 64 * 1024 * 1024},
-                                              "An automation's key-value document; beyond it 413; 0: no limit.");
-  key.operator()<&Api::cron_interval_min>("automation.cron_interval_min", Duration{1s, 24h},
-                                          "Between two moments of a schedule, told by /v1/validate; nobody is held to it.");
-  add<&Settings::api, &api::Settings::automation, &api::AutomationApiSettings::sdk_version>(
-      keys, "automation.sdk_version", Text{1, 64}, Reload::restart,
-      "The version of the SDK that scripts are told to install.");
-}
-
-void add_automation(std::vector<Key<Settings>>& keys) {
-  using automation::PrivateCallbacks;
-  add_automation_api(keys);
-  auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
-    add<&Settings::automation, Member>(keys, name, spec, Reload::restart, doc);
-  };
-  using A = automation::Settings;
-  key.operator()<&A::workspace_base>("automation.workspace_base", Text{0, 1024, "absolute path, may be empty", is_absolute},
-                                     "Where runs have their folders in a runtime; empty: /workspace where it may be written "
-                                     "to, else its home.");
-  key.operator()<&A::agent_server_url>("automation.agent_server_url",
-                                       Text{0, 500, "http:// or https:// URL without query, or empty", is_base_url},
-                                       "The runtime's server as scripts in it see it; empty: as the gateway sees it.");
-  key.operator()<&A::zone_folder>("automation.zone_folder", Text{1, 1024, "absolute path", is_absolute},
-                                  "The time zones, as TZif files; an update of them is noticed.");
-  key.operator()<&A::private_callbacks>("automation.allow_private_callbacks",
-                                        FlagOf<PrivateCallbacks>{PrivateCallbacks::refuse, PrivateCallbacks::allow},
-                                        "Whether completions are posted to private and loopback addresses too.");
-  add<&Settings::completion_signing_key_files>(
-      keys, "automation.completion_signing_key_files", ListOf<Text>{{1, 4096, "path"}, 0, 16}, Reload::restart,
-      "Keys that plain callbacks are signed with, newest first (standard webhooks); none: they are not signed.");
-  key.operator()<&A::run_time_default>("automation.run_timeout_default", Duration{1s, 24h},
-                                       "Of a run that names no time of its own.");
-  key.operator()<&A::run_time_max>("automation.run_timeout_max", Duration{1s, 24h}, "The longest time that a run may name.");
-  key.operator()<&A::report_margin>("automation.report_margin", Duration{1s, 1h},
-                                    "Beyond a run's time, before its timeout_at.");
-  key.operator()<&A::hard_grace>("automation.hard_grace", Duration{1s, 24h},
-                                 "Beyond its timeout_at, before a run is given up that nobody says the end of.");
-  key.operator()<&A::provision_time_max>("automation.provision_timeout", Duration{1s, 1h},
-                                         "Until a run's runtime is there; its dispatch is tried as long as that and its own "
-                                         "time.");
-  key.operator()<&A::watch_interval>("automation.watch_interval", Duration{10ms, 10min},
-                                     "How often a running command is looked at.");
-  key.operator()<&A::upload_time_max>("automation.upload_timeout", Duration{100ms, 1h},
-                                      "Each try to bring a tarball into a runtime.");
-  key.operator()<&A::start_time_max>("automation.start_timeout", Duration{100ms, 10min},
-                                     "For the answer to a start, before its command is looked for.");
-  key.operator()<&A::download_time_max>("automation.download_timeout", Duration{1s, 1h}, "Of an external tarball.");
-  key.operator()<&A::download_bytes_max>("automation.download_bytes_max", Bytes{1_KiB, 10 * 1_GiB},
-                                         "Of an external tarball.");
-  key.operator()<&A::runs_in_flight_max>("automation.runs_in_flight_max", Count{1, 1'000'000},
-                                         "Runs that are RUNNING at once, of all gateways on the store; the rest waits.");
-  key.operator()<&A::runs_in_flight_of_user_max>("automation.runs_in_flight_of_user_max", Count{0, 1'000'000},
-                                                 "The same, of one user; 0: no limit.");
-  key.operator()<&A::runs_in_flight_of_automation_max>("automation.runs_in_flight_of_automation_max", Count{0, 1'000'000},
-                                                       "The same, of one automation; 0: no limit.");
-  key.operator()<&A::runs_in_flight_of_runtime_max>("automation.runs_in_flight_of_runtime_max", Count{0, 1'000'000},
-                                                    "The same, in one existing runtime; 0: no limit.");
-  key.operator()<&A::starts_per_minute_of_user_max>("automation.starts_per_minute_of_user_max", Count{0, 1'000'000},
-                                                    "Runs of one user that this gateway starts; 0: no limit.");
-  key.operator()<&A::runs_waiting_max>("automation.runs_waiting_max", Count{1, 10'000'000},
-                                       "Runs that are PENDING; beyond it none is taken (503).");
-  key.operator()<&A::scan_interval>("automation.scan_interval", Duration{100ms, 10min},
-                                    "Between two looks for runs and deliveries that nobody said anything of.");
-  key.operator()<&A::runs_kept_for>("automation.runs_kept_for", Duration{1h, 24h * 3650},
-                                    "Ended runs, with what belongs to them; older ones are removed.");
-  key.operator()<&A::tarball_bytes_max>("automation.tarball_bytes_max", Bytes{1_KiB, 1_GiB},
-                                        "Of a run that brings its own; beyond it 413.");
-  key.operator()<&A::tarball_bytes_held_max>("automation.tarball_bytes_held_max", Bytes{1_MiB, 64_GiB},
-                                             "Tarballs that are kept in memory for the next run.");
-  key.operator()<&A::output_tail_bytes>("automation.output_tail_bytes", Bytes{0, 1_MiB},
-                                        "What is kept of each output stream's end.");
-  key.operator()<&A::delivery_pause_first>("automation.delivery_pause_first", Duration{1s, 1h},
-                                           "Between the first two tries to post a completion; doubles with each.");
-  key.operator()<&A::delivery_pause_max>("automation.delivery_pause_max", Duration{1s, 24h},
-                                         "The longest pause between two tries.");
-  key.operator()<&A::delivery_give_up>("automation.delivery_give_up", Duration{1s, 24h * 30},
-                                       "How long a completion is tried.");
-  key.operator()<&A::endpoint_failing_max>("automation.endpoint_failing_max", Duration{1h, 24h * 365},
-                                           "How long an endpoint may fail before it is switched off.");
-  key.operator()<&A::delivery_time_max>("automation.delivery_timeout", Duration{100ms, 10min}, "One try.");
-  key.operator()<&A::deliveries_at_once_max>("automation.deliveries_at_once_max", Count{1, 10'000},
-                                             "Completions that are posted at the same time.");
 }
 
 void add_limits(std::vector<Key<Settings>>& keys) {

@@ -77,6 +77,11 @@ bool Dispatcher::may_start(WaitingRun const& run) {
   return true;
 }
 
+void Dispatcher::note_not_started(WaitingRun const& run) {
+  auto const starts = starts_.find(run.user_id);
+  if (starts != starts_.end() && starts->second > 0) --starts->second;
+}
+
 std::vector<WaitingRun> Dispatcher::next_ones() {
   auto const in_all = with_.settings.runs_in_flight_max;
   auto const free = running_ < in_all ? in_all - running_ : 0;
@@ -106,7 +111,10 @@ Task<bool> Dispatcher::claim_some() {
   auto answers = co_await with_.rows.claim(std::move(ids), with_.gateway, caps);
   if (!answers) {
     running_ -= candidates.size();
-    for (auto& run : candidates) queue_.put(std::move(run));
+    for (auto& run : candidates) {
+      note_not_started(run);
+      queue_.put(std::move(run));
+    }
     co_return false;
   }
   auto const now = SystemClock::now();
@@ -120,6 +128,7 @@ Task<bool> Dispatcher::claim_some() {
       continue;
     }
     --running_;
+    note_not_started(candidates[i]);
     if (answer.what == ClaimAnswer::What::at_cap) queue_.park(std::move(candidates[i]));
   }
   co_return true;

@@ -49,7 +49,9 @@ class Dispatcher {
   Task<> take_over();
   Task<> read_ended();
   std::vector<store::WaitingRun> next_ones();
+  // Counts it as a start of its user's in this minute.
   bool may_start(store::WaitingRun const& run);
+  void note_not_started(store::WaitingRun const& run);
 
   With with_;
   Listeners listeners_;

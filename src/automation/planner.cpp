@@ -18,8 +18,10 @@ using SystemClock = std::chrono::system_clock;
 
 constexpr std::size_t fired_at_once_max = 1'000;
 constexpr std::size_t read_at_once_max = 5'000;
+constexpr std::size_t moved_at_once_max = 500;
+constexpr Clock::duration store_pause = 500ms;   // while it is away
 constexpr Clock::duration follow_interval = 1s;  // changes by other gateways; a clock that was set
-constexpr Clock::duration zone_interval = 10s;
+constexpr Clock::duration zone_interval = 3s;
 
 Moment moment_of(Time time) { return std::chrono::floor<std::chrono::seconds>(time); }
 
@@ -98,9 +100,9 @@ void Planner::put(std::string id, bool is_live, std::string_view trigger_json, s
                   std::optional<Time> next_at) {
   if (auto const known = plans_.find(id); known != plans_.end()) {
     auto const& plan = known->second;
-    if (is_live && next_at && plan.next_at == next_at && plan.trigger_json == trigger_json &&
-        plan.policy_json == policy_json)
-      return;
+    // Also one that fires no more: looking at it again would write it again, and so on for ever.
+    bool const is_same = plan.next_at == next_at && plan.trigger_json == trigger_json && plan.policy_json == policy_json;
+    if (is_live && is_same && plan.rule) return;
   }
   remove(id);
   auto trigger = parse_trigger(trigger_json);
@@ -175,8 +177,8 @@ Task<> Planner::fire(std::vector<std::string> ids, Time now) {
   for (auto const& firing : firings) nexts.push_back(firing.new_next_at);
   auto fired = co_await with_.rows.fire(std::move(firings));
   if (!fired) {
-    // They stay due; the store's own pause keeps this from spinning.
-    [[maybe_unused]] auto waited = co_await pause_for(500ms);
+    // They stay due.
+    [[maybe_unused]] auto waited = co_await pause_for(store_pause);
     co_return;
   }
   auto const done_at = SystemClock::now();
@@ -234,8 +236,13 @@ Task<> Planner::read_changes() {
       put(std::move(planned.id), planned.is_live, planned.trigger_json, planned.policy_json, planned.next_at);
     }
     with_.stats.schedules.add(static_cast<std::int64_t>(plans_.size()) - with_.stats.schedules.read());
-    if (found->size() < read_at_once_max) co_return;
+    if (found->size() < read_at_once_max) break;
   }
+  if (std::exchange(is_read_, true)) co_return;
+  // What was planned by another release of the zones, while no gateway ran.
+  std::vector<std::string> ids;
+  for (auto const& [id, plan] : plans_) ids.push_back(id);
+  co_await move_plans(std::move(ids));
 }
 
 // An update of the zones moves what is planned by them.
@@ -243,13 +250,25 @@ Task<> Planner::follow_zones() {
   zones_looked_at_ = Clock::now();
   if (!zones_.has_changed()) co_return;
   auto const reloaded = zones_.reload();
-  auto const now = SystemClock::now();
-  std::vector<Firing> firings;
+  std::vector<std::string> ids;
   for (auto& [id, plan] : plans_) {
     bool const is_moved =
         std::find(reloaded.changed.begin(), reloaded.changed.end(), plan.trigger.timezone) != reloaded.changed.end();
     if (!is_moved) continue;
     plan.rule = rule_of(plan.trigger);
+    ids.push_back(id);
+  }
+  co_await move_plans(std::move(ids));
+}
+
+// Of plans whose moment is still to come and is another one by their rules as they are now.
+std::vector<Firing> Planner::moves_of(std::vector<std::string> const& ids) const {
+  auto const now = SystemClock::now();
+  std::vector<Firing> firings;
+  for (auto const& id : ids) {
+    auto const found = plans_.find(id);
+    if (found == plans_.end()) continue;
+    auto const& plan = found->second;
     if (!plan.rule || !plan.next_at || *plan.next_at <= now) continue;
     auto const next = plan.rule->next(now);
     if (next && Time(*next) == *plan.next_at) continue;
@@ -259,11 +278,29 @@ Task<> Planner::follow_zones() {
     firing.new_next_at = next;
     firings.push_back(std::move(firing));
   }
-  std::vector<std::string> moved;
-  for (auto const& firing : firings) moved.push_back(firing.automation_id);
-  if (firings.empty()) co_return;
-  [[maybe_unused]] auto written = co_await with_.rows.fire(std::move(firings));
-  for (auto& id : moved) co_await reread(std::move(id));
+  return firings;
+}
+
+// Some at a time, so that nothing waits for it.
+Task<> Planner::move_plans(std::vector<std::string> ids) {
+  while (!ids.empty()) {
+    auto const count = std::min(ids.size(), moved_at_once_max);
+    std::vector<std::string> const some(ids.end() - static_cast<std::ptrdiff_t>(count), ids.end());
+    auto firings = moves_of(some);
+    std::vector<std::string> moved;
+    for (auto const& firing : firings) moved.push_back(firing.automation_id);
+    auto pause = Clock::duration::zero();
+    if (!moved.empty()) {
+      auto const written = co_await with_.rows.fire(std::move(firings));
+      if (!written) pause = store_pause;
+    }
+    if (pause == Clock::duration::zero()) {
+      for (auto& id : moved) co_await reread(std::move(id));
+      ids.resize(ids.size() - count);
+    }
+    auto const waited = co_await pause_for(pause);
+    if (!waited) co_return;
+  }
 }
 
 Task<> Planner::loop() {

@@ -54,6 +54,8 @@ class Planner {
   Task<> loop();
   Task<> read_changes();
   Task<> follow_zones();
+  Task<> move_plans(std::vector<std::string> ids);
+  std::vector<store::Firing> moves_of(std::vector<std::string> const& ids) const;
   Task<> fire_due();
   Task<> fire(std::vector<std::string> ids, store::Time now);
   store::Firing firing_of(std::string const& id, Plan const& plan, store::Time now) const;
@@ -70,6 +72,7 @@ class Planner {
   std::map<std::string, Plan, std::less<>> plans_;
   std::set<std::pair<store::Time, std::string>> due_;
   std::uint64_t seen_version_ = 0;
+  bool is_read_ = false;  // all that was stored before
   Clock::time_point zones_looked_at_{};
   Clock::time_point changes_read_at_{};
   Timer wake_;

@@ -111,6 +111,10 @@ Task<> Poster::record_loop() {
 
 Task<Outcome<unsigned>> Poster::post(Due const& due, std::optional<std::chrono::seconds>& retry_after) {
   auto const& delivery = due.delivery;
+  if (!delivery.endpoint_id.empty() && !due.endpoint)
+    co_return upstream::fail(FaultKind::forbidden, "automation.deliver", "callback: its endpoint was removed");
+  if (due.endpoint && !due.endpoint->enabled)
+    co_return upstream::fail(FaultKind::forbidden, "automation.deliver", "callback: its endpoint is switched off");
   auto const plain = parse_plain_callback(delivery.callback_json);
   auto url = upstream::parse_url(due.endpoint ? due.endpoint->url : plain.url);
   if (!url) co_return upstream::failed("callback", url.error());
@@ -131,7 +135,11 @@ Task<Outcome<unsigned>> Poster::post(Due const& due, std::optional<std::chrono::
     call.headers.emplace_back("webhook-signature", identity::webhook_signature(*keys, delivery.id, now, delivery.payload));
   if (!plain.bearer.empty())
     call.secret_headers.emplace_back("Authorization", Secret("Bearer " + std::string(plain.bearer.reveal())));
+  // A head that says so is enough: whatever its body is, posting again would tell it twice.
+  bool is_taken = false;
+  call.on_piece = [&is_taken](std::string_view) { return is_taken = true; };
   auto answer = co_await upstream::call(std::move(call), Deadline::in(with_.settings.delivery_time_max));
+  if (!answer && is_taken) co_return 200U;
   if (!answer) co_return upstream::failed("callback", answer.error());
   retry_after = answer->retry_after;
   if (!answer->ok()) co_return upstream::refused("callback", answer->status);
@@ -164,9 +172,8 @@ Poster::Result Poster::result_of(Due const& due, Outcome<unsigned> const& posted
   std::chrono::milliseconds pause = backoff.pause(result.attempt.number, upstream::random_number());
   if (retry_after) pause = std::max<std::chrono::milliseconds>(pause, *retry_after);
   result.next_at = now + pause;
-  bool const is_for_good = failure.fault.kind == FaultKind::forbidden || failure.fault.kind == FaultKind::bad_input ||
-                           failure.status == gone || (!delivery.endpoint_id.empty() && !due.endpoint) ||
-                           (due.endpoint && !due.endpoint->enabled);
+  bool const is_for_good =
+      failure.fault.kind == FaultKind::forbidden || failure.fault.kind == FaultKind::bad_input || failure.status == gone;
   if (is_for_good || result.next_at - delivery.created_at > settings.delivery_give_up) {
     result.state = DeliveryState::failed;
     with_.stats.callbacks_given_up.add();

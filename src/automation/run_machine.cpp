@@ -105,7 +105,8 @@ void keep_facts(RunRow& run, RunEvent const& event) {
 
 // What an end leaves to do in the runtime.
 CleanUp clean_up_of(RunRow const& run, RunEvent const& event) {
-  if (run.status == RunStatus::pending) return CleanUp::nothing;
+  // Between two attempts only the runtime of the first may be there.
+  if (run.status == RunStatus::pending) return run.runtime_is_own ? CleanUp::tidy : CleanUp::nothing;
   if (std::holds_alternative<CommandEnded>(event)) return run.runtime_is_own ? CleanUp::tidy : CleanUp::nothing;
   if (std::holds_alternative<Reported>(event)) return CleanUp::tidy;
   return CleanUp::stop;

@@ -20,13 +20,12 @@ using upstream::fail;
 using SystemClock = std::chrono::system_clock;
 
 constexpr std::chrono::seconds small_command_max = 30s;
-constexpr Clock::duration small_call_max = 60s;  // a busy agent server takes its time
-constexpr Clock::duration linger_max = 30s;      // for the exit code of a command whose script has reported
-constexpr Clock::duration look_for_start_max = 20s;
-constexpr int looks_saved = 10;  // where ends are told, a command is looked at so much more rarely
+constexpr Clock::duration small_call_max = 60s;   // a busy agent server takes its time
+constexpr Clock::duration linger_max = 30s;       // for the exit code of a command whose script has reported
+constexpr int looks_saved = 10;                   // where ends are told, a command is looked at so much more rarely
+constexpr Clock::duration looks_apart_min = 5ms;  // of all that run in one runtime
 constexpr unsigned refused_uploads_max = 3;
 constexpr unsigned failed_downloads_max = 5;
-constexpr unsigned clean_up_tries_max = 5;
 constexpr unsigned outcome_tries_max = 5;
 constexpr std::string_view internal_upload = "oh-internal://uploads/";
 
@@ -69,6 +68,19 @@ constexpr std::string_view gone_for_good = "automation.tarball";
 constexpr std::string_view failed_download = "automation.download";
 bool is_gone_for_good(Failure const& failure) { return failure.fault.where == gone_for_good; }
 
+// Of the runtime that is made for this attempt.
+std::string own_runtime_of(RunRow const& run) {
+  std::string name = "run-" + run.id;
+  if (run.attempt > 1) name += "-" + std::to_string(run.attempt);
+  return name;
+}
+
+bool is_made_for_it(Target const& target) { return target.kind == Target::Kind::fresh || target.kind == Target::Kind::warm; }
+
+// A store that is away comes back; until then nobody else takes the run, since its gateway lives.
+bool is_away(Failure const& failure) { return failure.fault.kind == FaultKind::unavailable; }
+schedule::Backoff const store_backoff{100ms, 5'000ms, schedule::Backoff::Jitter::equal};
+
 identity::Principal principal_of(RunRow const& run) {
   identity::Principal by;
   by.name = "automation";
@@ -90,6 +102,8 @@ struct Workers::Job {
         wake(executor) {}
 
   store::AutomationRow const* the_automation() const { return automation ? &*automation : nullptr; }
+  // The runtime that was made for it stays.
+  bool is_kept() const { return automation && automation->keep_alive.value_or(false); }
   // Nothing more is to be done towards its verdict.
   bool is_over() const noexcept { return is_settled || is_lost; }
 
@@ -100,18 +114,20 @@ struct Workers::Job {
   Claim how;
   std::chrono::seconds time_max{0};
   std::chrono::steady_clock::time_point claimed_at = Clock::now();
-  Timer wake;                // cancelled when something happened to it
-  bool is_settled = false;   // its verdict stands, or another attempt was decided
-  bool is_lost = false;      // somebody else holds it now
-  bool is_prompted = false;  // its command has ended, as its server says
+  Timer wake;                     // cancelled when something happened to it
+  bool is_settled = false;        // its verdict stands, or another attempt was decided
+  bool is_lost = false;           // somebody else holds it now
+  bool is_earlier_ended = false;  // nothing of the attempt before is left
+  bool was_sent_again = false;    // what was uploaded then may lie there unused
+  Clock::time_point look_at;      // when its command is looked at next
 };
 
 // A runtime whose server tells of the ends of its commands.
 struct Workers::Followed {
   explicit Followed(Executor executor) : gone(executor, Clock::time_point::max()) {}
-  std::size_t watched = 0;  // runs
-  bool is_open = false;     // what ends now is told
-  Timer gone;               // cancelled when nobody watches any more
+  std::size_t watched = 0;                      // runs
+  std::optional<Clock::time_point> told_since;  // what ended behind it is told; nothing: nothing is told
+  Timer gone;                                   // cancelled when nobody watches any more
 };
 
 // Where a run is.
@@ -122,6 +138,7 @@ struct Workers::Runtime {
   upstream::Place place;
   Secret session_key;
 
+  Life life() const { return {std::string(id.canonical()), epoch.get()}; }
   nested::Client client() const { return nested::Client(place, session_key.clone()); }
 };
 
@@ -218,10 +235,29 @@ Task<bool> Workers::pause(Job& job, Clock::duration time) {
 }
 
 Task<> Workers::apply(Job& job, RunEvent event) {
-  auto applied = co_await with_.book.apply(job.run.id, job.run.fence, std::move(event));
-  // Refused: settled otherwise meanwhile, or another's by now. A store that cannot be written to leaves it to who takes it
-  // over.
-  if (!applied || applied->effect == Effect::refused) job.is_lost = !job.is_settled;
+  for (std::uint32_t tries = 1;; ++tries) {
+    auto applied = co_await with_.book.apply(job.run.id, job.run.fence, event);
+    if (applied || !is_away(applied.error())) {
+      // Refused: settled otherwise meanwhile, or another's by now.
+      if (!applied || applied->effect == Effect::refused) job.is_lost = !job.is_settled;
+      co_return;
+    }
+    auto const waited = co_await pause_for(store_backoff.pause(tries, upstream::random_number()));
+    if (!waited) co_return;
+  }
+}
+
+// False: it is another's by now, or its task is cut short.
+Task<bool> Workers::note(Job& job, RunBook::Edit edit) {
+  for (std::uint32_t tries = 1;; ++tries) {
+    auto noted = co_await with_.book.note(job.run.id, job.run.fence, edit);
+    if (noted || !is_away(noted.error())) {
+      job.is_lost = !noted || !*noted;
+      co_return !job.is_lost;
+    }
+    auto const waited = co_await pause_for(store_backoff.pause(tries, upstream::random_number()));
+    if (!waited) co_return false;
+  }
 }
 
 Task<> Workers::fail_dispatch(Job& job, Failure failure) {
@@ -249,10 +285,18 @@ Task<> Workers::fail_dispatch(Job& job, Failure failure) {
 }
 
 Task<Outcome<Workers::Runtime>> Workers::reach(Job& job) {
-  if (auto known = ConversationId::parse(job.run.sandbox_id)) co_return co_await reach_existing(job, std::move(*known));
+  auto known = ConversationId::parse(job.run.sandbox_id);
+  bool const is_of_earlier = known && job.run.runtime_is_own && job.run.sandbox_id != own_runtime_of(job.run);
+  if (is_of_earlier && !job.is_kept()) {
+    [[maybe_unused]] auto removed = co_await with_.manager.remove(*known);
+  }
+  if (known && !is_of_earlier) co_return co_await reach_existing(job, std::move(*known));
   auto target = parse_target(job.run.target).value_or(with_.settings.target);
-  using Kind = Target::Kind;
-  if (target.kind == Kind::fresh || target.kind == Kind::warm) co_return co_await provision(job);
+  if (is_made_for_it(target)) {
+    job.run.runtime_is_own = true;  // also one that is half made goes with it
+    if (job.is_over()) co_return settled_early();
+    co_return co_await provision(job);
+  }
   NESTGATE_CO_TRY(id, co_await named_runtime(job, target));
   co_return co_await reach_existing(job, std::move(id));
 }
@@ -268,8 +312,8 @@ Task<Outcome<ConversationId>> Workers::named_runtime(Job& job, Target const& tar
     co_return fail(FaultKind::not_found, "automation.target",
                    "target: no conversation with the label " + target.name + " is running");
   auto edit = [id = found->text()](RunRow& run) { run.sandbox_id = id; };
-  NESTGATE_CO_TRY(noted, co_await with_.book.note(job.run.id, job.run.fence, std::move(edit)));
-  job.is_lost = !noted;
+  bool const noted = co_await note(job, std::move(edit));
+  if (!noted) co_return settled_early();
   co_return *found;
 }
 
@@ -300,9 +344,7 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
 }
 
 Task<Outcome<Workers::Runtime>> Workers::provision(Job& job) {
-  std::string name = "run-" + job.run.id;
-  if (job.run.attempt > 1) name += "-" + std::to_string(job.run.attempt);
-  auto const id = ConversationId::parse(name);
+  auto const id = ConversationId::parse(own_runtime_of(job.run));
   auto const by = Deadline::in(with_.settings.provision_time_max);
   schedule::Backoff const backoff{1'000ms, 30'000ms, schedule::Backoff::Jitter::equal};
   for (std::uint32_t tries = 1;; ++tries) {
@@ -313,9 +355,8 @@ Task<Outcome<Workers::Runtime>> Workers::provision(Job& job) {
         run.runtime_epoch = epoch;
         run.runtime_is_own = true;
       };
-      job.run.runtime_is_own = true;
-      NESTGATE_CO_TRY(noted, co_await with_.book.note(job.run.id, job.run.fence, std::move(edit)));
-      job.is_lost = !noted;
+      bool const noted = co_await note(job, std::move(edit));
+      if (!noted) co_return settled_early();
       co_return Runtime{view->id, view->epoch, view->origin, view->endpoint, std::move(view->session_key)};
     }
     auto const wait = backoff.pause(tries, upstream::random_number());
@@ -348,11 +389,12 @@ Task<Outcome<std::string>> Workers::command_of(Job& job, Runtime const& runtime)
         if (!noted) co_return settled_early();
         co_return std::move(**found);
       }
-      if (found) break;
-      if (by.passed()) co_return std::move(found).error();
+      // In the end the guard alone has to do: there is no second start in any case.
+      if (found || by.passed()) break;
       bool const goes_on = co_await pause(job, 500ms);
       if (!goes_on) co_return settled_early();
     }
+    job.was_sent_again = true;
   }
   co_return co_await dispatch(job, runtime);
 }
@@ -361,11 +403,6 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
   auto const by = Deadline::at(job.claimed_at + with_.settings.provision_time_max + job.time_max);
   schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
   unsigned refusals = 0, downloads = 0;
-  if (job.run.attempt > 1) {
-    auto client = runtime.client();
-    auto stop_earlier = stop_command(RunPaths(job.run.id, job.run.attempt - 1));
-    NESTGATE_CO_TRY_VOID(co_await client.execute(std::move(stop_earlier), small_command_max, Deadline::in(small_call_max)));
-  }
   for (std::uint32_t tries = 1;; ++tries) {
     auto command = co_await dispatch_once(job, runtime);
     if (command) {
@@ -381,6 +418,7 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
                           (is_refusal(failure) && refusals < refused_uploads_max);
     if (!may_help || by.passed() || job.is_over()) co_return std::move(command).error();
     with_.stats.upload_retries.add();
+    job.was_sent_again = true;
     bool const goes_on = co_await pause(job, backoff.pause(tries, upstream::random_number()));
     if (!goes_on) co_return settled_early();
   }
@@ -388,6 +426,7 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
 
 Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runtime) {
   auto client = runtime.client();
+  NESTGATE_CO_TRY_VOID(co_await end_earlier(job, client));
   NESTGATE_CO_TRY_VOID(co_await put_tarball(job, client));
   if (job.is_over()) co_return settled_early();
   auto const token = (*with_.keys).run_token(job.run.id);
@@ -411,6 +450,17 @@ Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runti
   bool const noted = co_await note_command(job, runtime, command);
   if (!noted) co_return settled_early();
   co_return std::move(command);
+}
+
+// Two attempts never run side by side.
+Task<Outcome<>> Workers::end_earlier(Job& job, nested::Client& client) {
+  if (job.run.attempt == 1 || job.run.runtime_is_own || job.is_earlier_ended) co_return Outcome<>{};
+  auto command = stop_command(RunPaths(job.run.id, job.run.attempt - 1));
+  NESTGATE_CO_TRY(stopped, co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max)));
+  if (stopped.exit_code != 0)
+    co_return fail(FaultKind::unavailable, "automation.dispatch", "the attempt before it does not end");
+  job.is_earlier_ended = true;
+  co_return Outcome<>{};
 }
 
 Task<Outcome<>> Workers::put_tarball(Job& job, nested::Client& client) {
@@ -454,7 +504,7 @@ Task<Outcome<std::string>> Workers::start(Job& job, nested::Client& client) {
   auto command = start_command(job.paths, job.run.fence, script);
   auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
   if (started || is_refusal(started.error())) co_return started;
-  auto const by = Deadline::in(look_for_start_max);
+  auto const by = Deadline::in(with_.settings.start_time_max * 2);
   while (!by.passed()) {
     with_.stats.start_searches.add();
     auto found = co_await find_start(job, client);
@@ -486,10 +536,8 @@ Task<bool> Workers::note_command(Job& job, Runtime const& runtime, std::string c
     run.bash_command_id = command_id;
     run.timeout_at = timeout_at;
   };
-  auto noted = co_await with_.book.note(job.run.id, job.run.fence, std::move(edit));
-  if (!noted || !*noted) job.is_lost = true;
   job.run.bash_command_id = std::move(command_id);
-  co_return !job.is_lost;
+  co_return co_await note(job, std::move(edit));
 }
 
 std::optional<std::string> Workers::why_lost(Runtime const& runtime) const {
@@ -501,15 +549,14 @@ std::optional<std::string> Workers::why_lost(Runtime const& runtime) const {
 }
 
 Workers::Followed& Workers::join(Runtime const& runtime) {
-  Life const life{std::string(runtime.id.canonical()), runtime.epoch.get()};
-  auto const [at, is_new] = followed_.try_emplace(life, tasks_.executor());
+  auto const [at, is_new] = followed_.try_emplace(runtime.life(), tasks_.executor());
   ++at->second.watched;
-  if (is_new) tasks_.spawn("automation.follow", follow(life, runtime.place, runtime.session_key.clone()));
+  if (is_new) tasks_.spawn("automation.follow", follow(runtime.life(), runtime.place, runtime.session_key.clone()));
   return at->second;
 }
 
 void Workers::leave(Runtime const& runtime) {
-  auto const at = followed_.find({std::string(runtime.id.canonical()), runtime.epoch.get()});
+  auto const at = followed_.find(runtime.life());
   if (at != followed_.end() && --at->second.watched == 0) at->second.gone.cancel();
 }
 
@@ -519,16 +566,17 @@ Task<> Workers::follow(Life life, upstream::Place place, Secret session_key) {
   auto& followed = at->second;
   schedule::Backoff const backoff{500ms, 30'000ms, schedule::Backoff::Jitter::equal};
   nested::BashEventListeners listeners;
-  listeners.open = [&followed] { followed.is_open = true; };
-  listeners.ended = [this](std::string_view command_id) {
-    auto const job = by_command_.find(command_id);
-    if (job == by_command_.end()) return;
-    job->second->is_prompted = true;
-    job->second->wake.cancel();
+  listeners.open = [&followed] { followed.told_since = Clock::now(); };
+  listeners.ended = [this, &life](std::string_view command_id) {
+    auto const job = by_command_.find({life, std::string(command_id)});
+    if (job != by_command_.end()) look_soon(*job->second, Clock::now());
   };
   for (std::uint32_t failures = 1; followed.watched > 0; ++failures) {
     auto ended = co_await unless_tripped(followed.gone, nested::follow_bash_events(place, session_key.clone(), listeners));
-    if (std::exchange(followed.is_open, false)) failures = 1;
+    if (std::exchange(followed.told_since, std::nullopt)) {
+      failures = 1;
+      look_at_all(life);
+    }
     bool const is_cut = co_await is_cancelled();
     if (is_cut || followed.watched == 0) break;
     followed.gone.expires_after(backoff.pause(failures, upstream::random_number()));
@@ -538,12 +586,31 @@ Task<> Workers::follow(Life life, upstream::Place place, Secret session_key) {
   followed_.erase(at);
 }
 
+void Workers::look_soon(Job& job, Clock::time_point at) {
+  job.look_at = std::min(job.look_at, at);
+  job.wake.cancel();
+}
+
+// Nobody tells any more what ends in that runtime: each of its runs is looked at, one behind the other.
+void Workers::look_at_all(Life const& life) {
+  auto at = Clock::now();
+  for (auto job = by_command_.lower_bound({life, {}}); job != by_command_.end() && job->first.first == life; ++job)
+    look_soon(*job->second, at += looks_apart_min);
+}
+
+// Where many run in one runtime, each is looked at more rarely.
+Clock::duration Workers::pause_between_looks(Followed const& followed, Clock::time_point look_began) const {
+  Clock::duration const interval = with_.settings.watch_interval;
+  bool const is_told = followed.told_since && *followed.told_since < look_began;
+  return std::max(is_told ? interval * looks_saved : interval, looks_apart_min * static_cast<int>(followed.watched));
+}
+
 // Until the command's exit code is known, or the run is out of its time, or its runtime is gone.
 Task<> Workers::watch(Job& job, Runtime const& runtime, std::string command_id) {
   auto const& followed = join(runtime);
-  by_command_.insert_or_assign(command_id, &job);
+  by_command_.insert_or_assign({runtime.life(), command_id}, &job);
   co_await watch_to_the_end(job, runtime, followed, command_id);
-  by_command_.erase(command_id);
+  by_command_.erase({runtime.life(), command_id});
   leave(runtime);
 }
 
@@ -561,7 +628,8 @@ Task<> Workers::watch_to_the_end(Job& job, Runtime const& runtime, Followed cons
       if (!job.is_over()) co_await apply(job, std::move(event));
       co_return;
     }
-    job.is_prompted = false;
+    job.look_at = Clock::time_point::max();
+    auto const look_began = Clock::now();
     auto const seen = co_await look(job, runtime, command_id);
     bool const is_cut = co_await is_cancelled();
     if (seen == Seen::ended || is_cut || job.is_lost) co_return;
@@ -573,13 +641,20 @@ Task<> Workers::watch_to_the_end(Job& job, Runtime const& runtime, Followed cons
       if (!job.is_over()) co_await apply(job, std::move(event));
       co_return;
     }
-    if (job.is_prompted) continue;
-    auto pause = settings.watch_interval;
-    if (followed.is_open) pause *= looks_saved;
-    auto next = Deadline::in(pause);
-    if (!give_up.passed()) next = Deadline::at(std::min(next.at(), give_up.at()));
-    job.wake.expires_at(next.at());
+    job.look_at = std::min(job.look_at, Clock::now() + pause_between_looks(followed, look_began));
+    if (!give_up.passed()) job.look_at = std::min(job.look_at, give_up.at());
+    co_await wait_for_look(job);
+  }
+}
+
+// Until it is time, or something happened to the run.
+Task<> Workers::wait_for_look(Job& job) {
+  bool const was_settled = job.is_settled;
+  bool is_cut = co_await is_cancelled();
+  while (!is_cut && job.is_settled == was_settled && Clock::now() < job.look_at) {
+    job.wake.expires_at(job.look_at);
     [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
+    is_cut = co_await is_cancelled();
   }
 }
 
@@ -595,9 +670,9 @@ Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string&
   if (*output.exit_code == started_before) {
     auto other = co_await find_start(job, client);
     if (other && *other && **other != command_id) {
-      by_command_.erase(command_id);
+      by_command_.erase({runtime.life(), command_id});
       command_id = std::move(**other);
-      by_command_.insert_or_assign(command_id, &job);
+      by_command_.insert_or_assign({runtime.life(), command_id}, &job);
       [[maybe_unused]] bool const noted = co_await note_command(job, runtime, command_id);
       co_return Seen::goes_on;
     }
@@ -609,32 +684,38 @@ Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string&
 }
 
 Task<> Workers::clean_up(Job& job, Runtime const* runtime) {
-  bool const is_kept = job.automation && job.automation->keep_alive.value_or(false);
   bool done = true;
   if (job.run.clean_up == CleanUp::stop && runtime != nullptr) {
+    done = co_await end_processes(job, *runtime);
+  } else if (job.was_sent_again && runtime != nullptr) {
     auto client = runtime->client();
-    done = co_await end_processes(job, client);
+    auto command = tidy_command(job.paths);
+    [[maybe_unused]] auto tidied =
+        co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max));
   }
-  if (job.run.runtime_is_own && !is_kept) {
-    auto const id = ConversationId::parse(job.run.sandbox_id.empty() ? "run-" + job.run.id : job.run.sandbox_id);
+  if (job.run.runtime_is_own && !job.is_kept()) {
+    auto const id = ConversationId::parse(own_runtime_of(job.run));
     auto removed = co_await with_.manager.remove(*id);
     done = removed || removed.error().fault.kind == FaultKind::not_found;
   }
   bool const is_cut = co_await is_cancelled();
   if (is_cut || !done || job.run.clean_up == CleanUp::nothing) co_return;
   auto edit = [](RunRow& run) { run.clean_up = CleanUp::nothing; };
-  [[maybe_unused]] auto noted = co_await with_.book.note(job.run.id, job.run.fence, std::move(edit));
+  [[maybe_unused]] bool const noted = co_await note(job, std::move(edit));
 }
 
-Task<bool> Workers::end_processes(Job& job, nested::Client& client) {
-  for (unsigned tries = 1; tries <= clean_up_tries_max; ++tries) {
+// Until nothing of them is left, or their runtime went with them. False: cut short.
+Task<bool> Workers::end_processes(Job& job, Runtime const& runtime) {
+  schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
+  auto client = runtime.client();
+  for (std::uint32_t tries = 1; !why_lost(runtime); ++tries) {
     auto command = stop_command(job.paths);
     auto stopped = co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max));
     if (stopped && stopped->exit_code == 0) co_return true;
-    auto waited = co_await pause_for(std::chrono::seconds(tries));
+    auto waited = co_await pause_for(backoff.pause(tries, upstream::random_number()));
     if (!waited) co_return false;
   }
-  co_return false;
+  co_return true;
 }
 
 }  // namespace nestgate::automation

@@ -61,6 +61,7 @@ class Workers {
   Task<Outcome<std::string>> command_of(Job& job, Runtime const& runtime);
   Task<Outcome<std::string>> dispatch(Job& job, Runtime const& runtime);
   Task<Outcome<std::string>> dispatch_once(Job& job, Runtime const& runtime);
+  Task<Outcome<>> end_earlier(Job& job, nested::Client& client);
   Task<Outcome<>> put_tarball(Job& job, nested::Client& client);
   Task<Outcome<>> fetch_tarball(Job& job, nested::Client& client);
   Task<Outcome<std::string>> start(Job& job, nested::Client& client);
@@ -70,6 +71,10 @@ class Workers {
   Task<> watch_to_the_end(Job& job, Runtime const& runtime, Followed const& followed, std::string& command_id);
   enum class Seen : std::uint8_t { ended, goes_on, nothing };  // nothing: the server did not say
   Task<Seen> look(Job& job, Runtime const& runtime, std::string& command_id);
+  Task<> wait_for_look(Job& job);
+  static void look_soon(Job& job, Clock::time_point at);
+  void look_at_all(Life const& life);
+  Clock::duration pause_between_looks(Followed const& followed, Clock::time_point look_began) const;
   // Follows a runtime's server as long as runs are watched in it.
   Followed& join(Runtime const& runtime);
   void leave(Runtime const& runtime);
@@ -78,15 +83,16 @@ class Workers {
   Task<> fail_dispatch(Job& job, Failure failure);
   Task<> keep_first_outcome(JobPtr job);
   Task<> clean_up(Job& job, Runtime const* runtime);
-  Task<bool> end_processes(Job& job, nested::Client& client);
+  Task<bool> end_processes(Job& job, Runtime const& runtime);
   Task<bool> pause(Job& job, Clock::duration time);
   Task<> apply(Job& job, RunEvent event);
+  Task<bool> note(Job& job, RunBook::Edit edit);
 
   WorkSurroundings with_;
   std::function<void(store::RunRow const&)> ended_;
   Tarballs tarballs_;
   std::map<std::string, JobPtr, std::less<>> jobs_;
-  std::map<std::string, Job*, std::less<>> by_command_;  // those that are watched
+  std::map<std::pair<Life, std::string>, Job*> by_command_;  // those that are watched
   std::map<Life, Followed> followed_;
   TaskGroup tasks_;
 };

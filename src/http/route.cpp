@@ -213,6 +213,7 @@ OwnRoute match_own(Method method, std::string_view path) {
 
 bool is_ours_alone(OwnRoute route) noexcept {
   switch (route) {
+    case OwnRoute::automation:
     case OwnRoute::sandboxes:
     case OwnRoute::sandbox_specs:
     case OwnRoute::users:

@@ -282,11 +282,16 @@ bool names_an_alias(Asked const& asked) {
   return entry && entry->record().id.canonical() != id;
 }
 
+// The path as the automation API knows it.
+std::string_view below_mount(std::string_view path, Config const& config) {
+  auto const& mount = config.automation_mount;
+  return !mount.empty() && path.starts_with(mount) ? path.substr(mount.size()) : path;
+}
+
 http::OwnRoute own_route_of(RequestHead const& head, Config const& config) {
   auto const own = http::match_own(head.method, head.path);
-  auto const& mount = config.automation_mount;
-  if (own != http::OwnRoute::none || mount.empty() || !head.path.starts_with(mount)) return own;
-  bool const is_mounted = http::match_own(head.method, head.path.substr(mount.size())) == http::OwnRoute::automation;
+  if (own != http::OwnRoute::none) return own;
+  bool const is_mounted = http::match_own(head.method, below_mount(head.path, config)) == http::OwnRoute::automation;
   return is_mounted ? http::OwnRoute::automation : own;
 }
 
@@ -304,17 +309,17 @@ std::optional<Decision> by_own_route(Asked const& asked, Credentials const& cred
   if (own == http::OwnRoute::none || own == http::OwnRoute::health || own == http::OwnRoute::runtime_api)
     return std::nullopt;
   // A session key talks to the nested server, which has routes of these names too.
-  if (own == http::OwnRoute::automation) {
-    auto const* const caller = automation_caller(asked, credentials);
-    if (caller || asked.own_routes.admits_without_api_key(head.method, head.path)) return own_route(own, caller);
-  }
   bool const is_told_to_all = own == http::OwnRoute::openapi || own == http::OwnRoute::versions;
+  if (own == http::OwnRoute::versions && asked.config.fallback) return std::nullopt;
   bool const shared = own == http::OwnRoute::conversations || is_told_to_all;
   if (shared && !credentials.key.empty()) return std::nullopt;
   if (own == http::OwnRoute::conversations && names_an_alias(asked)) return std::nullopt;
-  if (credentials.principal) return own_route(own, credentials.principal);
+  bool const is_automation = own == http::OwnRoute::automation;
+  auto const* const principal = is_automation ? automation_caller(asked, credentials) : credentials.principal;
+  if (principal) return own_route(own, principal);
   if (is_told_to_all && asked.config.fallback) return std::nullopt;
-  if (asked.own_routes.admits_without_api_key(head.method, head.path)) return own_route(own, nullptr);
+  auto const path = is_automation ? below_mount(head.path, asked.config) : head.path;
+  if (asked.own_routes.admits_without_api_key(head.method, path)) return own_route(own, nullptr);
   if (!http::is_ours_alone(own)) return std::nullopt;
   return refuse(RouteKind::own, 401, Reject::unauthorized, "unauthorized", "an API key is needed");
 }

@@ -19,21 +19,32 @@ def an_automation_has_the_later_keys(at):
           "their defaults")
 
 
-@holds(mends=LATER, of=[("description", "what it is for"), ("enabled", False), ("enabled", True), ("agent_profile_id", None),
-                        ("observability_associations", None), ("description", None)])
+FIELDS = [("description", "what it is for"), ("description", "d" * 2000), ("description", None), ("enabled", False), ("enabled", True),
+          ("state", "ACTIVE"),
+          ("agent_profile_id", NOBODY), ("agent_profile_id", None), ("observability_associations", {"a": "b"}),
+          ("observability_associations", None)]
+
+
+@holds(mends=LATER, of=FIELDS)
 def a_creation_takes_the_later_field(at, name, value):
     made = at.automation(**{name: value})
-    if value is not None:
-        equal(made[name], value, name)
-        equal(at.call("GET", f"/v1/{made['id']}").json[name], value, f"{name}, read")
+    equal(made[name], value, name)
+    equal(at.call("GET", f"/v1/{made['id']}").json[name], value, f"{name}, read")
 
 
-@holds(mends=LATER, of=[("description", "other"), ("description", None), ("agent_profile_id", None), ("observability_associations", None)])
+@holds(mends=LATER, of=FIELDS)
 def a_change_takes_the_later_field(at, name, value):
     made = at.automation(description="first")
-    changed = at.call("PATCH", f"/v1/{made['id']}", {name: value}, expect=200).json
-    if name == "description":
-        equal(changed[name], value, name)
+    equal(at.call("PATCH", f"/v1/{made['id']}", {name: value}, expect=200).json[name], value, name)
+
+
+@holds(mends=LATER)
+def state_and_enabled_say_the_same(at):
+    made = at.automation(enabled=False)
+    equal(made["state"], "INACTIVE", "state of a disabled automation")
+    changed = at.call("PATCH", f"/v1/{made['id']}", {"state": "ACTIVE"}, expect=200).json
+    equal((changed["state"], changed["enabled"]), ("ACTIVE", True), "state and enabled")
+    equal(at.call("PATCH", f"/v1/{made['id']}", {"enabled": False}, expect=200).json["state"], "INACTIVE", "state, once disabled")
 
 
 @holds(mends=LATER, of=[("prompt", {}), ("plugin", {"plugins": {"source": "github:o/r"}})])
@@ -42,10 +53,16 @@ def a_preset_takes_a_description(at, path, more):
     equal(at.made_by(at.call("POST", f"/v1/preset/{path}", body, expect=201))["description"], "what for", "description")
 
 
+@holds(mends=LATER, of=[("description", "d" * 2001, "string_too_long"), ("state", "active", "literal_error"),
+                        ("observability_associations", "x", "dict_type"),
+                        ("agent_profile_id", "x", "uuid_parsing")])
+def a_later_field_is_refused(at, name, value, kind):
+    at.call("POST", "/v1", at.body(**{name: value})).has_fault(["body", name], kind)
+
+
 @holds(mends=LATER)
-def the_state_of_an_automation_is_returned_as_it_was_stored(at):
-    state = at.automation()["state"]
-    equal(at.automation(state=state)["state"], state, "state")
+def the_state_of_a_new_automation_is_active(at):
+    equal(at.automation()["state"], "ACTIVE", "state")
 
 
 @holds(mends=LATER)
@@ -54,11 +71,13 @@ def a_run_has_the_later_keys(at):
     keys_are(at.dispatch(automation), RUN, "the run")
     listed = at.call("GET", f"/v1/{automation['id']}/runs", expect=200).json
     keys_are(listed, ["status_counts"], "the list of runs")
-    true(isinstance(listed["status_counts"], dict), "status_counts", listed["status_counts"])
+    equal(sum(listed["status_counts"].values()), 1, f"runs in {listed['status_counts']}")
+    equal(listed["runs"][0]["trigger_source"], "manual", "trigger_source")
     keys_are(listed["runs"][0], RUN, "a run in the list")
 
 
-@holds(mends=LATER, of=[("task_outcome", "success"), ("task_outcome", None), ("blocking_factor", "none"), ("blocking_factor", None)])
+@holds(mends=LATER, of=[("task_outcome", {"status": "success"}), ("task_outcome", None),
+                        ("blocking_factor", {"kind": "none"}), ("blocking_factor", None)])
 def a_completion_takes_the_later_field(at, name, value):
     equal(at.running().complete(**{name: value}).must_be(200).json["status"], "COMPLETED", "status")
 
@@ -86,7 +105,9 @@ def an_answer_to_an_event_counts_continued_conversations(at):
 
 @holds(mends=LATER)
 def a_webhook_has_the_later_keys(at):
-    keys_are(at.webhook(), ["event_id_header", "signature_scheme"], "the webhook")
+    hook = at.webhook()
+    keys_are(hook, ["event_id_header", "signature_scheme"], "the webhook")
+    equal((hook["event_id_header"], hook["signature_scheme"]), (None, "hmac_sha256_hex"), "their defaults")
 
 
 @holds(mends=LATER)
@@ -122,11 +143,18 @@ def a_users_key_opens_the_store_of_an_automation_that_it_names(at):
 
 
 @holds(mends=LATER)
-def a_list_may_be_of_one_creator(at):
+def a_list_may_be_of_mine_or_of_others(at):
     made = at.automation()
-    listed = at.call("GET", f"/v1?created_by={made['user_id']}&limit=100", expect=200).json["automations"]
-    true(made["id"] in [a["id"] for a in listed], "the automation is not listed")
-    equal(at.call("GET", f"/v1?created_by={NOBODY}", expect=200).json["automations"], [], "automations of nobody")
+    mine = at.call("GET", "/v1?created_by=me&limit=100", expect=200).json["automations"]
+    true(made["id"] in [a["id"] for a in mine], "the automation is not listed as mine")
+    others = at.call("GET", "/v1?created_by=others&limit=100", expect=200).json["automations"]
+    true(made["id"] not in [a["id"] for a in others], "the automation is listed as another's")
+    at.call("GET", "/v1?created_by=nonsense").has_fault(["query", "created_by"], "literal_error")
+
+
+@holds(mends=LATER, of=[("task_outcome", "success"), ("blocking_factor", ["none"])])
+def a_later_field_of_a_completion_that_is_no_object_is_422(at, name, value):
+    at.call("POST", f"/v1/runs/{NOBODY}/complete", {"status": "COMPLETED", name: value}).has_fault(["body", name], "dict_type")
 
 
 @holds(mends=LATER)

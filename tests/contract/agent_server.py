@@ -169,6 +169,9 @@ class AgentServer:
             with contextlib.suppress(OSError):
                 os.unlink(path)
         for run in self.runs.values():
+            # What the started command left beside them.
+            for path in pathlib.Path("/tmp").glob(f"automation-{run.id}*"):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
             environment = run.environment or {}
             if run.id in environment.get("WORKSPACE_BASE", ""):
                 shutil.rmtree(environment["WORKSPACE_BASE"], ignore_errors=True)

@@ -198,7 +198,7 @@ def template_of(path):
     path = path.partition("?")[0]
     path = re.sub(r"/kv/(?!batch$)[^/]+", "/kv/{key}", path)
     path = re.sub(r"^/v1/events/[^/]+/requested-types$", "/v1/events/{source}/requested-types", path)
-    path = re.sub(r"^/v1/events/[^/]+/[^/]+$", "/v1/events/{org_id}/{source}", path)
+    path = re.sub(r"^/v1/events/[^/]+/(?!requested-types$)[^/]+$", "/v1/events/{org_id}/{source}", path)
     path = re.sub(rf"^/v1/{UUID}", "/v1/{automation_id}", path)
     return re.sub(UUID, "{id}", path)
 

@@ -200,6 +200,11 @@ def run_tests(options, restart=None):
     agent = AgentServer(options.agent_port, secrets["agent"]) if options.agent_port else None
     signal.signal(signal.SIGALRM, out_of_time)
     try:
+        try:
+            service.call("GET", "/health", key=None)
+        except harness.Differs as e:
+            print(f"FAIL  the service is not there: {e}\n0 passed, 1 failed, 0 skipped")
+            return 1
         runner = Runner(service, agent, secrets, second_service(options), options, restart)
         for test in tests:
             runner.run(test)

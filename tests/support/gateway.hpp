@@ -29,6 +29,7 @@ class EchoingOwnRoutes final : public proxy::OwnRoutes {
     bool const by_admin = request.principal && request.principal->role == identity::Role::admin;
     proxy::BodyLimit limit;
     limit.bytes_max = request.path.ends_with("/short") && !by_admin ? 100 : SIZE_MAX;
+    if (request.path.find("/worded/") != std::string::npos) limit = {10, proxy::BodyLimit::From::known, "ten and no more"};
     return limit;
   }
   Task<proxy::ApiResponse> handle(proxy::ApiRequest request) override {

@@ -310,6 +310,7 @@ Task<ApiResponse> Runs::resend(Call call) {
   bool const is_unknown = !again && again.error().fault.kind == FaultKind::not_found;
   if (is_unknown) co_return refusal(404, "Delivery not found");
   if (!again) co_return detail_failure(again.error());
+  service_.wake();
   DeliveryShape shape;
   shape.delivery = *std::move(again);
   co_return answer(200, delivery_json(shape));

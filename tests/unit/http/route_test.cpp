@@ -205,7 +205,7 @@ TEST(OwnRoute, IsTheControlApiAndNothingDeeper) {
   EXPECT_EQ(match_own(Method::get, "/api/bash/x"), OwnRoute::none);
 }
 
-TEST(OwnRoute, IsTheCloudApiWhateverTheMethod) {
+TEST(OwnRoute, IsOursAloneWhateverTheMethod) {
   struct Case {
     std::string_view path;
     OwnRoute route;
@@ -218,6 +218,7 @@ TEST(OwnRoute, IsTheCloudApiWhateverTheMethod) {
                                     {"/api/v1/users/me", OwnRoute::users},
                                     {"/api/v1/users/me/secrets/a", OwnRoute::users},
                                     {"/api/v1/webhooks/conversations", OwnRoute::webhooks},
+                                    {"/api/automation/v1", OwnRoute::automation},
                                     {"/api/routes", OwnRoute::routes},
                                     {"/api/routes/r1", OwnRoute::routes}}) {
     for (auto const method : {Method::get, Method::post, Method::patch, Method::delete_, Method::put}) {
@@ -235,6 +236,14 @@ TEST(OwnRoute, IsTheDocumentOfRoutesToReadersOnly) {
   EXPECT_EQ(match_own(Method::head, "/openapi.json"), OwnRoute::openapi);
   EXPECT_EQ(match_own(Method::post, "/openapi.json"), OwnRoute::none);
   EXPECT_FALSE(is_ours_alone(OwnRoute::openapi)) << "a nested server has one of its own";
+}
+
+TEST(OwnRoute, IsTheAutomationApisVersionsToReadersOnly) {
+  for (auto const* const path : {"/sdk-version", "/server_info"}) {
+    EXPECT_EQ(match_own(Method::get, path), OwnRoute::versions) << path;
+    EXPECT_EQ(match_own(Method::post, path), OwnRoute::none) << path;
+  }
+  EXPECT_FALSE(is_ours_alone(OwnRoute::versions)) << "a nested server has /server_info, too";
 }
 
 TEST(OwnRoute, IsTheRemoteRuntimeApiByMethodAndWholePath) {

@@ -137,6 +137,58 @@ TEST_F(OwnApi, DocumentIsTheNestedServersWhereASessionKeyOrTheDefaultLeads) {
   EXPECT_EQ(ask("GET", "/openapi.json", bearer(alice_api_key)).body, own("/openapi.json", "alice"));
 }
 
+TEST_F(OwnApi, VersionsAreTheNestedServersWhereASessionKeyOrTheDefaultLeads) {
+  start();
+  EXPECT_EQ(ask("GET", "/sdk-version", bearer(alice_api_key)).body, own("/sdk-version", "alice"));
+  EXPECT_EQ(ask("GET", "/server_info", key_field("c1")).value("x-nested"), "c1");
+  auto config = default_config();
+  config.fallback = ConversationId::parse("c1");
+  start(std::move(config));
+  EXPECT_EQ(ask("GET", "/server_info", "").value("x-nested"), "c1");
+  EXPECT_EQ(ask("GET", "/server_info", bearer(alice_api_key)).value("x-nested"), "c1");
+}
+
+TEST_F(OwnApi, OfAutomationsTakesAnApiKeyInTheFieldOfSessionKeysToo) {
+  start();
+  auto const path = "/api/automation/v1";
+  auto const field = "X-Session-API-Key: " + std::string(alice_api_key) + "\r\n";
+  EXPECT_EQ(ask("GET", path, field).body, own(path, "alice"));
+  EXPECT_EQ(ask("GET", path, "Authorization: Basic eA==\r\n" + field).body, own(path, "alice"));
+  EXPECT_EQ(ask("GET", path, bearer("wrong") + field).status, 401u) << "a bearer goes before it";
+  EXPECT_EQ(ask("GET", path, key_field("c1")).status, 401u) << "a conversation's key opens nothing here";
+}
+
+TEST_F(OwnApi, OfAutomationsAnswersBelowItsMountToo) {
+  auto config = default_config();
+  config.automation_mount = "/acme";
+  start(std::move(config));
+  EXPECT_EQ(ask("GET", "/acme/api/automation/v1", bearer(alice_api_key)).body, own("/api/automation/v1", "alice"));
+  EXPECT_EQ(ask("GET", "/api/automation/v1", bearer(alice_api_key)).body, own("/api/automation/v1", "alice"));
+  EXPECT_EQ(ask("POST", "/acme/api/automation/v1/runs/r/complete", "").body,
+            own("/api/automation/v1/runs/r/complete", "nobody"));
+  EXPECT_EQ(ask("GET", "/acme/api/conversations", bearer(alice_api_key)).status, 404u);
+}
+
+Task<proxy::ApiResponse> tell_fields(proxy::ApiRequest request) {
+  proxy::ApiResponse response;
+  response.status = 401;
+  response.challenge = proxy::ApiResponse::Challenge::no;
+  response.body = request.authorization_scheme + " " + std::string(request.field("x-note")) + " ";
+  for (auto const& [name, value] : request.fields) response.body += name + ",";
+  co_return response;
+}
+
+TEST_F(OwnApi, IsToldTheFieldsButNoCredentials) {
+  on_request_ = tell_fields;
+  start();
+  auto const told =
+      ask("GET", "/api/automation/v1", bearer(alice_api_key) + "X-Note: yes\r\nCookie: a=b\r\nX-API-Key: k\r\n");
+  EXPECT_TRUE(told.body.starts_with("Bearer yes ")) << told.body;
+  for (auto const* const hidden : {"authorization,", "cookie,", "x-api-key,", "x-session-api-key,"})
+    EXPECT_EQ(told.body.find(hidden), std::string::npos) << told.body;
+  EXPECT_EQ(told.value("www-authenticate"), "") << "the route said so";
+}
+
 TEST_F(OwnApi, OfConversationsIsTheNestedServersWithASessionKey) {
   start();
   for (auto const& [method, path] : {std::pair<std::string, std::string>{"POST", "/api/conversations/c1/pause"},

@@ -98,6 +98,19 @@ TEST(OwnRoutes, TakeLittleFromThoseWithoutAnApiKey) {
   }
 }
 
+TEST(OwnRoutes, SayThemselvesWhomTheyKnowAndWhatIsTooLarge) {
+  auto config = default_config();
+  config.limits.callback_body_bytes_max = 1;
+  Alone at(std::move(config));
+  auto const path = "/api/automation/worded/complete";
+  EXPECT_EQ(at.gateway.ask(post(path, "", "Content-Length: 10\r\n\r\n0123456789")).status, 200u);
+  for (auto const* const rest : {"Content-Length: 11\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n"}) {
+    auto const refused = at.gateway.ask(post(path, "", rest));
+    EXPECT_EQ(refused.status, 413u);
+    EXPECT_TRUE(refused.body.starts_with(R"({"detail":"ten and no more")")) << refused.body;
+  }
+}
+
 TEST(OwnRoutes, TakeMoreOfAPushWhoseKeyIsKnown) {
   auto config = default_config();
   config.limits.callback_body_bytes_max = 100;
