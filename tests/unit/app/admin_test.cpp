@@ -40,6 +40,11 @@ class Client {
     }
     return std::exchange(received_, {});
   }
+  std::string read_head() {
+    while (received_.find("\r\n\r\n") == received_.npos && read_more()) {
+    }
+    return received_;
+  }
   // One answer, by its Content-Length.
   std::string read_answer() {
     std::size_t head = received_.npos;
@@ -276,6 +281,50 @@ TEST_F(Admin, SaysWhyItCannotListen) {
   auto const refused = second.listen(at_);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().cause, asio::error::address_in_use);
+}
+
+// Pieces that are there already.
+class Pieces final : public proxy::ApiStream {
+ public:
+  explicit Pieces(std::vector<std::string> pieces) : pieces_(std::move(pieces)) {}
+  Task<std::string> next() override { co_return at_ < pieces_.size() ? pieces_[at_++] : std::string(); }
+
+ private:
+  std::vector<std::string> pieces_;
+  std::size_t at_ = 0;
+};
+
+// As long as nobody cancels it.
+class Silence final : public proxy::ApiStream {
+ public:
+  Task<std::string> next() override {
+    auto waited = co_await pause_for(std::chrono::hours(1));
+    co_return waited ? "still here" : "";
+  }
+};
+
+TEST_F(Admin, SendsAStreamPieceByPieceAndGoesOn) {
+  to_answer_.content_type = "text/event-stream";
+  to_answer_.stream = std::make_shared<Pieces>(std::vector<std::string>{"one\n", "two and three\n"});
+  start();
+  Client client(at_);
+  client.send(
+      "GET /api/runs/1/output HTTP/1.1\r\nHost: a\r\n\r\nGET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+  auto const answers = client.read_all();
+  EXPECT_THAT(answers, testing::AllOf(StartsWith("HTTP/1.1 200 OK\r\n"), HasSubstr("Content-Type: text/event-stream\r\n"),
+                                      HasSubstr("Transfer-Encoding: chunked\r\n"), HasSubstr("X-Request-Id: ")));
+  EXPECT_THAT(answers, HasSubstr("\r\n\r\n4\r\none\n\r\ne\r\ntwo and three\n\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"));
+}
+
+TEST_F(Admin, EndsAStreamWhenItStops) {
+  to_answer_.stream = std::make_shared<Silence>();
+  start();
+  Client client(at_);
+  client.send("GET /api/runs/1/output HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_THAT(client.read_head(), StartsWith("HTTP/1.1 200 OK\r\n"));
+  asio::post(core_.loop, [this] { core_.tasks.spawn("stop", server_->stop()); });
+  thread_.join();
+  client.read_all();
 }
 
 }  // namespace

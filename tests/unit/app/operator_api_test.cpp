@@ -26,9 +26,19 @@ class Operators : public testing::Test {
     manager_ =
         std::make_unique<conversation::Manager>(control_.executor(), std::move(provider_owned), publisher_, std::move(ring),
                                                 *backing_.store, *backing_.credentials, conversation::ManagerSettings{});
-    operators_ = std::make_unique<OperatorApi>(*manager_, publisher_);
+    automation_ = std::make_unique<automation::Service>(control_.executor(), *manager_, backing_.store->automations(),
+                                                        manager_->gateway(), ring_of_tokens(), automation::Settings{});
+    operators_ = std::make_unique<OperatorApi>(*manager_, publisher_, *automation_);
   }
-  ~Operators() override { control_.run(manager_->stop_all()); }
+  ~Operators() override {
+    control_.run(automation_->stop(Deadline::in({})));
+    control_.run(manager_->stop_all());
+  }
+  static std::shared_ptr<identity::KeyRing const> ring_of_tokens() {
+    std::vector<Secret> secrets;
+    secrets.emplace_back("0123456789abcdef0123456789abcdef");
+    return std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
+  }
 
   void start(std::string_view id, std::string owner = "alice") {
     conversation::StartRequest wanted;
@@ -37,6 +47,40 @@ class Operators : public testing::Test {
     auto const started = control_.run(manager_->start(std::move(wanted)));
     ASSERT_TRUE(started) << started.error().reason;
   }
+  // A run that waits; nobody dispatches here. `number`: one digit, of its id.
+  std::string enqueue(char number, std::string automation_id = {}) {
+    store::RunRow run;
+    run.id = "01900000-0000-7000-8000-00000000000" + std::string(1, number);
+    run.automation_id = std::move(automation_id);
+    run.tenant = {"u", "o"};
+    run.owner = "alice";
+    run.trigger_source = "manual";
+    run.target = "fresh";
+    run.wish_json = Secret("a-secret-wish");
+    auto const id = run.id;
+    std::vector<store::RunRow> runs;
+    runs.push_back(std::move(run));
+    EXPECT_TRUE(control_.run(rows().enqueue(std::move(runs), 0)));
+    return id;
+  }
+  // Its end, as whoever watched it would write it.
+  void end(std::string id, store::RunStatus status, std::string error) {
+    store::RunJudge judge = [status, error](store::RunRow const& run) {
+      store::RunDecision decision;
+      decision.run = run.clone();
+      decision.run.status = status;
+      decision.run.error_detail = error;
+      decision.run.output_tail = "what it said\n";
+      decision.run.started_at = run.created_at;
+      decision.run.completed_at = run.created_at + std::chrono::milliseconds(1500);
+      decision.writes = true;
+      decision.tells = true;
+      decision.payload = "{}";
+      return decision;
+    };
+    EXPECT_TRUE(control_.run(rows().judge(std::move(id), std::nullopt, std::move(judge))));
+  }
+  store::AutomationStore& rows() { return backing_.store->automations(); }
   AdminAnswer ask(std::string path, std::string query = {}, Method method = Method::get) {
     AdminRequest request{method, std::move(path), std::move(query)};
     return control_.run(operators_->handle(std::move(request)));
@@ -54,6 +98,7 @@ class Operators : public testing::Test {
   test::RecordingPublisher publisher_;
   test::FakeProvider* provider_ = nullptr;
   std::unique_ptr<conversation::Manager> manager_;
+  std::unique_ptr<automation::Service> automation_;
   std::unique_ptr<OperatorApi> operators_;
 };
 
@@ -171,6 +216,94 @@ TEST_F(Operators, SeeWhatServersSayNothingOf) {
   auto const top = ask("/api/top");
   EXPECT_EQ(at(top, "/results/0/memory_bytes"), "null");
   EXPECT_EQ(at(top, "/results/0/cpu_percent"), "null");
+}
+
+TEST_F(Operators, SeeTheRunsOfAllOwnersNewestFirst) {
+  auto const first = enqueue('1');
+  auto const second = enqueue('2');
+  end(first, store::RunStatus::failed, "exit_code=1\nstderr: it broke");
+  auto const list = ask("/api/runs");
+  EXPECT_EQ(list.status, 200U) << list.message;
+  EXPECT_EQ(at(list, "/results/0/id"), "\"" + second + "\"");
+  EXPECT_EQ(at(list, "/results/0/status"), R"("PENDING")");
+  EXPECT_EQ(at(list, "/results/0/took_ms"), "null");
+  EXPECT_EQ(at(list, "/results/1/status"), R"("FAILED")");
+  EXPECT_EQ(at(list, "/results/1/owner"), R"("alice")");
+  EXPECT_EQ(at(list, "/results/1/trigger"), R"("manual")");
+  EXPECT_EQ(at(list, "/results/1/took_ms"), "1500");
+  EXPECT_EQ(at(list, "/results/1/error"), R"("exit_code=1\nstderr: it broke")");
+  EXPECT_EQ(at(list, "/total"), "2");
+  EXPECT_THAT(list.body, Not(HasSubstr("a-secret-wish")));
+}
+
+TEST_F(Operators, ListRunsByStatusAndAutomation) {
+  constexpr std::string_view automation = "01900000-0000-4000-8000-0000000000aa";
+  auto const own = enqueue('1');
+  auto const other = enqueue('2', std::string(automation));
+  end(own, store::RunStatus::completed, "");
+  EXPECT_EQ(at(ask("/api/runs", "status=COMPLETED"), "/results/0/id"), "\"" + own + "\"");
+  EXPECT_EQ(at(ask("/api/runs", "status=COMPLETED"), "/results/1"), "(none)");
+  EXPECT_EQ(at(ask("/api/runs", "automation_id=" + std::string(automation)), "/results/0/id"), "\"" + other + "\"");
+  EXPECT_EQ(at(ask("/api/runs", "limit=1"), "/results/1"), "(none)");
+  for (auto const* query : {"limit=0", "limit=1001", "status=completed", "automation_id=x"})
+    EXPECT_EQ(ask("/api/runs", query).status, 400U) << query;
+}
+
+TEST_F(Operators, SeeOneRunWithItsDeliveries) {
+  auto const id = enqueue('1');
+  store::EndpointRow endpoint;
+  endpoint.id = "01900000-0000-4000-8000-0000000000ee";
+  endpoint.tenant = {"u", "o"};
+  endpoint.url = "https://example.org/done";
+  endpoint.secrets.emplace_back("a-secret-key");
+  ASSERT_TRUE(control_.run(rows().put_endpoint(std::move(endpoint))));
+  end(id, store::RunStatus::completed, "");
+  auto due = control_.run(rows().claim_deliveries(std::chrono::minutes(1), 10));
+  ASSERT_TRUE(due);
+  ASSERT_EQ(due->size(), 1U);
+  store::AutomationStore::DeliveryResult result;
+  result.delivery_id = due->front().delivery.id;
+  result.fence = due->front().delivery.fence;
+  result.attempt.delivery_id = result.delivery_id;
+  result.attempt.status_code = 500;
+  result.attempt.error = "status 500";
+  result.endpoint_id = due->front().delivery.endpoint_id;
+  std::vector<store::AutomationStore::DeliveryResult> results;
+  results.push_back(std::move(result));
+  ASSERT_TRUE(control_.run(rows().record_deliveries(std::move(results))));
+  auto const one = ask("/api/runs/" + id);
+  EXPECT_EQ(one.status, 200U) << one.message;
+  EXPECT_EQ(at(one, "/status"), R"("COMPLETED")");
+  EXPECT_EQ(at(one, "/target"), R"("fresh")");
+  EXPECT_EQ(at(one, "/stdout_tail"), R"("what it said\n")");
+  EXPECT_EQ(at(one, "/attempts_before"), "[]");
+  EXPECT_EQ(at(one, "/deliveries/0/to"), R"("endpoint")");
+  EXPECT_EQ(at(one, "/deliveries/0/endpoint_id"), R"("01900000-0000-4000-8000-0000000000ee")");
+  EXPECT_EQ(at(one, "/deliveries/0/state"), R"("waiting")");
+  EXPECT_EQ(at(one, "/deliveries/0/attempts"), "1");
+  EXPECT_EQ(at(one, "/deliveries/0/last_error"), R"("status 500")");
+  EXPECT_THAT(one.body, Not(testing::ContainsRegex("a-secret-(wish|key)")));
+}
+
+TEST_F(Operators, FollowWhatARunSaysUntilItsEnd) {
+  auto const id = enqueue('1');
+  end(id, store::RunStatus::completed, "");
+  auto const answer = ask("/api/runs/" + id + "/output");
+  ASSERT_TRUE(answer.stream);
+  EXPECT_EQ(answer.content_type, "text/event-stream");
+  EXPECT_EQ(control_.run(answer.stream->next()), "event: stdout\ndata: \"what it said\\n\"\n\n");
+  EXPECT_THAT(control_.run(answer.stream->next()), testing::StartsWith("event: end\ndata: {\"id\":\"" + id));
+  EXPECT_EQ(control_.run(answer.stream->next()), "");
+}
+
+TEST_F(Operators, AreToldWhatIsNoRun) {
+  auto const id = enqueue('1');
+  for (std::string const path : {"/api/runs/01900000-0000-7000-8000-00000000000f", "/api/runs/x", "/api/runs/",
+                                 "/api/runs/01900000-0000-7000-8000-00000000000f/output", "/api/runsx"})
+    EXPECT_EQ(ask(path).status, 404U) << path;
+  EXPECT_EQ(ask("/api/runs/" + id + "/explode").status, 404U);
+  EXPECT_EQ(ask("/api/runs", {}, Method::post).status, 405U);
+  EXPECT_EQ(ask("/api/runs/" + id, {}, Method::post).status, 405U);
 }
 
 }  // namespace

@@ -105,6 +105,67 @@ TEST_F(OperatorLine, ShowsWhoUsesWhat) {
   EXPECT_THAT(out_, StartsWith(R"([{"id":"c1","state":"running")"));
 }
 
+constexpr std::string_view run_1 = "01900000-0000-7000-8000-000000000001";
+
+TEST_F(OperatorLine, ListsRunsAsATable) {
+  admin_.on("GET /api/runs", {200, R"({"results":[
+    {"id":"r2","automation_id":"a1","status":"RUNNING","trigger":"cron","created_at":"2026-01-02T03:04:06.000Z",
+     "started_at":"2026-01-02T03:04:06.010Z","took_ms":340,"error":null},
+    {"id":"r1","automation_id":null,"status":"FAILED","trigger":"manual","created_at":"2026-01-02T03:04:05.000Z",
+     "started_at":"2026-01-02T03:04:05.010Z","took_ms":61550,"error":"exit_code=1\nstderr: no"}],"total":2})"});
+  EXPECT_EQ(run({"runs"}), 0) << err_;
+  EXPECT_EQ(out_,
+            "ID  AUTOMATION  STATUS   TRIGGER  CREATED                   STARTED                   TOOK   ERROR\n"
+            "r2  a1          RUNNING  cron     2026-01-02T03:04:06.000Z  2026-01-02T03:04:06.010Z  340ms  -\n"
+            "r1  -           FAILED   manual   2026-01-02T03:04:05.000Z  2026-01-02T03:04:05.010Z  61.5s  exit_code=1\n");
+  EXPECT_EQ(run({"runs", "--json", "--limit", "7", "--status", "failed", "--automation", std::string(run_1)}), 0) << err_;
+  EXPECT_THAT(out_, StartsWith(R"([{"id":"r2","automation_id":"a1")"));
+  EXPECT_EQ(targets().at(0), "GET /api/runs?limit=100");
+  EXPECT_EQ(targets().at(1), "GET /api/runs?limit=7&status=FAILED&automation_id=" + std::string(run_1));
+}
+
+TEST_F(OperatorLine, ShowsARunWithItsAttemptsAndDeliveries) {
+  admin_.on("GET /api/runs/" + std::string(run_1),
+            {200, R"({"id":"r1","automation_id":null,"status":"FAILED","took_ms":1500,"error":"exit_code=1\nstderr: no",
+              "exit_code":1,"stdout_tail":"long","attempts_before":[
+                {"attempt":1,"started_at":"S","ended_at":"E","error":"exit_code=2\nx"}],
+              "deliveries":[{"id":"d1","to":"callback","endpoint_id":null,"state":"waiting","attempts":3,
+                "next_attempt_at":"N","last_error":"status 500"}]})"});
+  EXPECT_EQ(run({"run", std::string(run_1)}), 0) << err_;
+  EXPECT_EQ(out_,
+            "id         r1\n"
+            "status     FAILED\n"
+            "exit_code  1\n"
+            "took       1.5s\n"
+            "error      exit_code=1\n"
+            "\n"
+            "ATTEMPT  STARTED  ENDED  ERROR\n"
+            "1        S        E      exit_code=2\n"
+            "\n"
+            "DELIVERY  TO        STATE    ATTEMPTS  NEXT  LAST ERROR\n"
+            "d1        callback  waiting  3         N     status 500\n");
+  EXPECT_EQ(run({"run", std::string(run_1), "--json"}), 0);
+  EXPECT_THAT(out_, StartsWith(R"({"id":"r1","automation_id":null,)"));
+}
+
+TEST_F(OperatorLine, FollowsARunToItsEndAndSaysWhetherItIsCompleted) {
+  auto const path = "GET /api/runs/" + std::string(run_1) + "/output";
+  std::string const said = ": still here\n\nevent: stdout\ndata: \"one\\n\"\n\nevent: stderr\ndata: \"two\\n\"\n\n";
+  admin_.on(path, {200, said + "event: end\ndata: {\"status\":\"COMPLETED\",\"error_detail\":null}\n\n"});
+  EXPECT_EQ(run({"run", std::string(run_1), "--follow"}), 0) << err_;
+  EXPECT_EQ(out_, "one\n");
+  EXPECT_EQ(err_, "two\n");
+  admin_.on(path, {200, said + "event: end\ndata: {\"status\":\"FAILED\",\"error_detail\":\"exit_code=1\\nx\"}\n\n"});
+  EXPECT_EQ(run({"run", std::string(run_1), "--follow"}), 1);
+  EXPECT_EQ(err_, "two\nnestgate: run " + std::string(run_1) + " FAILED: exit_code=1\n");
+  admin_.on(path, {200, said});
+  EXPECT_EQ(run({"run", std::string(run_1), "--follow"}), 1);
+  EXPECT_EQ(err_, "two\nnestgate: the gateway ended before the run did\n");
+  admin_.on(path, {404, R"({"error":{"code":"not_found","message":"there is no such run","request_id":"1"}})"});
+  EXPECT_EQ(run({"run", std::string(run_1), "--follow"}), 1);
+  EXPECT_EQ(err_, "nestgate: there is no such run\n");
+}
+
 TEST_F(OperatorLine, FollowsUntilTheGatewayIsGone) {
   int asked = 0;
   test::ScriptedServer going([&asked](test::Request const&) {
@@ -157,6 +218,12 @@ TEST_F(OperatorLine, SaysWhatIsWrongWithItsUsageInOneLine) {
                                                                  {"logs", "c1", "--bytes", "0"},
                                                                  {"ps", "--status", "up"},
                                                                  {"ps", "c1"},
+                                                                 {"run"},
+                                                                 {"run", "c1"},
+                                                                 {"run", std::string(run_1), "--follow", "--json"},
+                                                                 {"runs", "--automation", "c1"},
+                                                                 {"runs", "--status", "up"},
+                                                                 {"runs", "--limit", "1001"},
                                                                  {"ps", "--admin", "localhost"},
                                                                  {"ps", "--admin", "http://a:1"},
                                                                  {"ps", "--admin", "a:1/x"},

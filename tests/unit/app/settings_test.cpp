@@ -459,6 +459,46 @@ TEST_F(SettingsFile, ReadsSigningKeysOfCompletions) {
   EXPECT_THAT(fault_of(text), HasSubstr("holds no key; allowed: base64 of 24 to 64 bytes"));
 }
 
+TEST_F(SettingsFile, SendsRunsWhereItSays) {
+  auto const target_of = [&](std::string_view target) {
+    auto loaded = load_with_secret("[automation]\ntarget = \"" + std::string(target) + "\"\n");
+    return loaded.settings ? automation::to_string(loaded.settings->automation.target) : loaded.faults.front();
+  };
+  EXPECT_EQ(automation::to_string(load(with_secret).settings->automation.target), "fresh");
+  for (auto const target : {"fresh", "warm", "conversation:c1", "label:builders"}) EXPECT_EQ(target_of(target), target);
+  for (auto const target : {"", "hot", "conversation:", "conversation:a/b", "label:"})
+    EXPECT_THAT(target_of(target), HasSubstr("automation.target: ")) << target;
+}
+
+TEST_F(SettingsFile, ReadsTheSecretsOfAutomationsFromFiles) {
+  folder_.write("local", "the-local-key\n");
+  folder_.write("kv", "the-kv-secret");
+  folder_.write("events", "the-event-secret");
+  auto const loaded = load_with_secret(
+      "[automation]\nlocal_api_key_file = \"local\"\nkv_secret_file = \"kv\"\nwebhook_secret_file = \"events\"\n");
+  ASSERT_TRUE(loaded.settings) << testing::PrintToString(loaded.faults);
+  auto const& s = *loaded.settings;
+  EXPECT_TRUE(s.api.automation.local_key->equals("the-local-key"));
+  EXPECT_TRUE(s.automation.kv_secret->equals("the-kv-secret"));
+  ASSERT_EQ(s.api.automation.webhook_secrets->size(), 1U);
+  EXPECT_TRUE(s.api.automation.webhook_secrets->front().equals("the-event-secret"));
+  for (std::string const key : {"local_api_key_file", "kv_secret_file", "webhook_secret_file"})
+    EXPECT_THAT(fault_of("[automation]\n" + key + " = \"nowhere\"\n" + std::string(with_secret)),
+                HasSubstr("automation." + key + ": "))
+        << key;
+}
+
+TEST_F(SettingsFile, TakesOriginsAsBrowsersWriteThem) {
+  auto const loaded =
+      load_with_secret("[automation]\ncors_origins = [\"https://app.example\", \"http://localhost:3000\"]\n");
+  ASSERT_TRUE(loaded.settings) << testing::PrintToString(loaded.faults);
+  EXPECT_THAT(loaded.settings->api.automation.cors_origins, ElementsAre("https://app.example", "http://localhost:3000"));
+  for (std::string const origin : {"*", "app.example", "https://app.example/", "https://app.example/x", "ftp://app.example"})
+    EXPECT_THAT(fault_of("[automation]\ncors_origins = [\"" + origin + "\"]\n" + std::string(with_secret)),
+                HasSubstr("automation.cors_origins"))
+        << origin;
+}
+
 TEST_F(SettingsFile, SaysWhatAReloadAppliesAndWhatNeedsARestart) {
   auto const before = load(with_secret);
   folder_.write("secret", std::string(32, 'x'));
@@ -496,9 +536,10 @@ TEST_F(SettingsFile, NamesAStoreBesideItUnlessItSaysOtherwise) {
   EXPECT_EQ(url_of("url = \"sqlite:data/n.db\""), "sqlite:" + (folder_.path() / "data/n.db").string());
   EXPECT_EQ(url_of("url = \"sqlite:/var/lib/nestgate/n.db\""), "sqlite:/var/lib/nestgate/n.db");
   EXPECT_EQ(url_of("url = \"sqlite::memory:\""), "sqlite::memory:");
-  for (auto const url : {"sqlite:", "nestgate.db", "postgresql://host/db", ""})
+  EXPECT_EQ(url_of("url = \"postgresql://gate@db.example:5433/nestgate\""), "postgresql://gate@db.example:5433/nestgate");
+  for (auto const url : {"sqlite:", "nestgate.db", "mysql://host/db", ""})
     EXPECT_THAT(url_of("url = \"" + std::string(url) + "\""),
-                HasSubstr("store.url: \\\"" + std::string(url) + "\\\" is not allowed; allowed: \\\"sqlite:PATH\\\" or"));
+                HasSubstr("store.url: \\\"" + std::string(url) + "\\\" is not allowed; allowed: \\\"sqlite:PATH\\\", "));
 }
 
 TEST_F(SettingsFile, DiffersInNothingFromItself) {
