@@ -426,6 +426,7 @@ def main():
     options.raw.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))  # short: a socket's path has 108 characters at most
+    folder.chmod(0o711)  # PostgreSQL runs as another user, where this is root
     measured = {part: {} for part in parts}
     raw = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": run.machine(), "load": os.getloadavg()[0], "flush": flush_ms(folder), "measured": measured}
     bench, stores = Bench(options.bin.resolve(), folder, plan(options.smoke)), None
