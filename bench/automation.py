@@ -419,12 +419,14 @@ def main():
     arguments.add_argument("--raw", type=pathlib.Path, required=True, help="where the raw figures go")
     arguments.add_argument("--smoke", action="store_true", help="short; no verdict, RESULTS.md stays")
     arguments.add_argument("--store", choices=STORES, help="only that one; RESULTS.md stays")
+    arguments.add_argument("--folder", type=pathlib.Path, default="/var/tmp", help="where the stores lie: the disk that is measured")
     arguments.add_argument("--only", default=",".join(PARTS), help="parts, with commas; RESULTS.md stays")
     options = arguments.parse_args()
     parts = options.only.split(",")
     options.raw.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))  # short: a socket's path has 108 characters at most
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))  # short: a socket's path has 108 characters at most
+    folder.chmod(0o711)  # PostgreSQL runs as another user, where this is root
     measured = {part: {} for part in parts}
     raw = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": run.machine(), "load": os.getloadavg()[0], "flush": flush_ms(folder), "measured": measured}
     bench, stores = Bench(options.bin.resolve(), folder, plan(options.smoke)), None
