@@ -7,6 +7,7 @@
 #include <boost/beast/http.hpp>
 #include <sstream>
 
+#include "app/admin_answers.hpp"
 #include "nestgate/codec/json_writer.hpp"
 #include "nestgate/net/accept.hpp"
 #include "nestgate/upstream/random.hpp"
@@ -68,16 +69,23 @@ Response show_metrics(std::vector<std::shared_ptr<prometheus::Collectable>> cons
   return make_response(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", std::move(text).str());
 }
 
-Response show(AdminAnswer answer, std::string const& request_id) {
+// A head, and what follows it: `stream`, where there is one.
+struct Shown {
+  Response response;
+  std::shared_ptr<proxy::ApiStream> stream{};
+};
+
+Shown show(AdminAnswer answer, std::string const& request_id) {
   auto const status = static_cast<http::status>(answer.status);
-  if (answer.code.empty()) return make_response(status, answer.content_type, std::move(answer.body));
+  if (answer.code.empty())
+    return {make_response(status, answer.content_type, std::move(answer.body)), std::move(answer.stream)};
   auto response = make_error(status, answer.code, answer.message, request_id);
   if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
-  return response;
+  return {std::move(response)};
 }
 
 // See AdminServer on whom it keeps out.
-Task<Response> answer_operator(AdminSources const& sources, Request const& request, std::string request_id) {
+Task<Shown> answer_operator(AdminSources const& sources, Request const& request, std::string request_id) {
   std::string_view target(request.target().data(), request.target().size());
   AdminRequest asked;
   asked.path = target.substr(0, target.find('?'));
@@ -85,39 +93,34 @@ Task<Response> answer_operator(AdminSources const& sources, Request const& reque
   bool const is_post = request.method() == http::verb::post;
   if (is_post) asked.method = AdminRequest::Method::post;
   if (request.find(http::field::origin) != request.end())
-    co_return make_error(http::status::forbidden, "forbidden", "no web page may ask here", request_id);
+    co_return show(refuse(403, "forbidden", "no web page may ask here"), request_id);
   if (is_post && request["X-Nestgate-Operator"] != "1")
-    co_return make_error(http::status::forbidden, "forbidden", "a POST needs the header X-Nestgate-Operator: 1", request_id);
+    co_return show(refuse(403, "forbidden", "a POST needs the header X-Nestgate-Operator: 1"), request_id);
   if (!is_post && request.method() != http::verb::get && request.method() != http::verb::head) {
-    auto refused =
-        make_error(http::status::method_not_allowed, "method_not_allowed", "allowed: GET, HEAD, POST", request_id);
-    refused.set(http::field::allow, "GET, HEAD, POST");
-    co_return refused;
+    co_return show(not_allowed("GET, HEAD, POST"), request_id);
   }
   auto answered = co_await sources.operators(std::move(asked));
   co_return show(std::move(answered), request_id);
 }
 
-Task<Response> answer(AdminSources const& sources, Request const& request, std::string const& request_id) {
+Task<Shown> answer(AdminSources const& sources, Request const& request, std::string const& request_id) {
   auto const target = request.target().substr(0, request.target().find('?'));
   std::string_view const path(target.data(), target.size());
   if (path.starts_with("/api/") && sources.operators) co_return co_await answer_operator(sources, request, request_id);
   bool const known = path == "/healthz" || path == "/readyz" || path == "/metrics" || path == "/debug/routes";
-  if (!known) co_return make_error(http::status::not_found, "not_found", "no such admin route", request_id);
+  if (!known) co_return show(refuse(404, "not_found", "no such admin route"), request_id);
   if (request.method() != http::verb::get && request.method() != http::verb::head) {
-    auto refused = make_error(http::status::method_not_allowed, "method_not_allowed", "allowed: GET, HEAD", request_id);
-    refused.set(http::field::allow, "GET, HEAD");
-    co_return refused;
+    co_return show(not_allowed("GET, HEAD"), request_id);
   }
-  if (path == "/healthz") co_return make_response(http::status::ok, "application/json", R"({"status":"alive"})");
-  if (path == "/readyz") co_return show_readiness(sources.readiness(), request_id);
-  if (path == "/metrics") co_return show_metrics(sources.metrics);
+  if (path == "/healthz") co_return show(shown(R"({"status":"alive"})"), request_id);
+  if (path == "/readyz") co_return Shown{show_readiness(sources.readiness(), request_id)};
+  if (path == "/metrics") co_return Shown{show_metrics(sources.metrics)};
   auto routes = co_await sources.routes();
-  co_return make_response(http::status::ok, "application/json", std::move(routes));
+  co_return show(shown(std::move(routes)), request_id);
 }
 
 // What a request that could not be read is told.
-Response refuse(error_code ec, std::string const& request_id) {
+Response refuse_unread(error_code ec, std::string const& request_id) {
   if (ec == http::error::header_limit) {
     return make_error(http::status::request_header_fields_too_large, "head_too_large", "the request's head is too large",
                       request_id);
@@ -139,6 +142,27 @@ Task<error_code> write(Stream& stream, Response response, std::string const& req
     co_return ec;
   }
   auto [ec, n] = co_await http::async_write(stream, serializer, no_throw);
+  co_return ec;
+}
+
+// In chunks, each within `patience`.
+Task<error_code> write_stream(Stream& stream, Shown made, std::string const& request_id, Body body,
+                              std::chrono::milliseconds patience) {
+  http::response<http::empty_body> head(std::move(made.response.base()));
+  head.set("X-Request-Id", request_id);
+  head.chunked(true);
+  http::response_serializer<http::empty_body> serializer(head);
+  stream.expires_after(patience);
+  auto [head_ec, n] = co_await http::async_write_header(stream, serializer, no_throw);
+  if (head_ec || body == Body::leave_out) co_return head_ec;
+  for (;;) {
+    auto const piece = co_await made.stream->next();
+    stream.expires_after(patience);
+    if (piece.empty()) break;
+    auto [ec, written] = co_await asio::async_write(stream, http::make_chunk(asio::buffer(piece)), no_throw);
+    if (ec) co_return ec;
+  }
+  auto [ec, written] = co_await asio::async_write(stream, http::make_chunk_last(), no_throw);
   co_return ec;
 }
 
@@ -196,17 +220,22 @@ Task<> AdminServer::serve(TcpSocket socket) {
     auto const request_id = upstream::random_hex(request_id_bytes);
     if (read_ec) {
       stream.expires_after(limits_.write_time_max);
-      auto refusal = refuse(read_ec, request_id);
+      auto refusal = refuse_unread(read_ec, request_id);
       refusal.keep_alive(false);
       co_await write(stream, std::move(refusal), request_id, Body::send);
       co_return;
     }
     auto const& request = parser.get();
-    auto response = co_await answer(sources_, request, request_id);
-    response.keep_alive(request.keep_alive());
-    stream.expires_after(limits_.write_time_max);
+    auto made = co_await answer(sources_, request, request_id);
+    made.response.keep_alive(request.keep_alive());
     auto const body = request.method() == http::verb::head ? Body::leave_out : Body::send;
-    auto const write_ec = co_await write(stream, std::move(response), request_id, body);
+    error_code write_ec;
+    if (made.stream) {
+      write_ec = co_await write_stream(stream, std::move(made), request_id, body, limits_.write_time_max);
+    } else {
+      stream.expires_after(limits_.write_time_max);
+      write_ec = co_await write(stream, std::move(made.response), request_id, body);
+    }
     if (write_ec || !request.keep_alive()) co_return;
     patience = limits_.idle_time_max;
   }

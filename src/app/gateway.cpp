@@ -251,7 +251,7 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   };
   control_api = api::make_control_api(around);
   late_routes.set(*control_api);
-  operators = std::make_unique<OperatorApi>(*manager, cores);
+  operators = std::make_unique<OperatorApi>(*manager, cores, *automation);
   co_return true;
 }
 

@@ -2,10 +2,8 @@
 
 #include <unordered_map>
 
+#include "app/admin_answers.hpp"
 #include "nestgate/api/list_query.hpp"
-#include "nestgate/base/text.hpp"
-#include "nestgate/codec/json_writer.hpp"
-#include "nestgate/http/fault_status.hpp"
 
 namespace nestgate::app {
 namespace {
@@ -22,52 +20,9 @@ constexpr std::string_view collection = "/api/conversations";
 
 identity::Principal everybody() { return {"operator", identity::Role::admin, ""}; }
 
-AdminAnswer refuse(unsigned status, std::string_view code, std::string message) {
-  AdminAnswer out;
-  out.status = status;
-  out.code = code;
-  out.message = std::move(message);
-  return out;
-}
-
-AdminAnswer not_allowed(std::string allow) {
-  auto out = refuse(405, "method_not_allowed", "allowed: " + allow);
-  out.allow = std::move(allow);
-  return out;
-}
-
-AdminAnswer failed(upstream::Failure const& failure) {
-  auto const kind = failure.fault.kind;
-  return refuse(http::http_status(kind), to_string(kind), failure.reason);
-}
-
-AdminAnswer shown(std::string body) {
-  AdminAnswer out;
-  out.body = std::move(body);
-  return out;
-}
-
-void text_or_null(codec::JsonWriter& w, std::string_view name, std::string_view text) {
-  w.key(name);
-  if (text.empty()) {
-    w.null();
-  } else {
-    w.value(text);
-  }
-}
-
-template <class T>
-void value_or_null(codec::JsonWriter& w, std::string_view name, std::optional<T> const& value) {
-  w.key(name);
-  if (value) {
-    w.value(*value);
-  } else {
-    w.null();
-  }
-}
-
-void time_or_null(codec::JsonWriter& w, std::string_view name, std::chrono::system_clock::time_point time) {
-  text_or_null(w, name, time == std::chrono::system_clock::time_point{} ? std::string() : rfc3339(time, 3));
+// The epoch stands for a moment that is not known.
+std::optional<std::chrono::system_clock::time_point> known(std::chrono::system_clock::time_point time) {
+  return time == std::chrono::system_clock::time_point{} ? std::nullopt : std::optional(time);
 }
 
 // What there is to say of it in few words: no key among them.
@@ -79,9 +34,9 @@ void write_short(codec::JsonWriter& w, View const& view) {
   w.member("origin", view.origin == conversation::Origin::fixed ? "static" : "managed");
   text_or_null(w, "reason", view.reason);
   text_or_null(w, "progress", view.progress);
-  time_or_null(w, "created_at", view.created_at);
-  time_or_null(w, "changed_at", view.changed_at);
-  time_or_null(w, "last_act_at", view.last_act_at);
+  time_or_null(w, "created_at", known(view.created_at));
+  time_or_null(w, "changed_at", known(view.changed_at));
+  time_or_null(w, "last_act_at", known(view.last_act_at));
 }
 
 std::string whole_json(View const& view) {
@@ -173,6 +128,7 @@ Task<AdminAnswer> OperatorApi::handle(AdminRequest request) {
     if (request.method != Method::get) co_return not_allowed("GET, HEAD");
     co_return co_await top();
   }
+  if (OperatorRuns::is_of(request.path)) co_return co_await runs_.handle(std::move(request));
   std::string_view below = request.path;
   bool const is_known = below.starts_with(collection);
   if (is_known) below.remove_prefix(collection.size());

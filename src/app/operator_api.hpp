@@ -1,17 +1,18 @@
 #pragma once
 
+#include "app/operator_runs.hpp"
 #include "app/usage_meter.hpp"
 #include "nestgate/app/admin.hpp"
 #include "nestgate/conversation/manager.hpp"
 
 namespace nestgate::app {
 
-// What operators see and do at the admin address, below /api/: conversations of all owners, without their keys. On the
-// control core. What is given outlives it.
+// What operators see and do at the admin address, below /api/: conversations and runs of all owners, without their
+// keys. On the control core. What is given outlives it.
 class OperatorApi {
  public:
-  OperatorApi(conversation::Manager& manager, conversation::DirectoryPublisher& publisher)
-      : manager_(manager), publisher_(publisher), meter_(manager) {}
+  OperatorApi(conversation::Manager& manager, conversation::DirectoryPublisher& publisher, automation::Service& automation)
+      : manager_(manager), publisher_(publisher), meter_(manager), runs_(automation) {}
 
   Task<AdminAnswer> handle(AdminRequest request);
 
@@ -25,6 +26,7 @@ class OperatorApi {
   conversation::Manager& manager_;
   conversation::DirectoryPublisher& publisher_;
   UsageMeter meter_;
+  OperatorRuns runs_;
 };
 
 }  // namespace nestgate::app

@@ -26,6 +26,7 @@ constexpr std::chrono::seconds ask_time_max{30};
 constexpr std::chrono::minutes stop_time_max{5};  // a stop takes as long as the settings let it
 constexpr std::chrono::seconds top_pause{2};
 constexpr std::size_t answer_bytes_max = 256 * 1024 * 1024;
+constexpr std::chrono::hours follow_time_max{24 * 365};  // a run has its own deadline
 constexpr std::string_view page_size = "1000";
 constexpr std::string_view clear_screen = "\x1b[H\x1b[2J";
 
@@ -108,6 +109,15 @@ class Gateway {
     upstream::Call call;
     call.url = at_.at(path, query);
     return ask(std::move(call), ask_time_max);
+  }
+  // Piece by piece, until the answer ends or `take` returns false; nothing: it came.
+  std::optional<Problem> follow(std::string_view path, upstream::OnPiece take) {
+    upstream::Call call;
+    call.url = at_.at(path);
+    call.on_piece = std::move(take);
+    auto asked = ask(std::move(call), follow_time_max);
+    if (auto* const problem = std::get_if<Problem>(&asked)) return std::move(*problem);
+    return std::nullopt;
   }
   OrProblem<std::string> post(std::string_view path) {
     upstream::Call call;
@@ -193,6 +203,22 @@ std::string seconds_cell(dom::element row, std::string_view name) {
   if (seconds < 120) return std::to_string(seconds) + "s";
   if (seconds < 120 * 60) return std::to_string(seconds / 60) + "m";
   return std::to_string(seconds / 3600) + "h";
+}
+
+std::string duration_cell(dom::element row, std::string_view name) {
+  std::int64_t ms = 0;
+  if (row[name].get(ms)) return "-";
+  if (ms < 1000) return std::to_string(ms) + "ms";
+  if (ms < 120'000) return std::to_string(ms / 1000) + "." + std::to_string(ms % 1000 / 100) + "s";
+  if (ms < 120 * 60'000) return std::to_string(ms / 60'000) + "m";
+  return std::to_string(ms / 3'600'000) + "h";
+}
+
+// The first line of what is there.
+std::string line_cell(dom::element row, std::string_view name) {
+  std::string_view text;
+  if (row[name].get(text) || text.empty()) return "-";
+  return printable(text.substr(0, text.find('\n')));
 }
 
 std::string bytes_cell(dom::element row, std::string_view name) {
@@ -299,6 +325,123 @@ int follow_top(Gateway& gateway, bool as_json, Terminal terminal) {
   }
 }
 
+int print_runs(Gateway& gateway, std::string const& query, bool as_json, Terminal terminal) {
+  auto const asked = gateway.get("/api/runs", query);
+  if (auto const* const problem = std::get_if<Problem>(&asked)) return complain(terminal, *problem);
+  dom::parser parser;
+  dom::element root;
+  dom::array results;
+  if (!results_in(parser, std::get<std::string>(asked), root, results)) return complain(terminal, not_understood());
+  if (as_json) {
+    terminal.out << simdjson::minify(results) << '\n';
+    return written(terminal);
+  }
+  Table table;
+  table.add({"ID", "AUTOMATION", "STATUS", "TRIGGER", "CREATED", "STARTED", "TOOK", "ERROR"});
+  for (auto const row : results) {
+    table.add({cell(row, "id"), cell(row, "automation_id"), cell(row, "status"), cell(row, "trigger"),
+               cell(row, "created_at"), cell(row, "started_at"), duration_cell(row, "took_ms"), line_cell(row, "error")});
+  }
+  table.print(terminal.out);
+  return written(terminal);
+}
+
+// A member a line, without those that are not set; then its deliveries.
+void print_run_for_people(dom::element run, std::ostream& out) {
+  Table fields;
+  for (auto const [name, value] : dom::object(run)) {
+    bool const has_its_own_form = name == "took_ms" || name == "error" || name.ends_with("_tail") || value.is_array();
+    if (!value.is_null() && !has_its_own_form) fields.add({std::string(name), cell(run, name)});
+  }
+  fields.add({"took", duration_cell(run, "took_ms")});
+  fields.add({"error", line_cell(run, "error")});
+  fields.print(out);
+  dom::array before, deliveries;
+  if (!run["attempts_before"].get(before) && before.size() > 0) {
+    Table table;
+    table.add({"ATTEMPT", "STARTED", "ENDED", "ERROR"});
+    for (auto const row : before)
+      table.add({cell(row, "attempt"), cell(row, "started_at"), cell(row, "ended_at"), line_cell(row, "error")});
+    out << '\n';
+    table.print(out);
+  }
+  if (!run["deliveries"].get(deliveries) && deliveries.size() > 0) {
+    Table table;
+    table.add({"DELIVERY", "TO", "STATE", "ATTEMPTS", "NEXT", "LAST ERROR"});
+    for (auto const row : deliveries) {
+      auto const endpoint = cell(row, "endpoint_id");
+      table.add({cell(row, "id"), endpoint == "-" ? cell(row, "to") : endpoint, cell(row, "state"), cell(row, "attempts"),
+                 cell(row, "next_attempt_at"), line_cell(row, "last_error")});
+    }
+    out << '\n';
+    table.print(out);
+  }
+}
+
+int print_run(Gateway& gateway, ConversationId const& id, bool as_json, Terminal terminal) {
+  auto const asked = gateway.get("/api/runs/" + id.text());
+  if (auto const* const problem = std::get_if<Problem>(&asked)) return complain(terminal, *problem);
+  dom::parser parser;
+  dom::element root;
+  bool const is_read = !parser.parse(std::get<std::string>(asked)).get(root) && root.is_object();
+  if (!is_read) return complain(terminal, not_understood());
+  if (as_json) terminal.out << simdjson::minify(root) << '\n';
+  if (!as_json) print_run_for_people(root, terminal.out);
+  return written(terminal);
+}
+
+// What a run's command says, from the events that the gateway sends of it.
+class Following {
+ public:
+  explicit Following(Terminal terminal) : terminal_(terminal) {}
+
+  // False: nobody reads any more.
+  bool take(std::string_view piece) {
+    unread_ += piece;
+    std::size_t at = 0;
+    for (auto end = unread_.find("\n\n"); end != unread_.npos; end = unread_.find("\n\n", at)) {
+      take_event(std::string_view(unread_).substr(at, end - at));
+      at = end + 2;
+    }
+    unread_.erase(0, at);
+    return terminal_.out.flush() && terminal_.err.flush();
+  }
+  // The run's status once it ended, and its error's first line.
+  std::optional<std::pair<std::string, std::string>> const& end() const noexcept { return end_; }
+
+ private:
+  void take_event(std::string_view event) {
+    constexpr std::string_view name_is = "event: ", data_is = "\ndata: ";
+    auto const data_at = event.find(data_is);
+    if (!event.starts_with(name_is) || data_at == event.npos) return;
+    auto const name = event.substr(name_is.size(), data_at - name_is.size());
+    dom::element data;
+    if (parser_.parse(std::string(event.substr(data_at + data_is.size()))).get(data)) return;
+    std::string_view text;
+    if (name == "end") end_.emplace(cell(data, "status"), line_cell(data, "error_detail"));
+    if (data.get(text)) return;
+    if (name == "stdout") terminal_.out << text;
+    if (name == "stderr") terminal_.err << text;
+  }
+
+  Terminal terminal_;
+  dom::parser parser_;
+  std::string unread_;
+  std::optional<std::pair<std::string, std::string>> end_;
+};
+
+int follow_run(Gateway& gateway, ConversationId const& id, Terminal terminal) {
+  Following following(terminal);
+  auto const take = [&following](std::string_view piece) { return following.take(piece); };
+  auto const problem = gateway.follow("/api/runs/" + id.text() + "/output", take);
+  if (auto const code = written(terminal); code != exit_done) return code;
+  if (problem) return complain(terminal, *problem);
+  if (!following.end()) return complain(terminal, {"the gateway ended before the run did"});
+  auto const& [status, error] = *following.end();
+  if (status == "COMPLETED") return exit_done;
+  return complain(terminal, {"run " + id.text() + " " + status + (error == "-" ? "" : ": " + error)});
+}
+
 }  // namespace
 
 CLI::App* OperatorCommands::add(CLI::App& app, std::string const& name, std::string const& does) {
@@ -316,19 +459,31 @@ OperatorCommands::OperatorCommands(CLI::App& app)
     : ps_(add(app, "ps", "List the conversations of a gateway that runs")),
       logs_(add(app, "logs", "Print the newest of what a conversation's server has said")),
       stop_(add(app, "stop", "Stop a conversation; its files stay")),
-      top_(add(app, "top", "Show who uses what, again every 2 seconds")) {
-  for (auto* const command : {ps_, stop_, top_}) command->add_flag("--json", as_json_, "JSON for scripts");
+      top_(add(app, "top", "Show who uses what, again every 2 seconds")),
+      runs_(add(app, "runs", "List the runs of automations, newest first")),
+      run_(add(app, "run", "Show a run, or what it says as it comes")) {
+  for (auto* const command : {ps_, stop_, top_, runs_, run_}) command->add_flag("--json", as_json_, "JSON for scripts");
   for (auto* const command : {logs_, stop_}) command->add_option("ID", id_, "Conversation id")->required()->type_name("");
   ps_->add_option("--status", state_, "Only those in this state")
       ->check(CLI::IsMember({"starting", "running", "paused", "stopping", "stopped", "error"}))
       ->type_name("STATE");
   logs_->add_option("--bytes", log_bytes_, "How much of it, at most 1048576")->check(CLI::Range(1, 1024 * 1024));
   top_->add_flag("--once", once_, "Once, and exit");
+  runs_->add_option("--status", state_, "Only those in this status")
+      ->check(CLI::IsMember({"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "SKIPPED"}, CLI::ignore_case))
+      ->type_name("STATUS");
+  runs_->add_option("--automation", automation_, "Only those of this automation")->type_name("ID");
+  runs_->add_option("--limit", runs_max_, "How many of them, at most 1000")->check(CLI::Range(1, 1000));
+  run_->add_option("ID", id_, "Run id")->required()->type_name("");
+  run_->add_flag("--follow", follows_, "Its output until it ends; exit code 0 if it is COMPLETED then")
+      ->excludes(run_->get_option("--json"));
 }
 
 std::optional<int> OperatorCommands::run(Environment const& environment, Terminal terminal) const {
-  bool const is_one = *ps_ || *logs_ || *stop_ || *top_;
+  bool const is_of_runs = *runs_ || *run_;
+  bool const is_one = *ps_ || *logs_ || *stop_ || *top_ || is_of_runs;
   if (!is_one) return std::nullopt;
+  if (is_of_runs) return run_runs(environment, terminal);
   auto const id = ConversationId::parse(id_);
   if ((*logs_ || *stop_) && !id)
     return complain(terminal, {"\"" + printable(id_) + "\" is not a conversation id; allowed: 1 to 128 of A-Za-z0-9._-",
@@ -340,6 +495,22 @@ std::optional<int> OperatorCommands::run(Environment const& environment, Termina
   if (*logs_) return print_log(gateway, *id, log_bytes_, terminal);
   if (*stop_) return stop_conversation(gateway, *id, as_json_, terminal);
   return once_ ? print_top(gateway, as_json_, terminal) : follow_top(gateway, as_json_, terminal);
+}
+
+int OperatorCommands::run_runs(Environment const& environment, Terminal terminal) const {
+  auto const& given = *run_ ? id_ : automation_;
+  auto const id = ConversationId::parse(given);
+  bool const is_uuid = id && id->is_uuid();
+  if (!is_uuid && !(*runs_ && given.empty()))
+    return complain(terminal, {"\"" + printable(given) + "\" is not an id; allowed: a UUID", exit_wrong_usage});
+  auto at = find_admin(admin_, config_file_, environment);
+  if (auto const* const problem = std::get_if<Problem>(&at)) return complain(terminal, *problem);
+  Gateway gateway(std::get<Url>(std::move(at)));
+  if (*run_) return follows_ ? follow_run(gateway, *id, terminal) : print_run(gateway, *id, as_json_, terminal);
+  std::string query = "limit=" + std::to_string(runs_max_);
+  if (!state_.empty()) query += "&status=" + state_;
+  if (id) query += "&automation_id=" + id->text();
+  return print_runs(gateway, query, as_json_, terminal);
 }
 
 }  // namespace nestgate::app

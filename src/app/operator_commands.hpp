@@ -9,7 +9,7 @@
 
 namespace nestgate::app {
 
-// `nestgate ps|logs|stop|top`: asks the admin address of a gateway that runs, blocking.
+// `nestgate ps|logs|stop|top|runs|run`: asks the admin address of a gateway that runs, blocking.
 class OperatorCommands {
  public:
   // Declares them; `app` outlives this.
@@ -20,12 +20,14 @@ class OperatorCommands {
 
  private:
   CLI::App* add(CLI::App& app, std::string const& name, std::string const& does);
+  int run_runs(Environment const& environment, Terminal terminal) const;
 
   std::filesystem::path config_file_;
-  std::string admin_, id_, state_;
+  std::string admin_, id_, state_, automation_;
   std::size_t log_bytes_ = 64 * 1024;
-  bool as_json_ = false, once_ = false;
-  CLI::App *ps_, *logs_, *stop_, *top_;
+  std::size_t runs_max_ = 100;
+  bool as_json_ = false, once_ = false, follows_ = false;
+  CLI::App *ps_, *logs_, *stop_, *top_, *runs_, *run_;
 };
 
 }  // namespace nestgate::app

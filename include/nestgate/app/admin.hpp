@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "nestgate/net/core.hpp"
+#include "nestgate/proxy/own_routes.hpp"
 
 namespace nestgate::app {
 
@@ -32,8 +33,9 @@ struct AdminAnswer {
   unsigned status = 200;
   std::string content_type = "application/json";
   std::string body = {};
-  std::string code = {}, message = {};  // of an error: written in the shape of all errors, instead of `body`
-  std::string allow = {};               // of a 405
+  std::string code = {}, message = {};            // of an error: written in the shape of all errors, instead of `body`
+  std::string allow = {};                         // of a 405
+  std::shared_ptr<proxy::ApiStream> stream = {};  // instead of `body`: piece by piece, as long as it lasts
 };
 
 // What the admin address shows. All are called on the admin server's core.

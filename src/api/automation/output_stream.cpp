@@ -1,4 +1,4 @@
-#include "output_stream.hpp"
+#include "nestgate/api/output_stream.hpp"
 
 #include "automation_shapes.hpp"
 #include "json_members.hpp"
