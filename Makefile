@@ -18,7 +18,7 @@ CHAOS_FLAGS ?=
 configure = cmake --preset $(1) $(2) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 ninja = cmake --build build/$(1) -j $(JOBS)
 
-.PHONY: help build demo run test test-asan test-leaves-asan test-tsan gcc-check bench bench-smoke fuzz interop chaos lint format install check clean
+.PHONY: help build demo run test test-asan test-leaves-asan test-tsan gcc-check bench bench-smoke bench-automation fuzz interop chaos lint format install check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -85,6 +85,13 @@ bench-smoke: ## the bench in its short form: only that it runs
 	$(call configure,release,-DNESTGATE_BENCH=ON)
 	$(call ninja,release) --target nestgate nestlet benches
 	python3 bench/run.py --bin build/release/bin --raw build/bench --smoke
+
+bench-automation: ## the automations on both stores; exit code 0 if every bound held; SMOKE=1: short, only that it runs
+	deploy/install-deps.sh --build --bench --test
+	@mkdir -p build
+	$(call configure,release,-DNESTGATE_BENCH=ON)
+	$(call ninja,release) --target nestgate nestlet automation_benches
+	python3 bench/automation.py --bin build/release/bin --raw build/bench $(if $(SMOKE),--smoke)
 
 fuzz: ## each fuzzer for FUZZ_SECONDS of CPU time; exit code 0 if none found anything
 	deploy/install-deps.sh --build --test

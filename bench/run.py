@@ -194,9 +194,9 @@ def report(raw):
     return "\n".join(text) + "\n"
 
 
-def write_results(path, text):
-    """Between the marks is the bench's; what people write around it stays."""
-    begin, end = "<!-- make bench writes from here -->\n", "<!-- to here -->\n"
+def write_results(path, text, command="make bench"):
+    """Between the marks is the command's; what people write around it stays."""
+    begin, end = f"<!-- {command} writes from here -->\n", "<!-- to here -->\n"
     old = path.read_text() if path.exists() else f"# What the bench measured\n\n{begin}{end}"
     head, _, rest = old.partition(begin)
     tail = rest.partition(end)[2]
