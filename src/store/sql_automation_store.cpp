@@ -118,9 +118,7 @@ Task<Outcome<std::map<RunStatus, std::uint64_t>>> SqlAutomationStore::count_runs
 }
 
 Task<Outcome<JudgedRun>> SqlAutomationStore::judge(std::string id, std::optional<std::uint64_t> fence, RunJudge judge) {
-  std::vector<ToJudge> one;
-  one.push_back({std::move(id), fence, std::move(judge)});
-  return backend_.write([this, one = std::move(one)](Sql& sql) { return judge_one(sql, one); });
+  return judge_queue_.judge({std::move(id), fence, std::move(judge)});
 }
 
 Task<Outcome<std::vector<Outcome<JudgedRun>>>> SqlAutomationStore::judge_each(std::vector<ToJudge> runs) {
@@ -261,11 +259,6 @@ Task<std::optional<AutomationRow>> SqlAutomationStore::replace_code(Sql& sql, Au
   co_await uploads_.add(sql, upload, bytes);
   if (!gone.empty()) co_await uploads_.remove(sql, gone);
   co_return replaced;
-}
-
-Task<Outcome<JudgedRun>> SqlAutomationStore::judge_one(Sql& sql, std::vector<ToJudge> const& one) const {
-  auto judged = co_await judgements_.judge(sql, one);
-  co_return std::move(judged.front());
 }
 
 Task<std::uint64_t> SqlAutomationStore::purge_all(Sql& sql, Time before, std::size_t limit) const {

@@ -3,6 +3,7 @@
 #include "backend.hpp"
 #include "delivery_rows.hpp"
 #include "firings.hpp"
+#include "judge_queue.hpp"
 #include "kv_rows.hpp"
 #include "run_claims.hpp"
 #include "run_entries.hpp"
@@ -75,7 +76,6 @@ class SqlAutomationStore final : public AutomationStore {
  private:
   Task<std::optional<AutomationRow>> replace_code(Sql& sql, AutomationRow const& row, UploadRow const& upload,
                                                   std::string const& bytes, std::string const& gone) const;
-  Task<Outcome<JudgedRun>> judge_one(Sql& sql, std::vector<ToJudge> const& one) const;
   Task<std::uint64_t> purge_all(Sql& sql, Time before, std::size_t limit) const;
 
   Backend& backend_;
@@ -89,6 +89,7 @@ class SqlAutomationStore final : public AutomationStore {
   RunEntries entries_{runs_, automations_, uploads_};
   RunClaims claims_{runs_, automations_};
   RunJudgements judgements_{runs_, automations_, deliveries_};
+  JudgeQueue judge_queue_{[this](std::vector<ToJudge> runs) { return judge_each(std::move(runs)); }};
   Firings firings_{runs_, judgements_};
 };
 
