@@ -270,10 +270,10 @@ Task<> Planner::loop() {
   for (;;) {
     bool const was_cut = co_await is_cancelled();
     if (was_cut) co_return;
+    co_await fire_due();  // first: a moment waits for nothing
     auto const begin = Clock::now();
     if (begin - changes_read_at_ >= follow_interval) co_await read_changes();
     if (begin - zones_looked_at_ >= zone_interval) co_await follow_zones();
-    co_await fire_due();
     auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(follow_interval);
     if (!due_.empty()) wait = std::clamp<std::chrono::nanoseconds>(due_.begin()->first - SystemClock::now(), 0ns, wait);
     wake_.expires_after(wait);
