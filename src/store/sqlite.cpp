@@ -162,12 +162,23 @@ bool Database::log_ahead() {
   return true;
 }
 
-Rows Database::run(std::string_view sql, std::span<SqlValue const> values) {
+Rows Database::run(std::string_view sql, std::span<SqlValue const> values) { return run(prepared(sql), values); }
+
+std::vector<Rows> Database::run_each(std::string_view sql, std::span<std::vector<SqlValue> const> values) {
+  std::vector<Rows> done;
+  done.reserve(values.size());
+  if (values.empty()) return done;
   auto* const statement = prepared(sql);
+  for (auto const& one : values) done.push_back(run(statement, one));
+  return done;
+}
+
+Rows Database::run(sqlite3_stmt* statement, std::span<SqlValue const> values) {
   Binding const binding(statement, values);
   int const columns = sqlite3_column_count(statement);
   std::vector<SqlValue> cells;
   int code = sqlite3_step(statement);
+  if (code == SQLITE_ROW) cells.reserve(static_cast<std::size_t>(columns));
   for (; code == SQLITE_ROW; code = sqlite3_step(statement))
     for (int i = 0; i < columns; ++i) cells.push_back(column_of(statement, i));
   if (code != SQLITE_DONE) check(code);
@@ -221,10 +232,7 @@ void Transaction::commit() {
 Task<> SqliteSql::stand_in(Line) { co_return; }
 
 Task<std::vector<Rows>> SqliteSql::execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) {
-  std::vector<Rows> done;
-  done.reserve(values.size());
-  for (auto const& one : values) done.push_back(database_.run(statement, one));
-  co_return done;
+  co_return database_.run_each(statement, values);
 }
 
 Task<Rows> SqliteSql::execute(std::string_view statement, std::vector<SqlValue> values) {
