@@ -36,6 +36,7 @@ Dispatcher::Dispatcher(Executor control, With around, Listeners listeners)
     : with_(std::move(around)), listeners_(std::move(listeners)), wake_(control), scan_(control), tasks_(control) {}
 
 void Dispatcher::start() {
+  is_stopped_ = false;
   tasks_.spawn("automation.claim", claim_loop());
   tasks_.spawn("automation.scan", scan_loop());
 }

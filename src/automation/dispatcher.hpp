@@ -68,7 +68,7 @@ class Dispatcher {
   Timer wake_, scan_;
   bool is_woken_ = false;
   bool is_scan_woken_ = false;
-  bool is_stopped_ = false;
+  bool is_stopped_ = true;  // it claims nothing: before its start, and behind its stop
   TaskGroup tasks_;
 };
 

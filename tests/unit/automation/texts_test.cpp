@@ -113,7 +113,7 @@ class Environments : public testing::Test {
   }
   RunEnvironment of(store::AutomationRow const* its) {
     RunSurroundings const around{"http://g/api/automation", "c1", place, session_key, run_token, kv};
-    return environment_of(run, its, settings, "/tmp/event", around);
+    return environment_of(run, its, settings, RunPaths(run.id, 1), around);
   }
   static std::string value(RunEnvironment const& environment, std::string_view name) {
     for (auto const& [known, value] : environment.variables)
@@ -167,7 +167,7 @@ TEST_F(Environments, PutALongEventIntoAFileAndKeepTheVariableSmall) {
   run.event_payload_json = "\"" + std::string(64 * 1024, 'x') + "\"";
   auto const environment = of(&automation);
   EXPECT_EQ(environment.event_file, event_payload(run, &automation));
-  EXPECT_EQ(value(environment, "AUTOMATION_EVENT_PAYLOAD_FILE"), "/tmp/event");
+  EXPECT_EQ(value(environment, "AUTOMATION_EVENT_PAYLOAD_FILE"), "/tmp/automation-r1.event.json");
   EXPECT_LT(value(environment, "AUTOMATION_EVENT_PAYLOAD").size(), 500U);
   std::size_t total = 0;
   for (auto const& [name, text] : environment.variables) total += name.size() + text.size();
