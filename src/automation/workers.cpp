@@ -100,10 +100,11 @@ struct Workers::Job {
   Claim how;
   std::chrono::seconds time_max{0};
   std::chrono::steady_clock::time_point claimed_at = Clock::now();
-  Timer wake;                // cancelled when something happened to it
-  bool is_settled = false;   // its verdict stands, or another attempt was decided
-  bool is_lost = false;      // somebody else holds it now
-  bool is_prompted = false;  // its command has ended, as its server says
+  Timer wake;                    // cancelled when something happened to it
+  bool is_settled = false;       // its verdict stands, or another attempt was decided
+  bool is_lost = false;          // somebody else holds it now
+  bool is_prompted = false;      // its command has ended, as its server says
+  bool may_leave_files = false;  // another start than the last may have run: then nobody there removes what came last
 };
 
 // A runtime whose server tells of the ends of its commands.
@@ -367,6 +368,7 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
     NESTGATE_CO_TRY_VOID(co_await client.execute(std::move(stop_earlier), small_command_max, Deadline::in(small_call_max)));
   }
   for (std::uint32_t tries = 1;; ++tries) {
+    job.may_leave_files = job.how == Claim::taken_over || tries > 1;
     auto command = co_await dispatch_once(job, runtime);
     if (command) {
       auto const took = Clock::now() - job.claimed_at;
@@ -612,6 +614,10 @@ Task<> Workers::clean_up(Job& job, Runtime const* runtime) {
   if (job.run.clean_up == CleanUp::stop && runtime != nullptr) {
     auto client = runtime->client();
     done = co_await end_processes(job, client);
+  } else if (job.may_leave_files && runtime != nullptr && !job.run.runtime_is_own) {
+    auto client = runtime->client();
+    auto tidied = co_await client.execute(tidy_command(job.paths), small_command_max, Deadline::in(small_call_max));
+    done = tidied.has_value();
   }
   if (job.run.runtime_is_own && !is_kept) {
     auto const id = ConversationId::parse(job.run.sandbox_id.empty() ? "run-" + job.run.id : job.run.sandbox_id);
