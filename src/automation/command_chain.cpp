@@ -125,15 +125,15 @@ std::string tidy_command(RunPaths const& paths) {
   return "rm -f -- " + paths.tarball + " " + paths.environment + " " + paths.event;
 }
 
-// A group is signalled only where the shell leads it: another's group would not be the run's alone. No "--": dash takes it
-// for a number.
+// A group is signalled only where the shell leads it: another's group would not be the run's alone. "kill -TERM -- -1" is
+// no command of every shell's: dash wants the signal as an option's value.
 std::string stop_command(RunPaths const& paths) {
-  std::string const is_left = "{ kill -0 -\"$p\" || kill -0 \"$p\"; } 2>/dev/null";
+  std::string const is_left = "{ kill -s 0 -- \"-$p\" || kill -0 \"$p\"; } 2>/dev/null";
   std::string const wait = "n=0; while " + is_left + " && [ $n -lt 20 ]; do n=$((n+1)); sleep 0.1; done";
   std::string out = "ln -sn nestgate:stopped: " + paths.guard + " 2>/dev/null; " + tidy_command(paths);
   out += "; p=$(readlink " + paths.guard + "); p=${p##*:}; [ -n \"$p\" ] || exit 0; ";
-  out += "{ kill -TERM -\"$p\" || kill -TERM \"$p\"; } 2>/dev/null; " + wait + "; ";
-  out += "{ kill -KILL -\"$p\" || kill -KILL \"$p\"; } 2>/dev/null; " + wait + "; ! " + is_left;
+  out += "{ kill -s TERM -- \"-$p\" || kill -TERM \"$p\"; } 2>/dev/null; " + wait + "; ";
+  out += "{ kill -s KILL -- \"-$p\" || kill -KILL \"$p\"; } 2>/dev/null; " + wait + "; ! " + is_left;
   return out;
 }
 

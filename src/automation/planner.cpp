@@ -85,6 +85,7 @@ std::optional<Time> Planner::next_of(Trigger const& trigger, Time after) {
 
 void Planner::note(store::AutomationRow const& row) {
   bool const is_live = row.enabled && !row.deleted_at && row.trigger_kind == "cron";
+  whose_.insert_or_assign(row.id, Whose{row.tenant, row.owner, row.organisation});
   put(row.id, is_live, row.trigger_json, row.policy_json, row.next_at);
   wake_.cancel();
 }
@@ -107,7 +108,10 @@ void Planner::put(std::string id, bool is_live, std::string_view trigger_json, s
   remove(id);
   auto trigger = parse_trigger(trigger_json);
   auto* const cron = trigger ? std::get_if<CronTrigger>(&*trigger) : nullptr;
-  if (!is_live || !cron) return;
+  if (!is_live || !cron) {
+    whose_.erase(id);
+    return;
+  }
   Plan plan;
   plan.trigger = std::move(*cron);
   plan.policy = parse_policy(policy_json);
@@ -154,7 +158,13 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
   // A moment whose jitter is not over has not come: what follows it must not be taken for it.
   auto const planned = schedule::plan(*plan.rule, moment_of(*plan.next_at), now, catch_up);
   firing.new_next_at = planned.next;
-  for (auto const moment : planned.fire) firing.runs.push_back(run_of(id, plan.policy, with_.settings, moment, now));
+  auto const& whose = whose_.find(id)->second;
+  for (auto const moment : planned.fire) {
+    auto& run = firing.runs.emplace_back(run_of(id, plan.policy, with_.settings, moment, now));
+    run.tenant = whose.tenant;
+    run.owner = whose.owner;
+    run.organisation = whose.organisation;
+  }
   for (auto const& skipped : planned.skipped) {
     store::SkippedRow row;
     row.automation_id = id;
@@ -226,12 +236,26 @@ Task<> Planner::fire_due() {
   }
 }
 
+// False: the store is away.
+Task<bool> Planner::learn_whose(std::string id) {
+  if (whose_.contains(id)) co_return true;
+  auto row = co_await with_.rows.find(id);
+  if (!row) co_return false;
+  if (*row) whose_.insert_or_assign(std::move(id), Whose{(*row)->tenant, (*row)->owner, (*row)->organisation});
+  co_return true;
+}
+
 Task<> Planner::read_changes() {
   changes_read_at_ = Clock::now();
   for (;;) {
     auto found = co_await with_.rows.plans_since(seen_version_, read_at_once_max);
     if (!found) co_return;
     for (auto& planned : *found) {
+      if (planned.is_live) {
+        bool const is_answered = co_await learn_whose(planned.id);
+        if (!is_answered) co_return;
+        if (!whose_.contains(planned.id)) continue;
+      }
       seen_version_ = std::max(seen_version_, planned.version);
       put(std::move(planned.id), planned.is_live, planned.trigger_json, planned.policy_json, planned.next_at);
     }
@@ -307,10 +331,10 @@ Task<> Planner::loop() {
   for (;;) {
     bool const was_cut = co_await is_cancelled();
     if (was_cut) co_return;
+    co_await fire_due();  // first: a moment waits for nothing
     auto const begin = Clock::now();
     if (begin - changes_read_at_ >= follow_interval) co_await read_changes();
     if (begin - zones_looked_at_ >= zone_interval) co_await follow_zones();
-    co_await fire_due();
     auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(follow_interval);
     if (!due_.empty()) wait = std::clamp<std::chrono::nanoseconds>(due_.begin()->first - SystemClock::now(), 0ns, wait);
     wake_.expires_after(wait);

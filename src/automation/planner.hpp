@@ -42,6 +42,11 @@ class Planner {
   schedule::Zones& zones() noexcept { return zones_; }
 
  private:
+  // An automation's, which its runs take over.
+  struct Whose {
+    store::Tenant tenant;
+    std::string owner, organisation;
+  };
   struct Plan {
     CronTrigger trigger;
     Policy policy;
@@ -53,6 +58,7 @@ class Planner {
 
   Task<> loop();
   Task<> read_changes();
+  Task<bool> learn_whose(std::string id);
   Task<> follow_zones();
   Task<> move_plans(std::vector<std::string> ids);
   std::vector<store::Firing> moves_of(std::vector<std::string> const& ids) const;
@@ -70,6 +76,7 @@ class Planner {
   Listeners listeners_;
   schedule::Zones zones_;
   std::map<std::string, Plan, std::less<>> plans_;
+  std::map<std::string, Whose, std::less<>> whose_;  // of all that are planned
   std::set<std::pair<store::Time, std::string>> due_;
   std::uint64_t seen_version_ = 0;
   bool is_read_ = false;  // all that was stored before

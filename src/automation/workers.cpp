@@ -403,6 +403,8 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
   auto const by = Deadline::at(job.claimed_at + with_.settings.provision_time_max + job.time_max);
   schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
   unsigned refusals = 0, downloads = 0;
+  // What its last holder started may have run before this comes.
+  if (job.how == Claim::taken_over) job.was_sent_again = true;
   for (std::uint32_t tries = 1;; ++tries) {
     auto command = co_await dispatch_once(job, runtime);
     if (command) {
@@ -426,6 +428,7 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
 
 Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runtime) {
   auto client = runtime.client();
+  client.keep_connection();
   NESTGATE_CO_TRY_VOID(co_await end_earlier(job, client));
   NESTGATE_CO_TRY_VOID(co_await put_tarball(job, client));
   if (job.is_over()) co_return settled_early();

@@ -41,11 +41,12 @@ constexpr std::string_view delivery_columns =
 constexpr std::string_view insert_delivery =
     "INSERT INTO delivery (id, run_id, user_id, org_id, endpoint_id, callback, payload, state, attempts, next_at, "
     "created_at, fence) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'waiting', 0, nestgate_now(), nestgate_now(), 0)";
-// What is due is asked of the row again: on a server somebody else may just have claimed it.
+// A server may run a plain sub-select again, and lock other rows then.
 std::string const claim_due =
-    "UPDATE delivery SET next_at = nestgate_now() + CAST(?1 AS BIGINT), fence = fence + 1 WHERE id IN (SELECT id FROM "
-    "delivery WHERE state = 'waiting' AND next_at <= (SELECT nestgate_now()) ORDER BY next_at LIMIT ?2 /*skip locked*/) AND "
-    "state = 'waiting' AND next_at <= (SELECT nestgate_now()) RETURNING " +
+    "WITH due AS MATERIALIZED (SELECT id FROM delivery WHERE state = 'waiting' AND next_at <= (SELECT nestgate_now()) ORDER "
+    "BY next_at LIMIT ?2 /*skip locked*/) UPDATE delivery SET next_at = nestgate_now() + CAST(?1 AS BIGINT), fence = fence "
+    "+ "
+    "1 WHERE id IN (SELECT id FROM due) RETURNING " +
     std::string(delivery_columns);
 std::string const select_deliveries = "SELECT " + std::string(delivery_columns) + " FROM delivery ";
 std::string const select_delivery_page =

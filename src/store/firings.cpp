@@ -218,8 +218,10 @@ Task<> Firings::note_skipped(Sql& sql, std::vector<Plan>& plans) const {
       plan.fired->skipped.push_back(std::move(row));
     }
     auto version = plan.version + firing.runs.size();
-    auto const add = [&rows, &version](SkippedRow const& row) {
-      rows.push_back(values(row.automation_id, row.first, row.last, row.count, row.reason, row.detail, row.at, version++));
+    auto const add = [&rows, &version, &plan](SkippedRow const& row) {
+      auto const decided_at = row.at == Time{} ? plan.now : row.at;
+      rows.push_back(
+          values(plan.firing->automation_id, row.first, row.last, row.count, row.reason, row.detail, decided_at, version++));
     };
     for (auto const& row : plan.fired->skipped) add(row);
     for (auto const& row : firing.skipped) add(row);

@@ -6,7 +6,7 @@
 namespace nestgate::store {
 namespace {
 
-constexpr std::size_t together_max = 256;  // a transaction that others wait for stays short
+constexpr std::size_t together_max = 512;  // a transaction that others wait for stays short
 
 }  // namespace
 

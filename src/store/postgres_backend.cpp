@@ -356,6 +356,7 @@ std::vector<std::string> postgres_steps() {
 Task<> write_postgres(PostgresUrl url, Preparation preparation, PostgresLimits limits) {
   auto const by = Deadline::in(limits.outage_max);
   limits.times.answer_max = upgrade_step_max;
+  limits.times.lock_max = upgrade_step_max;  // for another gateway's upgrade
   GrowingPause pause;
   auto opened = co_await try_to_open(url, limits.times);
   while (!opened.connection && !opened.is_final && !by.passed()) {

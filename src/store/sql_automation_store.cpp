@@ -66,6 +66,13 @@ Task<Outcome<std::vector<Enqueued>>> SqlAutomationStore::enqueue(std::vector<Run
       [this, runs = std::move(runs), waiting_max](Sql& sql) { return entries_.enqueue(sql, runs, waiting_max); });
 }
 
+Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::enqueue_and_claim(RunRow run, std::uint64_t waiting_max,
+                                                                            std::string gateway, RunCaps caps) {
+  return backend_.write([this, run = std::move(run), waiting_max, gateway = std::move(gateway), caps](Sql& sql) {
+    return begin_run(sql, run, waiting_max, gateway, caps);
+  });
+}
+
 Task<Outcome<Enqueued>> SqlAutomationStore::enqueue_own(RunRow run, UploadRow upload, std::string bytes,
                                                         std::uint64_t waiting_max) {
   return backend_.write([this, run = std::move(run), upload = std::move(upload), bytes = std::move(bytes),
@@ -118,9 +125,7 @@ Task<Outcome<std::map<RunStatus, std::uint64_t>>> SqlAutomationStore::count_runs
 }
 
 Task<Outcome<JudgedRun>> SqlAutomationStore::judge(std::string id, std::optional<std::uint64_t> fence, RunJudge judge) {
-  std::vector<ToJudge> one;
-  one.push_back({std::move(id), fence, std::move(judge)});
-  return backend_.write([this, one = std::move(one)](Sql& sql) { return judge_one(sql, one); });
+  return judge_queue_.judge({std::move(id), fence, std::move(judge)});
 }
 
 Task<Outcome<std::vector<Outcome<JudgedRun>>>> SqlAutomationStore::judge_each(std::vector<ToJudge> runs) {
@@ -263,9 +268,20 @@ Task<std::optional<AutomationRow>> SqlAutomationStore::replace_code(Sql& sql, Au
   co_return replaced;
 }
 
-Task<Outcome<JudgedRun>> SqlAutomationStore::judge_one(Sql& sql, std::vector<ToJudge> const& one) const {
-  auto judged = co_await judgements_.judge(sql, one);
-  co_return std::move(judged.front());
+Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::begin_run(Sql& sql, RunRow const& run, std::uint64_t waiting_max,
+                                                                    std::string const& gateway, RunCaps caps) const {
+  co_await sql.stand_in(Line::claims);  // before anything else is held, as every claim
+  std::vector<RunRow> runs;
+  runs.push_back(run.clone());
+  NESTGATE_CO_TRY(kept, co_await entries_.enqueue(sql, runs, waiting_max));
+  Begun begun;
+  begun.enqueued = std::move(kept.front());
+  if (begun.enqueued.is_new) {
+    std::vector<std::string> const ids(1, begun.enqueued.run.id);
+    auto answers = co_await claims_.claim(sql, ids, gateway, caps);
+    begun.claim = std::move(answers.front());
+  }
+  co_return begun;
 }
 
 Task<std::uint64_t> SqlAutomationStore::purge_all(Sql& sql, Time before, std::size_t limit) const {

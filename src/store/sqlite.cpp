@@ -15,6 +15,10 @@ namespace {
 
 constexpr std::string_view in_memory = ":memory:";
 constexpr int busy_ms_max = 10'000;  // how long another process may write before a call fails
+// What is read again and again stays in the process: SQLite's own 2 MiB do not hold the indexes of a few thousand runs.
+constexpr int cache_kib_max = 32 * 1024;
+// Pages that the log grows to before it goes into the file. Most are written many times meanwhile, and go once.
+constexpr int log_pages_max = 4'000;
 
 // SQLite would create it for everybody to read; what it puts beside it gets the same rights.
 std::string const& create_private(std::string const& path) {
@@ -107,6 +111,7 @@ Database::Database(std::string path, std::string const& name, int flags) : path_
   check(sqlite3_db_config(handle_.get(), SQLITE_DBCONFIG_DQS_DDL, 0, nullptr));
   check(sqlite3_create_function_v2(handle_.get(), "nestgate_now", 0, SQLITE_UTF8, nullptr, now, nullptr, nullptr, nullptr));
   execute("PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF");
+  execute(("PRAGMA cache_size = -" + std::to_string(cache_kib_max)).c_str());
 }
 
 Database::Database(std::string path)
@@ -143,6 +148,7 @@ void Database::make_ours() {
     Transaction const after_the_others(*this, Transaction::Kind::write);
   }
   execute("PRAGMA synchronous = FULL");
+  check(sqlite3_wal_autocheckpoint(handle_.get(), log_pages_max));
 }
 
 // Fails at once, whatever the busy timeout, while somebody else reads or writes a file that has no log yet.
@@ -156,12 +162,23 @@ bool Database::log_ahead() {
   return true;
 }
 
-Rows Database::run(std::string_view sql, std::span<SqlValue const> values) {
+Rows Database::run(std::string_view sql, std::span<SqlValue const> values) { return run(prepared(sql), values); }
+
+std::vector<Rows> Database::run_each(std::string_view sql, std::span<std::vector<SqlValue> const> values) {
+  std::vector<Rows> done;
+  done.reserve(values.size());
+  if (values.empty()) return done;
   auto* const statement = prepared(sql);
+  for (auto const& one : values) done.push_back(run(statement, one));
+  return done;
+}
+
+Rows Database::run(sqlite3_stmt* statement, std::span<SqlValue const> values) {
   Binding const binding(statement, values);
   int const columns = sqlite3_column_count(statement);
   std::vector<SqlValue> cells;
   int code = sqlite3_step(statement);
+  if (code == SQLITE_ROW) cells.reserve(static_cast<std::size_t>(columns));
   for (; code == SQLITE_ROW; code = sqlite3_step(statement))
     for (int i = 0; i < columns; ++i) cells.push_back(column_of(statement, i));
   if (code != SQLITE_DONE) check(code);
@@ -215,10 +232,7 @@ void Transaction::commit() {
 Task<> SqliteSql::stand_in(Line) { co_return; }
 
 Task<std::vector<Rows>> SqliteSql::execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) {
-  std::vector<Rows> done;
-  done.reserve(values.size());
-  for (auto const& one : values) done.push_back(database_.run(statement, one));
-  co_return done;
+  co_return database_.run_each(statement, values);
 }
 
 Task<Rows> SqliteSql::execute(std::string_view statement, std::vector<SqlValue> values) {

@@ -31,6 +31,8 @@ class Database {
 
   // One statement; `sql` is prepared once and kept. Parameters are ?1, ?2, … in the order of `values`.
   Rows run(std::string_view sql, std::span<SqlValue const> values = {});
+  // The same for several `values`.
+  std::vector<Rows> run_each(std::string_view sql, std::span<std::vector<SqlValue> const> values);
   // Any number of statements, without parameters.
   void execute(char const* sql);
   // Whether a transaction is open: some faults end it.
@@ -47,6 +49,7 @@ class Database {
     void operator()(sqlite3_stmt* statement) const noexcept { sqlite3_finalize(statement); }
   };
   sqlite3_stmt* prepared(std::string_view sql);
+  Rows run(sqlite3_stmt* statement, std::span<SqlValue const> values);
   bool log_ahead();
   void check(int code) const;
 

@@ -39,6 +39,10 @@ class Run:
         self.let_go.wait()
         return True
 
+    def ends_at(self, step, connection):
+        """Whether it was stopped there by a gateway that is dead now: that goes no further."""
+        return self.stops_at(step, connection) and self.gateway_is_dead
+
 
 class Course:
     """The runs that are known. A run's calls may come before its dispatch is answered: they wait for that."""
@@ -131,7 +135,10 @@ def ends_of_connections():
 
 def has_read_all(connection):
     """Whether the program at the other end has taken what was sent to it, or closed the connection."""
-    local, remote = connection.getsockname()[1], connection.getpeername()[1]
+    try:
+        local, remote = connection.getsockname()[1], connection.getpeername()[1]
+    except OSError:
+        return True
     unread, _ = ends_of_connections().get((remote, local), (0, ""))
     return unread == 0
 
@@ -151,8 +158,10 @@ def owner_of(port, pids):
 class RuntimeDoor:
     """In front of a runtime's server. Steps of a run: `claimed` (its tarball comes), `tarball there` (its environment
     comes), `environment there` (its start comes), `start there` (the runtime has answered), `start answered` (the answer
-    was passed on). `start late`: as `environment there`, but the start arrives in the end, behind the next gateway's
-    tarball and before its environment. What stopped at any other step never goes on."""
+    was passed on). `start late`, `start later`: as `environment there`, but the start arrives in the end, before the next
+    gateway's tarball or its environment. What stopped at another step goes on only if its gateway lives."""
+
+    late_before = {"start late": "tarball", "start later": "environment"}
 
     def __init__(self, course, server_port):
         self.course, self.server_port = course, server_port
@@ -184,41 +193,37 @@ class RuntimeDoor:
         return None, None
 
     def _pass_run(self, connection, what, run, head, body):
-        if what == "tarball" and run.stops_at("claimed", connection):
-            return
-        if what == "environment":
-            if run.stops_at("tarball there", connection):
-                return
-            if run.gateway_is_dead and run.held_start:
-                late, run.held_start = run.held_start, None
-                self._start(run, *late)
-                wait_for(lambda: self.course.starts_of(run), CALL_S)
         if what == "start":
-            if run.stops_at("environment there", connection):
-                return
-            if run.step == "start late" and not run.reached.is_set():
-                run.held_start = head, body
-                if run.stops_at("start late", connection) and run.gateway_is_dead:
-                    return
-                run.held_start = None
-            answer = self._start(run, head, body)
-            if run.stops_at("start there", connection):
-                return
-            passes = run.stops_at("start answered", connection)
-            connection.sendall(answer)
-            if passes:
-                self._wait_read(connection, run)
+            self._pass_start(connection, run, head, body)
             return
+        if run.ends_at({"tarball": "claimed", "environment": "tarball there"}[what], connection):
+            return
+        if run.gateway_is_dead and run.held_start and self.late_before[run.step] == what:
+            late, run.held_start = run.held_start, None
+            self._start(run, *late)
+            wait_for(lambda: self.course.starts_of(run), CALL_S)
         connection.sendall(self._ask(head, body))
+
+    def _pass_start(self, connection, run, head, body):
+        if run.ends_at("environment there", connection):
+            return
+        if run.step in self.late_before and not run.reached.is_set():
+            run.held_start = head, body
+            if run.ends_at(run.step, connection):
+                return
+            run.held_start = None
+        answer = self._start(run, head, body)
+        if run.ends_at("start there", connection):
+            return
+        passes = run.stops_at("start answered", connection)
+        connection.sendall(answer)
+        if passes:
+            wait_for(lambda: has_read_all(connection), CALL_S, 0.003)
+            run.passed.set()
 
     def _start(self, run, head, body):
         run.fences.append(int(re.search(rb"ln -s nestgate:(\d+):", body)[1]))
         return self._ask(head, body)
-
-    @staticmethod
-    def _wait_read(connection, run):
-        wait_for(lambda: has_read_all(connection), CALL_S, 0.003)
-        run.passed.set()
 
     def _ask(self, head, body):
         with socket.create_connection(("127.0.0.1", self.server_port), CALL_S) as server:
@@ -268,7 +273,7 @@ class GatewayDoor:
                 run.peer = gateway.getpeername()
                 run.passed.set()
             answer = gateway.recv(262144)
-            if not answer or run.stops_at("callback answered", connection):
+            if not answer or run.ends_at("callback answered", connection):
                 return
             connection.sendall(answer)
             while piece := gateway.recv(262144):
@@ -292,14 +297,14 @@ class Sink:
             if len(seen) == before:
                 threading.Event().wait(0.001)  # what was seen stays readable, so nothing tells of more
         run = self.course.run(re.search(RUN.encode(), seen.partition(b"run_id")[2])[0].decode())
-        if run.stops_at("webhook comes", connection):
+        if run.ends_at("webhook comes", connection):
             return
         message = read_message(connection)
         if message is None:
             return
         head, body = message
         run.posts.append((re.search(rb"(?im)^webhook-id:\s*(\S+)", head)[1].decode(), json.loads(body)))
-        if run.stops_at("webhook read", connection):
+        if run.ends_at("webhook read", connection):
             return
         passes = run.stops_at("webhook answered", connection)
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")

@@ -1,9 +1,10 @@
 """nestgate under violence: killed, raced, without its engine, with figures. Ends what it started.
 
-    run.py --bin build/release/bin [--smoke] [--figures] [--keep] [NAME...]
+    run.py --bin build/release/bin [--smoke] [--figures] [--keep] [--cycles N] [NAME...]
 
-NAME: process, docker-points, docker, live-restore, two-gateways, figures. --smoke: a short form, without the figures.
---figures: the bounds are checks, too. Where no Docker engine can be started it says so in one line and goes on.
+NAME: process, docker-points, docker, live-restore, two-gateways, automation, automation-postgresql, acknowledged, figures.
+--smoke: a short form, without the figures. --figures: the bounds are checks, too. --cycles: of each of the automation's
+scenarios, in place of their own number. Where no Docker engine can be started it says so in one line and goes on.
 """
 
 import argparse
@@ -18,6 +19,8 @@ import threading
 import time
 import traceback
 
+import acknowledged
+import automation_points
 import crash_points
 import docker_scenarios
 import figures
@@ -27,6 +30,8 @@ from parts import Failed, Report, adopt_orphans, end_what_is_left
 
 HERE = pathlib.Path(__file__).resolve().parent
 SMOKE_S, FULL_S, CLEAN_UP_S = 300, 1500, 90
+CYCLES = {"automation": (3, 1000), "automation-postgresql": (2, 300), "acknowledged": (6, 150)}  # in the short form, else
+CYCLE_S, AUTOMATION_S = 4, 240  # beyond the other scenarios' time: on two busy cores; what all of them have besides
 
 
 class Chaos:
@@ -74,6 +79,18 @@ class Chaos:
     def two_gateways(self):
         two_gateways.run(self.report, self.options.bin, self.folder("t"), self.options.smoke)
 
+    def cycles(self, name):
+        return self.options.cycles or CYCLES[name][not self.options.smoke]
+
+    def automation(self):
+        automation_points.run_sqlite(self.report, self.options.bin, self.folder("s"), self.cycles("automation"))
+
+    def automation_postgresql(self):
+        automation_points.run_postgresql(self.report, self.options.bin, self.folder("g"), self.cycles("automation-postgresql"))
+
+    def acknowledged(self):
+        acknowledged.run(self.report, self.options.bin, self.folder("a"), self.cycles("acknowledged"))
+
     def figures(self):
         with contextlib.suppress(NoEngine):
             self.need_engine()
@@ -119,15 +136,19 @@ def main():
     parser.add_argument("--smoke", action="store_true")
     parser.add_argument("--figures", action="store_true")
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--cycles", type=int, metavar="N")
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
-    names = options.names or ["process", "docker-points", "docker", "two-gateways", *([] if options.smoke else ["live-restore", "figures"])]
+    names = options.names or ["process", "docker-points", "docker", "two-gateways", *CYCLES,
+                              *([] if options.smoke else ["live-restore", "figures"])]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     adopt_orphans()
-    bound_time(SMOKE_S if options.smoke else FULL_S)
+    chaos_s = SMOKE_S if options.smoke else FULL_S
     work = pathlib.Path(tempfile.mkdtemp(prefix="ngc-"))  # short: sockets are below it
     work.chmod(0o755)
     chaos = Chaos(options, work)
+    cycling = [name for name in names if name in CYCLES]
+    bound_time(chaos_s + AUTOMATION_S * bool(cycling) + CYCLE_S * sum(chaos.cycles(name) for name in cycling))
     began = time.monotonic()
     try:
         chaos.run(names)

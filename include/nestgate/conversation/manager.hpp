@@ -64,7 +64,7 @@ std::string_view to_string(Purpose purpose) noexcept;
 struct About {
   static constexpr std::size_t title_bytes_max = 800;  // 200 characters
   std::string title, repository, branch, git_provider;
-  std::string label;  // by which automations find it; its owner's own word
+  std::string label = {};  // by which automations find it; its owner's own word
   friend bool operator==(About const&, About const&) = default;
 };
 

@@ -16,7 +16,7 @@ namespace dom = simdjson::dom;
 using store::AutomationRow;
 
 constexpr std::size_t template_config_characters_max = 16'384;
-constexpr std::size_t description_characters_max = 5'000;
+constexpr std::size_t description_characters_max = 2'000;
 constexpr std::size_t url_characters_max = 2'048;
 constexpr std::size_t bearer_characters_max = 4'096;
 constexpr std::int64_t retry_pause_seconds_max = 24 * 3600;

@@ -166,8 +166,9 @@ void read_error(Value const& value, Report& out, store::Time now) {
 void read_later_members(Model& in, Report& out) {
   JsonMembers later("");
   for (auto const name : {"blocking_factor", "task_outcome"}) {
-    auto const value = in.take(name);
-    if (value && !value->is_null()) later.set(name, simdjson::minify(*value->json()));
+    std::optional<std::string> object;
+    in.may(name, object, any_object());
+    if (object) later.set(name, *object);
   }
   out.additions_json = later.json();
 }

@@ -21,7 +21,7 @@ void both(AutomationGateway& one, AutomationGateway& other, F call) {
 }
 
 TEST_P(SharedAutomations, RunEachRunOnce) {
-  constexpr int runs = 60;
+  constexpr int runs = 30;
   std::vector<std::string> ids;
   for (int i = 0; i < runs; ++i) ids.push_back(one_.enqueue(run_of("r" + std::to_string(i))).run.id);
   std::array<int, 2> claimed{};

@@ -118,7 +118,7 @@ TEST_F(PostgresConnectionTest, RefusesAWrongPasswordWithoutRepeatingIt) {
 
 TEST_F(PostgresConnectionTest, RefusesADatabaseThatIsNotThere) {
   try {
-    open(server_.url("nowhere"));
+    open(server_.url_of_server("nowhere"));
     FAIL() << "it let us in";
   } catch (ConnectionLost const& lost) {
     EXPECT_TRUE(lost.is_final);

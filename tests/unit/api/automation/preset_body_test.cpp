@@ -25,7 +25,7 @@ struct Judge {
     std::string json = R"({"name":"n","prompt":"p","trigger":{"type":"cron","schedule":"0 9 * * *"})";
     json.append(more.empty() ? "" : ",").append(more).append("}");
     JsonBody const body("application/json", json);
-    return how(Model(body_value(faults, body)), rules());
+    return how(Model(Value(faults, Loc{}, body.root())), rules());
   }
   // Code and place of the first fault.
   std::string first() const {

@@ -37,8 +37,8 @@ TEST(Report, IsThatOfTheSdk) {
   EXPECT_EQ(plain.report.conversation_id, "c");
   EXPECT_EQ(plain.report.cost, 0.5);
   EXPECT_EQ(plain.report.error_detail + plain.report.status_detail_json, "");
-  EXPECT_EQ(read(R"({"status":"FAILED","blocking_factor":"x","task_outcome":null})").report.additions_json,
-            R"({"blocking_factor":"x"})");
+  EXPECT_EQ(read(R"({"status":"FAILED","blocking_factor":{"a":1},"task_outcome":null})").report.additions_json,
+            R"({"blocking_factor":{"a":1}})");
 }
 
 TEST(Report, IsRefusedAsTheContractSays) {

@@ -1,0 +1,237 @@
+// Two gateways on one store file. One that "died" is frozen: its loop is run no more, so its lease is over, and it comes
+// back later as a superseded one.
+
+#include "service_fixture.hpp"
+#include "support/fake_engine.hpp"
+#include "support/temp_folder.hpp"
+
+namespace nestgate::automation {
+namespace {
+
+using store::RunRow;
+using test::Request;
+
+struct Side {
+  Side(std::string const& url, test::Engine& engine)
+      : backing(control, url),
+        manager(control.executor(), std::make_unique<test::EngineProvider>(engine), publisher, ring_of(), *backing.store,
+                *backing.credentials, quick_manager()) {
+    auto const recovered = control.run(manager.recover());
+    EXPECT_TRUE(recovered) << recovered.error().reason;
+  }
+  ~Side() {
+    if (service) control.run(service->stop(Deadline::in(0s)));
+    control.run(manager.stop_all());
+  }
+  static conversation::ManagerSettings quick_manager() {
+    conversation::ManagerSettings settings;
+    settings.follow_pause = 1ms;
+    settings.reconcile_pause = 1h;
+    settings.idle_sweep = 1h;
+    settings.status_age_max = 1h;
+    settings.stop_poll_pause = 1ms;
+    settings.lease_time = 1h;
+    return settings;
+  }
+  void serve() {
+    service = std::make_unique<Service>(control.executor(), manager, backing.store->automations(), manager.gateway(),
+                                        ring_of(), quick_settings());
+    service->start();
+  }
+  void turn() {
+    control.loop().restart();
+    control.loop().poll();
+  }
+
+  test::Control control;
+  test::Backing backing;
+  test::RecordingPublisher publisher;
+  conversation::Manager manager;
+  std::unique_ptr<Service> service;
+};
+
+class TwoGateways : public testing::Test {
+ protected:
+  TwoGateways() {
+    a.emplace(url(), engine);
+    conversation::StartRequest request;
+    request.id = id_of("c1");
+    request.by = alice;
+    EXPECT_TRUE(a->control.run(a->manager.start(std::move(request))));
+    b.emplace(url(), engine);
+    b->control.run_until([this] {
+      auto const view = b->manager.find(id_of("c1"));
+      return view && view->state == conversation::RuntimeState::running;
+    });
+    a->serve();
+  }
+  ~TwoGateways() override {
+    gate.open();
+    b.reset();
+    a.reset();
+  }
+
+  std::string url() const { return "sqlite:" + (folder.path() / "nestgate.db").string(); }
+  store::AutomationRow automation() {
+    auto& rows = a->backing.store->automations();
+    store::UploadRow upload;
+    upload.id = new_uuid();
+    upload.tenant = caller.tenant;
+    upload.status = "COMPLETED";
+    store::AutomationRow row;
+    row.id = new_uuid();
+    row.tenant = caller.tenant;
+    row.owner = caller.owner;
+    row.trigger_json = R"({"type":"event","source":"custom","on":["a"]})";
+    row.trigger_kind = "event";
+    row.tarball_path = "oh-internal://uploads/" + upload.id;
+    row.entrypoint = "python main.py";
+    Policy policy;
+    policy.target = parse_target("conversation:c1");
+    row.policy_json = to_json(policy);
+    EXPECT_TRUE(a->control.run(rows.add_upload(std::move(upload), tarball_bytes)));
+    return std::move(a->control.run(a->service->create(std::move(row)))->row);
+  }
+  RunRow dispatch() { return a->control.run(a->service->dispatch(automation(), "")).value(); }
+  RunRow find(Side& side, std::string id) {
+    return side.control.run(side.backing.store->automations().find_run(std::move(id))).value().value();
+  }
+  // Runs both.
+  void until(std::function<bool()> const& holds) {
+    b->control.run_until([&] {
+      a->turn();
+      return holds();
+    });
+  }
+  RunRow until(Side& side, std::string const& id, std::function<bool(RunRow const&)> const& holds) {
+    auto const end = Clock::now() + std::chrono::milliseconds(test::patience_ms);
+    for (;;) {
+      auto run = find(side, id);
+      if (holds(run)) return run;
+      if (Clock::now() > end) {
+        ADD_FAILURE() << "run is " << to_string(run.status) << ": " << run.error_detail;
+        return run;
+      }
+      side.control.run(one_turn());
+    }
+  }
+  static bool is_followed(RunRow const& run) { return !run.bash_command_id.empty(); }
+  static bool is_ended(RunRow const& run) { return is_terminal(run.status); }
+  static Task<> one_turn() { [[maybe_unused]] auto waited = co_await pause_for(1ms); }
+  // A is run no more from here on; B goes on with what it had.
+  void a_dies() {
+    ASSERT_TRUE(b->control.run(b->backing.store->renew(a->manager.gateway(), 0ms)));
+    b->serve();
+  }
+  // What A still does when it is run again, until it has given up its run.
+  void a_comes_back() {
+    gate.open();
+    a->control.run_until([this] { return a->service->stats().in_flight.read() == 0; });
+  }
+
+  identity::Principal const alice{"alice", identity::Role::user, "alice"};
+  Caller const caller = caller_of(alice);
+  test::Gate gate;
+  test::FakeAgent agent;
+  test::TempFolder folder;
+  test::Control engine_control;
+  test::Engine engine{engine_control.executor(), agent.endpoint()};
+  std::optional<Side> a, b;
+};
+
+TEST_F(TwoGateways, StartEachRunOnce) {
+  b->serve();
+  std::vector<std::string> ids;
+  for (int i = 0; i < 20; ++i) {
+    ids.push_back(dispatch().id);
+    b->service->wake();
+  }
+  until(
+      [&] { return std::all_of(ids.begin(), ids.end(), [this](std::string const& id) { return agent.starts(id) != 0; }); });
+  for (auto const& id : ids) {
+    EXPECT_EQ(agent.starts(id), 1U);
+    agent.end(id, 0);
+  }
+  until([this] { return a->service->stats().completed.read() + b->service->stats().completed.read() == 20; });
+  EXPECT_EQ(agent.count(start_line), 20U) << "nobody tried twice";
+}
+
+TEST_F(TwoGateways, WhatADeadOneStartedIsFoundAndFollowed) {
+  agent.before_answer([this](Request const& request) {
+    if (request.line() == start_line) gate.pass();
+  });
+  auto const run = dispatch();
+  a->control.run_until([&] { return agent.starts(run.id) == 1; });
+  a_dies();
+  auto const adopted = until(*b, run.id, is_followed);
+  EXPECT_EQ(adopted.holder, b->manager.gateway());
+  EXPECT_EQ(b->service->stats().taken_over.read(), 1U);
+  agent.end(run.id, 0);
+  auto const ended = until(*b, run.id, is_ended);
+  EXPECT_EQ(ended.status, RunStatus::completed) << ended.error_detail;
+  EXPECT_EQ(agent.count(start_line), 1U);
+  a_comes_back();
+  EXPECT_EQ(find(*b, run.id), ended);
+}
+
+TEST_F(TwoGateways, WhatADeadOneDidNotStartIsStartedOnce) {
+  std::atomic<int> uploads = 0;
+  agent.before_answer([&](Request const& request) {
+    if (request.line().starts_with(upload_line) && uploads++ == 0) gate.pass();
+  });
+  auto const run = dispatch();
+  a->control.run_until([&] { return uploads == 1; });
+  a_dies();
+  auto const taken = until(*b, run.id, is_followed);
+  EXPECT_EQ(taken.holder, b->manager.gateway());
+  a_comes_back();
+  EXPECT_EQ(agent.starts(run.id), 1U);
+  EXPECT_EQ(find(*b, run.id), taken) << "what the superseded one did meanwhile changes nothing";
+  agent.end(run.id, 0);
+  EXPECT_EQ(until(*b, run.id, is_ended).exit_code, 0);
+}
+
+TEST_F(TwoGateways, ASupersededOnesVerdictCountsForNothing) {
+  auto const run = dispatch();
+  until(*a, run.id, is_followed);
+  a_dies();
+  until(*b, run.id, [this](RunRow const& row) { return row.holder == b->manager.gateway(); });
+  ASSERT_TRUE(b->control.run(b->service->cancel(run.id)));
+  b->control.run_until([this] { return b->service->stats().in_flight.read() == 0; });
+  auto const cancelled = find(*b, run.id);
+  EXPECT_EQ(cancelled.status, RunStatus::cancelled);
+  EXPECT_EQ(cancelled.clean_up, store::CleanUp::nothing);
+  a_comes_back();
+  EXPECT_EQ(find(*b, run.id), cancelled);
+}
+
+TEST_F(TwoGateways, ARunIsCancelledAtWhicheverOneIsAsked) {
+  auto const run = dispatch();
+  until(*a, run.id, is_followed);
+  b->serve();
+  ASSERT_TRUE(b->control.run(b->service->cancel(run.id)));
+  until([this] { return a->service->stats().in_flight.read() == 0; });
+  EXPECT_EQ(agent.commands().at(0).exit_code, -1);
+  EXPECT_EQ(find(*b, run.id).clean_up, store::CleanUp::nothing);
+}
+
+TEST_F(TwoGateways, WhatWasCancelledWhileItsGatewayWasDeadIsCleanedUp) {
+  auto const run = dispatch();
+  until(*a, run.id, is_followed);
+  ASSERT_TRUE(b->control.run(b->backing.store->renew(a->manager.gateway(), 0ms)));
+  auto event = CancelAsked{};
+  auto judging = [event](RunRow const& row) {
+    store::RunDecision decision;
+    decision.run = judge(row.clone(), event, std::chrono::system_clock::now()).run;
+    decision.writes = true;
+    return decision;
+  };
+  ASSERT_TRUE(b->control.run(b->backing.store->automations().judge(run.id, std::nullopt, judging)));
+  b->serve();
+  until(*b, run.id, [](RunRow const& row) { return row.clean_up == store::CleanUp::nothing; });
+  EXPECT_EQ(agent.commands().at(0).exit_code, -1);
+  a_comes_back();
+}
+
+}  // namespace
+}  // namespace nestgate::automation
