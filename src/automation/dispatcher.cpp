@@ -64,9 +64,13 @@ Task<upstream::Outcome<store::Enqueued>> Dispatcher::enqueue(RunRow run) {
     co_return std::move(made.front());
   }
   ++running_;  // as in claim_some
+  auto const asked = waiting_of(run);
   auto begun = co_await with_.rows.enqueue_and_claim(std::move(run), settings.runs_waiting_max, with_.gateway, caps());
   bool const is_claimed = begun && begun->claim.what == ClaimAnswer::What::claimed;
-  if (!is_claimed) --running_;
+  if (!is_claimed) {
+    --running_;
+    note_not_started(asked);
+  }
   if (!begun) co_return std::move(begun).error();
   // Claimed while this gateway ends: the next one takes it over.
   if (is_claimed && !is_stopped_) begin(std::move(*begun->claim.claimed));

@@ -27,7 +27,7 @@ Moment moment_of(Time time) { return std::chrono::floor<std::chrono::seconds>(ti
 
 RunRow run_of(std::string const& automation_id, Policy const& policy, Settings const& settings, Moment moment, Time now) {
   RunRow run;
-  run.id = dashed_uuid(upstream::random_uuid_hex());
+  run.id = dashed_uuid(upstream::timed_uuid_hex(now));
   run.automation_id = automation_id;
   run.trigger_source = "cron";
   run.scheduled_for = moment;

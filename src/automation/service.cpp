@@ -28,7 +28,7 @@ constexpr Clock::duration purge_interval = std::chrono::minutes(10);
 Failure unknown_run() { return fail(FaultKind::not_found, "automation.find", "Run not found"); }
 Failure closing() { return fail(FaultKind::unavailable, "automation.submit", "the gateway is shutting down"); }
 
-std::string new_id() { return dashed_uuid(upstream::random_uuid_hex()); }
+std::string new_id() { return dashed_uuid(upstream::timed_uuid_hex(SystemClock::now())); }
 
 }  // namespace
 

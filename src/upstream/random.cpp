@@ -47,4 +47,14 @@ std::uint64_t random_number() {
   return number;
 }
 
+std::string timed_uuid_hex(std::chrono::system_clock::time_point now) {
+  constexpr std::string_view digits = "0123456789abcdef";
+  auto hex = random_uuid_hex();
+  auto ms =
+      static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now.time_since_epoch()).count());
+  for (std::size_t at = 12; at > 0; ms >>= 4) hex[--at] = digits[ms & 15];
+  hex[12] = '7';
+  return hex;
+}
+
 }  // namespace nestgate::upstream

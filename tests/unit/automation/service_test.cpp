@@ -75,12 +75,12 @@ TEST_F(Runs, AreToldTheContractsVariablesInTheirOrderAndNoSecretIsInACommand) {
   std::vector<std::string> names;
   for (std::size_t at = 0; at < file.size(); at = file.find('\n', at) + 1)
     names.push_back(file.substr(at + 7, file.find('=', at) - at - 7));
-  EXPECT_THAT(
-      names, ElementsAre("AGENT_SERVER_URL", "SESSION_API_KEY", "AGENT_SERVER_PORT", "SANDBOX_ID",
-                         "AUTOMATION_CALLBACK_API_KEY", "AUTOMATION_CALLBACK_URL", "AUTOMATION_RUN_ID", "AUTOMATION_USER_ID",
-                         "AUTOMATION_ORG_ID", "AUTOMATION_API_URL", "AUTOMATION_PHASE_URL", "AUTOMATION_RUN_TRIGGER_SOURCE",
-                         "AUTOMATION_EVENT_PAYLOAD", "AUTOMATION_MODEL", "AUTOMATION_ID", "AUTOMATION_NAME",
-                         "AUTOMATION_TRIGGER_TYPE", "AUTOMATION_TRIGGER_SOURCE", "AUTOMATION_KV_TOKEN"));
+  EXPECT_THAT(names,
+              ElementsAre("AGENT_SERVER_URL", "SESSION_API_KEY", "AUTOMATION_CALLBACK_API_KEY", "AUTOMATION_CALLBACK_URL",
+                          "AUTOMATION_RUN_ID", "AUTOMATION_USER_ID", "AUTOMATION_ORG_ID", "AUTOMATION_API_URL",
+                          "AUTOMATION_EVENT_PAYLOAD", "AUTOMATION_MODEL", "AUTOMATION_KV_TOKEN", "AGENT_SERVER_PORT",
+                          "SANDBOX_ID", "AUTOMATION_PHASE_URL", "AUTOMATION_RUN_TRIGGER_SOURCE", "AUTOMATION_ID",
+                          "AUTOMATION_NAME", "AUTOMATION_TRIGGER_TYPE", "AUTOMATION_TRIGGER_SOURCE"));
   auto const variables = environment_of(run.id);
   auto const port = std::to_string(agent.port());
   EXPECT_EQ(variables.at("AGENT_SERVER_URL"), "http://127.0.0.1:" + port);
