@@ -16,6 +16,8 @@ using store::RunRow;
 using store::Time;
 using SystemClock = std::chrono::system_clock;
 
+// Those of one transaction are durable together: the first ones do not wait for all that are due at their moment.
+constexpr std::size_t fired_at_first = 32;  // twice as many each time
 constexpr std::size_t fired_at_once_max = 1'000;
 constexpr std::size_t read_at_once_max = 5'000;
 constexpr std::size_t moved_at_once_max = 500;
@@ -223,11 +225,11 @@ Task<> Planner::reread(std::string id) {
 }
 
 Task<> Planner::fire_due() {
-  while (!due_.empty()) {
+  for (auto at_once = fired_at_first; !due_.empty(); at_once = std::min(at_once * 2, fired_at_once_max)) {
     auto const now = SystemClock::now();
     std::vector<std::string> ids;
     for (auto const& [due, id] : due_) {
-      if (due > now || ids.size() == fired_at_once_max) break;
+      if (due > now || ids.size() == at_once) break;
       ids.push_back(id);
     }
     bool const is_cut = co_await is_cancelled();

@@ -92,6 +92,9 @@ SqlValue column_of(sqlite3_stmt* statement, int column) {
   }
 }
 
+// Nobody asks how much memory SQLite has; counting it is a lock at each allocation. Before anything else of it is called.
+void count_no_memory() { [[maybe_unused]] static int const once = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
+
 void now(sqlite3_context* context, int, sqlite3_value**) {
   auto const since = std::chrono::system_clock::now().time_since_epoch();
   sqlite3_result_int64(context, Time::duration(since).count());
@@ -101,6 +104,7 @@ void now(sqlite3_context* context, int, sqlite3_value**) {
 
 // Without SQLite's own mutex: one thread at a time.
 Database::Database(std::string path, std::string const& name, int flags) : path_(std::move(path)) {
+  count_no_memory();
   sqlite3* opened = nullptr;
   int const code = sqlite3_open_v2(name.c_str(), &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   handle_.reset(opened);
