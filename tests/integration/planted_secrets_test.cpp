@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "integration/program.hpp"
+#include "nestgate/identity/digest.hpp"
+#include "support/control.hpp"
 
 namespace nestgate::test {
 namespace {
@@ -12,15 +16,21 @@ namespace fs = std::filesystem;
 // Every planted value begins so.
 constexpr std::string_view planted = "planted-";
 
-// Where one of them is to be read in a file below `folder`; runtimes' workspaces are the agents' own.
-std::string found_below(fs::path const& folder) {
+// Where `mark` is to be read in `text`, which is called `name`.
+std::string found_in(std::string const& name, std::string const& text, std::string_view mark) {
+  std::string out;
+  for (auto at = text.find(mark); at != text.npos; at = text.find(mark, at + 1))
+    out += name + ": " + text.substr(at, 60) + "\n";
+  return out;
+}
+
+// The same of the files below `folder`; runtimes' workspaces are the agents' own.
+std::string found_below(fs::path const& folder, std::string_view mark = planted) {
   std::string out;
   for (auto at = fs::recursive_directory_iterator(folder); at != fs::recursive_directory_iterator(); ++at) {
     if (at->path().filename() == "workspace") at.disable_recursion_pending();
     if (!at->is_regular_file()) continue;
-    auto const text = read_file(at->path());
-    for (auto mark = text.find(planted); mark != text.npos; mark = text.find(planted, mark + 1))
-      out += at->path().filename().string() + ": " + text.substr(mark, 60) + "\n";
+    out += found_in(at->path().filename().string(), read_file(at->path()), mark);
   }
   return out;
 }
@@ -83,6 +93,97 @@ TEST(PlantedSecrets, AreInNoLogAndNoFileOfTheGateway) {
   EXPECT_EQ(log.find(key), std::string::npos) << log;
   EXPECT_EQ(log.find(api_key), std::string::npos) << log;
   EXPECT_EQ(found_below(nestgate.folder()), "") << log;
+}
+
+// The same of the command lines of all processes.
+std::string found_in_command_lines(std::string_view mark) {
+  std::string out;
+  for (auto const& process : fs::directory_iterator("/proc")) {
+    auto const file = process.path() / "cmdline";
+    std::error_code gone;
+    if (fs::exists(file, gone)) out += found_in(file.string(), read_file(file), mark);
+  }
+  return out;
+}
+
+// Takes completions.
+struct Sink {
+  std::string url(std::string_view path) const {
+    return "http://127.0.0.1:" + std::to_string(server.port()) + std::string(path);
+  }
+  std::size_t arrived() const { return server.requests().size(); }
+  ScriptedServer server;
+};
+
+// Writes down what it was given, and waits until somebody writes to its gate.
+constexpr std::string_view script = R"(set -e
+mkfifo ~/gate
+printf '%s\n%s\n%s\n' "$AUTOMATION_CALLBACK_API_KEY" "$AUTOMATION_KV_TOKEN" "$AUTOMATION_EVENT_PAYLOAD" > ~/given.new
+mv ~/given.new ~/given
+read line < ~/gate
+)";
+
+TEST(PlantedSecrets, OfAutomationsAreOnlyWhereTheyBelong) {
+  TempFolder const secrets;
+  auto const kv_file = secrets.write("kv", "planted-kv-secret-of-thirty-two-bytes").string();
+  auto const events_file = secrets.write("events", "planted-secret-of-built-in-sources").string();
+  Sink sink;
+  Program nestgate("[automation]\nallow_private_callbacks = true\nkv_secret_file = \"" + kv_file +
+                   "\"\nwebhook_secret_file = \"" + events_file + "\"\n");
+  ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})").status, 201U) << nestgate.log();
+  auto const post = [&](std::string_view path, std::string_view body, std::string_view type = "application/json") {
+    auto const answer = nestgate.ask(
+        "POST", "/api/automation/v1" + std::string(path),
+        "Authorization: Bearer " + std::string(api_key) + "\r\nContent-Type: " + std::string(type) + "\r\n", body);
+    EXPECT_LT(answer.status, 300U) << path << " " << answer.body;
+    return answer.body;
+  };
+  auto const source = post("/webhooks", R"({"name":"n","source":"acme","webhook_secret":"planted-source-secret"})");
+  auto const endpoint_secret = member(post("/endpoints", R"({"url":")" + sink.url("/endpoint") + "\"}"), "secret");
+  ASSERT_TRUE(endpoint_secret.starts_with("whsec_")) << endpoint_secret;
+  auto const code = post("/uploads?name=code", tarball_of(script), "application/gzip");
+  post(
+      "",
+      R"({"name":"n","trigger":{"type":"event","source":"acme","on":"*"},"entrypoint":"sh main.sh","target":"conversation:c1",)"
+      R"("tarball_path":")" +
+          member(code, "tarball_path") + R"(","callback_url":")" + sink.url("/planted-in-callback-url") +
+          R"(","callback_bearer":"planted-callback-bearer"})");
+
+  std::string const event = R"({"type":"made","token":"secret-of-the-event"})";
+  std::string signature = "X-Signature-256: sha256=";
+  identity::append_hex(signature, identity::as_text(identity::hmac_sha256("planted-source-secret", {event})));
+  auto const taken = nestgate.ask("POST", "/api/automation/v1/events/" + member(source, "org_id") + "/acme",
+                                  signature + "\r\nContent-Type: application/json\r\n", event);
+  ASSERT_EQ(taken.status, 200U) << taken.body;
+
+  auto const workspace = nestgate.folder() / "runtimes" / "c1" / "workspace";
+  ASSERT_TRUE(eventually([&] { return fs::exists(workspace / "given"); })) << taken.body << nestgate.log();
+  std::istringstream given(read_file(workspace / "given"));
+  std::string run_token, kv_token, payload;
+  std::getline(given, run_token);
+  std::getline(given, kv_token);
+  std::getline(given, payload);
+  ASSERT_GT(run_token.size(), 20U);
+  ASSERT_GT(kv_token.size(), 20U);
+  ASSERT_NE(payload.find("secret-of-the-event"), std::string::npos) << payload;
+
+  std::string const hidden[] = {std::string(planted), run_token, kv_token, endpoint_secret.substr(6)};
+  for (auto const& secret : hidden) EXPECT_EQ(found_in_command_lines(secret), "");
+  EXPECT_EQ(found_in_command_lines("secret-of-the-event"), "");
+  std::ofstream(workspace / "gate") << "go\n" << std::flush;
+  EXPECT_TRUE(eventually([&] { return sink.arrived() >= 2; })) << nestgate.log();
+  auto const metrics = nestgate.ask_admin("/metrics").body;
+  auto const runs = nestgate.ask_admin("/api/runs").body;
+  EXPECT_NE(runs.find("COMPLETED"), std::string::npos) << runs;
+  for (auto const& secret : hidden) {
+    EXPECT_EQ(found_in("metrics", metrics, secret), "");
+    EXPECT_EQ(found_in("runs", runs, secret), "");
+  }
+  nestgate.signal(SIGTERM);
+  EXPECT_EQ(nestgate.wait(), 0) << nestgate.log();
+  EXPECT_NE(nestgate.log().find("/api/automation/v1/events/"), std::string::npos) << "requests are logged";
+  for (auto const& secret : hidden) EXPECT_EQ(found_below(nestgate.folder(), secret), "");
+  EXPECT_EQ(found_in("log", nestgate.log(), "secret-of-the-event"), "");
 }
 
 }  // namespace

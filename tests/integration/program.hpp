@@ -92,6 +92,7 @@ class Program {
   }
 
   std::uint16_t port() const { return port_; }
+  std::uint16_t admin_port() const { return admin_port_; }
   std::filesystem::path const& folder() const { return folder_; }
   std::string log() const { return read_file(folder_ / "log"); }
 
@@ -121,6 +122,15 @@ class Program {
   pid_t pid_ = -1;
   std::uint16_t port_ = 0, admin_port_ = 0;
 };
+
+// A gzipped tar of one file, main.sh.
+inline std::string tarball_of(std::string_view script) {
+  TempFolder const folder;
+  folder.write("main.sh", script);
+  std::string const at = folder.path().string();
+  if (std::system(("tar -czf " + at + "/t.tar.gz -C " + at + " main.sh").c_str()) != 0) throw TimedOut("tar");
+  return read_file(folder.path() / "t.tar.gz");
+}
 
 inline std::string member(std::string const& json, std::string_view name) {
   simdjson::dom::parser parser;

@@ -150,6 +150,65 @@ TEST(Program, AConversationFromTheWarmPoolHasItsFilesWhereItsServerLooksForThem)
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(runtimes), {}), 1) << "the next warm one, and nothing else";
 }
 
+TEST(Program, KnowsItsRunsAlsoAfterItWasKilled) {
+  Program nestgate;
+  ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})").status, 201U) << nestgate.log();
+  auto const run =
+      nestgate.ask("POST", "/api/automation/v1/runs",
+                   "Authorization: Bearer " + std::string(api_key) + "\r\nContent-Type: application/json\r\n", run_of_c1);
+  ASSERT_EQ(run.status, 201U) << run.body;
+  nestgate.restart();
+  auto const about = [&] { return nestgate.call("GET", "/api/automation/v1/runs/" + member(run.body, "id")).body; };
+  EXPECT_TRUE(eventually([&] { return member(about(), "status") == "COMPLETED"; })) << about() << nestgate.log();
+  EXPECT_EQ(read_file(nestgate.folder() / "runtimes" / "c1" / "workspace" / "ran"), "ran\n");
+}
+
+struct Said {
+  std::string out;
+  int exit_code = -1;
+};
+
+// What the program says on its standard output when operators give it this command.
+Said said_by(Program const& nestgate, std::string const& words) {
+  auto const admin = " --admin 127.0.0.1:" + std::to_string(nestgate.admin_port());
+  auto* const pipe = ::popen((NESTGATE_PROGRAM " " + words + admin).c_str(), "r");
+  Said said;
+  for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) said.out += static_cast<char>(c);
+  auto const status = ::pclose(pipe);
+  if (WIFEXITED(status)) said.exit_code = WEXITSTATUS(status);
+  return said;
+}
+
+TEST(Program, TellsOperatorsOfRunsAndWhatTheySayAsItComes) {
+  Program nestgate;
+  ASSERT_EQ(nestgate.call("POST", "/api/conversations", R"({"conversation_id":"c1"})").status, 201U) << nestgate.log();
+  auto const begin = [&](std::string_view script) {
+    auto const part = [](std::string_view name, std::string_view value) {
+      return "--x\r\nContent-Disposition: form-data; name=\"" + std::string(name) + "\"\r\n\r\n" + std::string(value) +
+             "\r\n";
+    };
+    auto const body = part("conversation_id", "c1") + part("entrypoint", "sh main.sh") +
+                      "--x\r\nContent-Disposition: form-data; name=\"tarball\"; filename=\"t\"\r\n\r\n" +
+                      tarball_of(script) + "\r\n--x--\r\n";
+    auto const run = nestgate.ask(
+        "POST", "/api/automation/v1/runs",
+        "Authorization: Bearer " + std::string(api_key) + "\r\nContent-Type: multipart/form-data; boundary=x\r\n", body);
+    EXPECT_EQ(run.status, 201U) << run.body;
+    return member(run.body, "id");
+  };
+  auto const good = begin("echo one; echo two");
+  auto const followed = said_by(nestgate, "run " + good + " --follow");
+  EXPECT_EQ(followed.out, "one\ntwo\n");
+  EXPECT_EQ(followed.exit_code, 0);
+  auto const bad = begin("echo three; exit 3");
+  EXPECT_EQ(said_by(nestgate, "run " + bad + " --follow 2>/dev/null").exit_code, 1);
+  EXPECT_NE(said_by(nestgate, "run " + bad).out.find("exit_code        3\n"), std::string::npos)
+      << said_by(nestgate, "run " + bad).out;
+  auto const failed = said_by(nestgate, "runs --status failed");
+  EXPECT_NE(failed.out.find(bad), std::string::npos) << failed.out;
+  EXPECT_EQ(failed.out.find(good), std::string::npos) << failed.out;
+}
+
 TEST(Program, ALinkThatAKilledGatewayLeftIsGoneOnceItLeadsNowhere) {
   Program nestgate("[conversations]\nwarm_runtimes = 1\n");
   ASSERT_TRUE(eventually([&] { return has_warm_one(nestgate); })) << nestgate.log();
