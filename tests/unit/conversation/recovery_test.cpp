@@ -333,12 +333,16 @@ TEST_F(ConversationRecovery, ForgetsWhatIsRemovedElsewhereWhileTheProviderIsAway
   engine.list_failure = Failure{Fault{FaultKind::upstream}, "list: the engine is away"};
   open();
   ASSERT_TRUE(gateway().record("c1"));
-  auto const left = row("c1");
-  ASSERT_TRUE(control.run(gateway().backing.store->forget(id_of("c1"), left->holder, left->epoch)));
-  auto stopped = row("c2");
-  stopped->phase = Phase::stopped;
-  stopped->closed = "when_idle";
-  ASSERT_TRUE(control.run(gateway().backing.store->save(std::move(*stopped))));
+  {
+    test::Control elsewhere;  // while it writes, no sweep of ours runs
+    test::Backing other(elsewhere, url());
+    auto const left = elsewhere.run(other.store->find(id_of("c1"))).value();
+    ASSERT_TRUE(elsewhere.run(other.store->forget(id_of("c1"), left->holder, left->epoch)));
+    auto stopped = elsewhere.run(other.store->find(id_of("c2"))).value();
+    stopped->phase = Phase::stopped;
+    stopped->closed = "when_idle";
+    ASSERT_TRUE(elsewhere.run(other.store->save(std::move(*stopped))));
+  }
   engine.list_failure.reset();
   control.run_until([&] { return !manager().find(id_of("c1")) && !gateway().record("c1"); });
   wait_for("c2", RuntimeState::stopped);
