@@ -364,6 +364,7 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
 
 Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runtime) {
   auto client = runtime.client();
+  client.keep_connection();
   NESTGATE_CO_TRY_VOID(co_await put_tarball(job, client));
   if (job.is_over()) co_return settled_early();
   auto const token = (*with_.keys).run_token(job.run.id);

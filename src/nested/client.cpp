@@ -28,6 +28,7 @@ bool is_idempotent(std::string_view method) {
 
 Task<Outcome<Answer>> Client::send(std::string_view step, Call call, Deadline by) {
   if (!session_key_.empty()) call.secret_headers.emplace_back("X-Session-API-Key", session_key_.clone());
+  call.kept = kept_;
   auto answer = co_await upstream::call(std::move(call), by);
   if (!answer) co_return upstream::failed(step, answer.error());
   co_return std::move(*answer);

@@ -1,6 +1,7 @@
 #include "nestgate/upstream/http_client.hpp"
 
 #include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/un.h>
 
 #include <algorithm>
@@ -12,8 +13,10 @@
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <cerrno>
 #include <charconv>
 #include <memory>
+#include <utility>
 
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/net/task_group.hpp"
@@ -109,7 +112,7 @@ Secret head_of(Call const& call) {
   if (!call.url.query.empty()) head.append("?").append(call.url.query);
   head.append(" HTTP/1.1\r\n");
   field("Host", host);
-  field("Connection", "close");
+  if (!call.kept) field("Connection", "close");
   field("Accept", "*/*");
   if (!call.content_type.empty()) field("Content-Type", call.content_type);
   if (!length.empty()) field("Content-Length", length);
@@ -215,6 +218,7 @@ Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   auto const whole = co_await read_body(stream, buffer, parser, keep);
   if (answer.body.size() > call.answer_bytes_max) co_return Fault{FaultKind::too_large, {}, "upstream.read"};
   if (!whole) co_return whole.error();
+  answer.stays_open = !write_ec && parser.keep_alive() && buffer.size() == 0;
   co_return answer;
 }
 
@@ -236,14 +240,36 @@ Task<Result<Answer>> call_over_unix(Call& call) {
   co_return co_await exchange(socket, call);
 }
 
+Task<Result<Answer>> call_over_kept(Call& call) {
+  auto socket = call.kept->take();
+  if (!socket) {
+    NESTGATE_CO_TRY(fresh, co_await connect(call));
+    socket.emplace(std::move(fresh));
+  }
+  auto answer = co_await exchange(*socket, call);
+  if (answer && answer->stays_open) call.kept->put(*std::move(socket));
+  co_return answer;
+}
+
 Task<Result<Answer>> call_once(Call call) {
   if (!call.unix_socket.empty()) co_return co_await call_over_unix(call);
+  if (call.kept && call.url.scheme == "http") co_return co_await call_over_kept(call);
   NESTGATE_CO_TRY(socket, co_await connect(call));
   if (call.url.scheme == "https") co_return co_await call_over_tls(std::move(socket), call);
   co_return co_await exchange(socket, call);
 }
 
 }  // namespace
+
+// A peek says "try again" only of a connection that is open and silent.
+std::optional<TcpSocket> KeptConnection::take() {
+  auto socket = std::exchange(socket_, std::nullopt);
+  if (!socket) return std::nullopt;
+  char byte = 0;
+  auto const seen = ::recv(socket->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (seen >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return std::nullopt;
+  return socket;
+}
 
 std::string Url::authority() const {
   std::string out = host.find(':') == host.npos ? host : "[" + host + "]";

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,8 +45,8 @@ struct Pace {
 // How far a server is with its deferred init (agent_server.md 3.4).
 enum class InitState : std::uint8_t { not_deferred, dormant, initializing, ready };
 
-// Talks to one nested server in either dialect, one fresh connection a call. Lives on the control core and outlives its
-// calls; a cancel of the caller ends the call. No failure tells a secret that a body held.
+// Talks to one nested server in either dialect, one fresh connection a call unless it is told to keep one. Lives on the
+// control core and outlives its calls; a cancel of the caller ends the call. No failure tells a secret that a body held.
 //
 // What is said to be told again is: after a 429 or a 503 with Retry-After any call, after a connection that failed a GET,
 // PUT, PATCH or DELETE; with growing pauses and within the deadline. No other call is repeated here.
@@ -53,6 +54,10 @@ class Client {
  public:
   Client(upstream::Place at, Secret session_key, Pace pace = {})
       : at_(std::move(at)), session_key_(std::move(session_key)), pace_(pace) {}
+
+  // Over plain TCP the calls from now on use one connection. They are made one after the other then, without long pauses:
+  // a server ends what is idle.
+  void keep_connection() { kept_ = std::make_shared<upstream::KeptConnection>(); }
 
   // Asks /alive until it answers 200: at once, then with a growing pause of 10 to 500 ms.
   Task<Outcome<>> wait_alive(Deadline by);
@@ -124,6 +129,7 @@ class Client {
   upstream::Place at_;
   Secret session_key_;
   Pace pace_;
+  std::shared_ptr<upstream::KeptConnection> kept_;
 };
 
 }  // namespace nestgate::nested

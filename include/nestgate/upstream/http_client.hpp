@@ -47,6 +47,17 @@ enum class Reach : std::uint8_t { anywhere, public_only };
 // exchange as cancelled. Not called after `call` returned.
 using OnPiece = std::function<bool(std::string_view piece)>;
 
+// A connection over plain TCP that calls to one place use one after the other. One call at a time.
+class KeptConnection {
+ public:
+  // The one that was put here and has neither ended nor said anything since; nothing: there is none.
+  std::optional<TcpSocket> take();
+  void put(TcpSocket socket) { socket_.emplace(std::move(socket)); }
+
+ private:
+  std::optional<TcpSocket> socket_;
+};
+
 struct Call {
   std::string method = "GET";
   Url url;
@@ -60,6 +71,7 @@ struct Call {
   std::string unix_socket;                    // a path: there instead of to the URL's host and port, and never over TLS
   std::shared_ptr<ClientTls const> tls;       // for https; nothing: the system's authorities
   OnPiece on_piece;                           // then a 2xx answer has no body
+  std::shared_ptr<KeptConnection> kept;       // for plain TCP: used, and left open for the next call
 };
 
 // A GET of what is at `path` of a server, at the address of its place.
@@ -70,11 +82,12 @@ struct Answer {
   std::string content_type;
   std::string body;
   std::optional<std::chrono::seconds> retry_after;  // when it was said in seconds, at most an hour
+  bool stays_open = false;                          // its connection can take another call
   bool ok() const noexcept { return status >= 200 && status < 300; }
 };
 
-// One exchange over a fresh connection (TCP, a unix socket, TLS for https with verification): what nestgate calls itself is
-// rare enough.
+// One exchange over a fresh connection (TCP, a unix socket, TLS for https with verification), or over the one that is kept;
+// what nestgate calls itself is rare enough. Nothing is sent twice.
 // Faults: upstream (refused, reset, not HTTP), timed_out, too_large, forbidden (beyond `reach`), cancelled. Redirects are
 // not followed. Any status is an Answer. Runs on the control core: names are resolved on Asio's own thread.
 Task<Result<Answer>> call(Call request, Deadline by);
