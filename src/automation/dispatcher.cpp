@@ -41,6 +41,7 @@ void Dispatcher::start() {
 }
 
 Task<> Dispatcher::stop() {
+  is_stopped_ = true;
   tasks_.stop();
   [[maybe_unused]] auto joined = co_await tasks_.join();
 }
@@ -49,6 +50,27 @@ void Dispatcher::put(RunRow const& run) {
   queue_.put(waiting_of(run));
   is_woken_ = true;
   wake_.cancel();
+}
+
+Task<upstream::Outcome<store::Enqueued>> Dispatcher::enqueue(RunRow run) {
+  auto const& settings = with_.settings;
+  bool const has_room = running_ < settings.runs_in_flight_max && !queue_.has_ready(SystemClock::now());
+  if (!has_room || is_stopped_ || !may_start(waiting_of(run))) {
+    std::vector<RunRow> runs;
+    runs.push_back(std::move(run));
+    NESTGATE_CO_TRY(made, co_await with_.rows.enqueue(std::move(runs), settings.runs_waiting_max));
+    if (made.front().is_new) put(made.front().run);
+    co_return std::move(made.front());
+  }
+  ++running_;  // as in claim_some
+  auto begun = co_await with_.rows.enqueue_and_claim(std::move(run), settings.runs_waiting_max, with_.gateway, caps());
+  bool const is_claimed = begun && begun->claim.what == ClaimAnswer::What::claimed;
+  if (!is_claimed) --running_;
+  if (!begun) co_return std::move(begun).error();
+  // Claimed while this gateway ends: the next one takes it over.
+  if (is_claimed && !is_stopped_) begin(std::move(*begun->claim.claimed));
+  if (!is_claimed && begun->enqueued.is_new) put(begun->enqueued.run);
+  co_return std::move(begun->enqueued);
 }
 
 void Dispatcher::note_ended(RunRow const& run) {
@@ -92,6 +114,19 @@ std::vector<WaitingRun> Dispatcher::next_ones() {
   return allowed;
 }
 
+store::RunCaps Dispatcher::caps() const {
+  auto const& settings = with_.settings;
+  return {settings.runs_in_flight_max, settings.runs_in_flight_of_user_max, settings.runs_in_flight_of_automation_max,
+          settings.runs_in_flight_of_runtime_max};
+}
+
+void Dispatcher::begin(store::ClaimedRun claimed) {
+  auto const since = std::max(claimed.run.created_at, claimed.run.not_before.value_or(store::Time::min()));
+  auto const waited = std::chrono::duration_cast<std::chrono::microseconds>(SystemClock::now() - since).count();
+  with_.stats.wait.observe_us(static_cast<std::uint64_t>(std::max<std::int64_t>(waited, 0)));
+  listeners_.begin(std::move(claimed), false);
+}
+
 // Whether it may be that more can be claimed at once.
 Task<bool> Dispatcher::claim_some() {
   auto candidates = next_ones();
@@ -99,24 +134,17 @@ Task<bool> Dispatcher::claim_some() {
   std::vector<std::string> ids;
   ids.reserve(candidates.size());
   for (auto const& run : candidates) ids.push_back(run.id);
-  auto const& settings = with_.settings;
-  store::RunCaps const caps{settings.runs_in_flight_max, settings.runs_in_flight_of_user_max,
-                            settings.runs_in_flight_of_automation_max, settings.runs_in_flight_of_runtime_max};
   running_ += candidates.size();  // an end that comes before the answer finds them counted
-  auto answers = co_await with_.rows.claim(std::move(ids), with_.gateway, caps);
+  auto answers = co_await with_.rows.claim(std::move(ids), with_.gateway, caps());
   if (!answers) {
     running_ -= candidates.size();
     for (auto& run : candidates) queue_.put(std::move(run));
     co_return false;
   }
-  auto const now = SystemClock::now();
   for (std::size_t i = 0; i < candidates.size(); ++i) {
     auto& answer = (*answers)[i];
     if (answer.what == ClaimAnswer::What::claimed) {
-      auto const since = std::max(candidates[i].created_at, candidates[i].not_before.value_or(store::Time::min()));
-      auto const waited = std::chrono::duration_cast<std::chrono::microseconds>(now - since).count();
-      with_.stats.wait.observe_us(static_cast<std::uint64_t>(std::max<std::int64_t>(waited, 0)));
-      listeners_.begin(std::move(*answer.claimed), false);
+      begin(std::move(*answer.claimed));
       continue;
     }
     --running_;

@@ -34,6 +34,8 @@ class Dispatcher {
   // Reads what waits and takes over what nobody holds; then goes on by itself.
   void start();
   void put(store::RunRow const& run);
+  // Makes a run. Where nothing waits before it, it is claimed in the same transaction.
+  Task<upstream::Outcome<store::Enqueued>> enqueue(store::RunRow run);
   // A run of that user is over: what a cap kept back may go on.
   void note_ended(store::RunRow const& run);
   // Another gateway may have made runs, or be dead.
@@ -50,6 +52,8 @@ class Dispatcher {
   Task<> read_ended();
   std::vector<store::WaitingRun> next_ones();
   bool may_start(store::WaitingRun const& run);
+  store::RunCaps caps() const;
+  void begin(store::ClaimedRun claimed);
 
   With with_;
   Listeners listeners_;
@@ -62,6 +66,7 @@ class Dispatcher {
   Timer wake_, scan_;
   bool is_woken_ = false;
   bool is_scan_woken_ = false;
+  bool is_stopped_ = false;
   TaskGroup tasks_;
 };
 

@@ -207,15 +207,9 @@ Task<Outcome<RunRow>> Service::dispatch(AutomationRow automation, std::string id
   auto run = parts_->run_of(automation);
   run.trigger_source = "manual";
   if (!idempotency_key.empty()) run.dedupe_key = "key:" + idempotency_key;
-  std::vector<RunRow> runs;
-  runs.push_back(std::move(run));
-  NESTGATE_CO_TRY(made, co_await parts_->rows.enqueue(std::move(runs), parts_->settings.runs_waiting_max));
-  auto& enqueued = made.front();
-  if (enqueued.is_new) {
-    parts_->stats.submitted.add();
-    parts_->dispatcher.put(enqueued.run);
-  }
-  co_return std::move(enqueued.run);
+  NESTGATE_CO_TRY(made, co_await parts_->dispatcher.enqueue(std::move(run)));
+  if (made.is_new) parts_->stats.submitted.add();
+  co_return std::move(made.run);
 }
 
 Task<Outcome<AutomationStore::EventTaken>> Service::take_event(std::string org_id, std::string source,

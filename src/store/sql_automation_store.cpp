@@ -66,6 +66,13 @@ Task<Outcome<std::vector<Enqueued>>> SqlAutomationStore::enqueue(std::vector<Run
       [this, runs = std::move(runs), waiting_max](Sql& sql) { return entries_.enqueue(sql, runs, waiting_max); });
 }
 
+Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::enqueue_and_claim(RunRow run, std::uint64_t waiting_max,
+                                                                            std::string gateway, RunCaps caps) {
+  return backend_.write([this, run = std::move(run), waiting_max, gateway = std::move(gateway), caps](Sql& sql) {
+    return begin_run(sql, run, waiting_max, gateway, caps);
+  });
+}
+
 Task<Outcome<Enqueued>> SqlAutomationStore::enqueue_own(RunRow run, UploadRow upload, std::string bytes,
                                                         std::uint64_t waiting_max) {
   return backend_.write([this, run = std::move(run), upload = std::move(upload), bytes = std::move(bytes),
@@ -259,6 +266,22 @@ Task<std::optional<AutomationRow>> SqlAutomationStore::replace_code(Sql& sql, Au
   co_await uploads_.add(sql, upload, bytes);
   if (!gone.empty()) co_await uploads_.remove(sql, gone);
   co_return replaced;
+}
+
+Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::begin_run(Sql& sql, RunRow const& run, std::uint64_t waiting_max,
+                                                                    std::string const& gateway, RunCaps caps) const {
+  co_await sql.stand_in(Line::claims);  // before anything else is held, as every claim
+  std::vector<RunRow> runs;
+  runs.push_back(run.clone());
+  NESTGATE_CO_TRY(kept, co_await entries_.enqueue(sql, runs, waiting_max));
+  Begun begun;
+  begun.enqueued = std::move(kept.front());
+  if (begun.enqueued.is_new) {
+    std::vector<std::string> const ids(1, begun.enqueued.run.id);
+    auto answers = co_await claims_.claim(sql, ids, gateway, caps);
+    begun.claim = std::move(answers.front());
+  }
+  co_return begun;
 }
 
 Task<std::uint64_t> SqlAutomationStore::purge_all(Sql& sql, Time before, std::size_t limit) const {

@@ -163,6 +163,13 @@ class AutomationStore {
   // Runs, pending. Each with a dedupe_key that is known already is not made again. `waiting_max`: beyond it the fault
   // overloaded (0: no limit).
   virtual Task<Outcome<std::vector<Enqueued>>> enqueue(std::vector<RunRow> runs, std::uint64_t waiting_max) = 0;
+  // One, which is claimed as well where it is new and the caps have room: in one transaction.
+  struct Begun {
+    Enqueued enqueued;  // as it was made
+    ClaimAnswer claim;
+  };
+  virtual Task<Outcome<Begun>> enqueue_and_claim(RunRow run, std::uint64_t waiting_max, std::string gateway,
+                                                 RunCaps caps) = 0;
   // A run of its own with its tarball.
   virtual Task<Outcome<Enqueued>> enqueue_own(RunRow run, UploadRow upload, std::string bytes,
                                               std::uint64_t waiting_max) = 0;
