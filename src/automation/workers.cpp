@@ -87,7 +87,8 @@ struct Workers::Job {
         own(parse_own_run(run.wish_json)),
         paths(run.id, run.attempt),
         how(claim),
-        wake(executor) {}
+        wake(executor),
+        may_leave_files(claim == Claim::taken_over) {}
 
   store::AutomationRow const* the_automation() const { return automation ? &*automation : nullptr; }
   // Nothing more is to be done towards its verdict.
@@ -100,11 +101,11 @@ struct Workers::Job {
   Claim how;
   std::chrono::seconds time_max{0};
   std::chrono::steady_clock::time_point claimed_at = Clock::now();
-  Timer wake;                    // cancelled when something happened to it
-  bool is_settled = false;       // its verdict stands, or another attempt was decided
-  bool is_lost = false;          // somebody else holds it now
-  bool is_prompted = false;      // its command has ended, as its server says
-  bool may_leave_files = false;  // another start than the last may have run: then nobody there removes what came last
+  Timer wake;                // cancelled when something happened to it
+  bool is_settled = false;   // its verdict stands, or another attempt was decided
+  bool is_lost = false;      // somebody else holds it now
+  bool is_prompted = false;  // its command has ended, as its server says
+  bool may_leave_files;      // another start than the last may have run: then nobody there removes what came last
 };
 
 // A runtime whose server tells of the ends of its commands.
@@ -368,7 +369,7 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
     NESTGATE_CO_TRY_VOID(co_await client.execute(std::move(stop_earlier), small_command_max, Deadline::in(small_call_max)));
   }
   for (std::uint32_t tries = 1;; ++tries) {
-    job.may_leave_files = job.how == Claim::taken_over || tries > 1;
+    if (tries > 1) job.may_leave_files = true;
     auto command = co_await dispatch_once(job, runtime);
     if (command) {
       auto const took = Clock::now() - job.claimed_at;
