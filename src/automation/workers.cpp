@@ -99,7 +99,8 @@ struct Workers::Job {
         own(parse_own_run(run.wish_json)),
         paths(run.id, run.attempt),
         how(claim),
-        wake(executor) {}
+        wake(executor),
+        was_sent_again(claim == Claim::taken_over) {}
 
   store::AutomationRow const* the_automation() const { return automation ? &*automation : nullptr; }
   // The runtime that was made for it stays.
@@ -118,7 +119,7 @@ struct Workers::Job {
   bool is_settled = false;        // its verdict stands, or another attempt was decided
   bool is_lost = false;           // somebody else holds it now
   bool is_earlier_ended = false;  // nothing of the attempt before is left
-  bool was_sent_again = false;    // what was uploaded then may lie there unused
+  bool was_sent_again;            // another start than the last may have run: what was uploaded then may lie there
   Clock::time_point look_at;      // when its command is looked at next
 };
 
@@ -403,8 +404,6 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
   auto const by = Deadline::at(job.claimed_at + with_.settings.provision_time_max + job.time_max);
   schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
   unsigned refusals = 0, downloads = 0;
-  // What its last holder started may have run before this comes.
-  if (job.how == Claim::taken_over) job.was_sent_again = true;
   for (std::uint32_t tries = 1;; ++tries) {
     auto command = co_await dispatch_once(job, runtime);
     if (command) {

@@ -28,7 +28,6 @@ bool is_idempotent(std::string_view method) {
 
 Task<Outcome<Answer>> Client::send(std::string_view step, Call call, Deadline by) {
   if (!session_key_.empty()) call.secret_headers.emplace_back("X-Session-API-Key", session_key_.clone());
-  call.kept = kept_;
   auto answer = co_await upstream::call(std::move(call), by);
   if (!answer) co_return upstream::failed(step, answer.error());
   co_return std::move(*answer);
@@ -78,7 +77,17 @@ Task<Outcome<>> Client::wait_alive(Deadline by) {
   co_return Failure{fault, "ready: the server was not alive in time (last: " + last.value_or("not asked") + ")"};
 }
 
+// It overwrites, so a server that closed the kept connection just then is sent it once more.
 Task<Outcome<>> Client::upload(std::string path, std::string_view bytes, Deadline by) {
+  auto uploaded = co_await upload_once(path, bytes, kept_, by);
+  bool const was_cut =
+      kept_ && !uploaded && uploaded.error().fault.kind == FaultKind::upstream && uploaded.error().status == 0;
+  if (!was_cut) co_return uploaded;
+  co_return co_await upload_once(path, bytes, nullptr, by);
+}
+
+Task<Outcome<>> Client::upload_once(std::string const& path, std::string_view bytes,
+                                    std::shared_ptr<upstream::KeptConnection> kept, Deadline by) {
   std::string const boundary = "nestgate-" + upstream::random_hex(16);
   std::string const start = file_part_start(boundary);
   std::string const end = file_part_end(boundary);
@@ -88,6 +97,7 @@ Task<Outcome<>> Client::upload(std::string path, std::string_view bytes, Deadlin
   call.method = "POST";
   call.body = {start, bytes, end};
   call.content_type = "multipart/form-data; boundary=" + boundary;
+  call.kept = std::move(kept);
   NESTGATE_CO_TRY(answer, co_await send("upload", std::move(call), by));
   if (!answer.ok()) co_return upstream::refused("upload", answer.status);
   co_return Outcome<>{};

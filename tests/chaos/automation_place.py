@@ -141,7 +141,8 @@ target = "conversation:{RUNTIME}"
 workspace_base = "{self.folder}/work"
 allow_private_callbacks = true
 scan_interval = "100ms"
-delivery_timeout = "5s"
+start_timeout = "60s"
+delivery_timeout = "10s"
 delivery_pause_first = "1s"
 [[runtime.static]]
 id = "{RUNTIME}"

@@ -112,6 +112,8 @@ class Client {
     std::vector<std::string_view> body;
   };
 
+  Task<Outcome<>> upload_once(std::string const& path, std::string_view bytes,
+                              std::shared_ptr<upstream::KeptConnection> kept, Deadline by);
   Task<Outcome<upstream::Answer>> send(std::string_view step, upstream::Call call, Deadline by);
   // As send, told again as the class says.
   Task<Outcome<upstream::Answer>> tell(std::string_view step, Message message, Deadline by);
