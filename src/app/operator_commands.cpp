@@ -470,7 +470,7 @@ OperatorCommands::OperatorCommands(CLI::App& app)
   logs_->add_option("--bytes", log_bytes_, "How much of it, at most 1048576")->check(CLI::Range(1, 1024 * 1024));
   top_->add_flag("--once", once_, "Once, and exit");
   runs_->add_option("--status", state_, "Only those in this status")
-      ->check(CLI::IsMember({"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "SKIPPED"}, CLI::ignore_case))
+      ->transform(CLI::IsMember({"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "SKIPPED"}, CLI::ignore_case))
       ->type_name("STATUS");
   runs_->add_option("--automation", automation_, "Only those of this automation")->type_name("ID");
   runs_->add_option("--limit", runs_max_, "How many of them, at most 1000")->check(CLI::Range(1, 1000));
