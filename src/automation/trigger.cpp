@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "nestgate/base/conversation_id.hpp"
 #include "nestgate/codec/json_writer.hpp"
 
 namespace nestgate::automation {
@@ -164,8 +165,10 @@ std::optional<Target> parse_target(std::string_view text) {
   if (text == "warm") return Target{Kind::warm, {}};
   for (auto const& [prefix, kind] : {std::pair<std::string_view, Kind>{"conversation:", Kind::conversation},
                                      std::pair<std::string_view, Kind>{"label:", Kind::label}}) {
-    if (text.starts_with(prefix) && text.size() > prefix.size())
-      return Target{kind, std::string(text.substr(prefix.size()))};
+    if (!text.starts_with(prefix) || text.size() == prefix.size()) continue;
+    auto const name = text.substr(prefix.size());
+    if (kind == Kind::conversation && !ConversationId::parse(name)) return std::nullopt;
+    return Target{kind, std::string(name)};
   }
   return std::nullopt;
 }

@@ -55,8 +55,7 @@ class Client {
   Client(upstream::Place at, Secret session_key, Pace pace = {})
       : at_(std::move(at)), session_key_(std::move(session_key)), pace_(pace) {}
 
-  // Over plain TCP the calls from now on use one connection. They are made one after the other then, without long pauses:
-  // a server ends what is idle.
+  // Over plain TCP uploads from now on use one connection, one after the other: what comes twice does no harm there.
   void keep_connection() { kept_ = std::make_shared<upstream::KeptConnection>(); }
 
   // Asks /alive until it answers 200: at once, then with a growing pause of 10 to 500 ms.
