@@ -196,7 +196,7 @@ Task<> Workers::live(Job& job) {
   auto runtime = co_await reach(job);
   if (!job.is_over()) {
     if (!runtime) {
-      co_await fail_dispatch(job, std::move(runtime).error());
+      co_await fail_dispatch(job, runtime.error());
     } else {
       auto command = co_await command_of(job, *runtime);
       if (command) {
@@ -332,7 +332,9 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
     if (job.is_over() && job.run.clean_up != CleanUp::nothing)
       co_return fail(FaultKind::conflict, "automation.target", "the runtime does not run");
     bool const sleeps = view->state == RuntimeState::paused || view->state == RuntimeState::stopped;
-    if (sleeps && job.how == Claim::fresh) {
+    // One whose command is known ran in a life that is over.
+    bool const may_wake = job.how == Claim::fresh || (job.run.bash_command_id.empty() && !job.is_over());
+    if (sleeps && may_wake) {
       NESTGATE_CO_TRY_VOID(co_await with_.manager.resume(id));
       continue;
     }

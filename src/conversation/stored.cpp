@@ -176,9 +176,9 @@ About parse_about(Secret const& json) {
   dom::element root;
   auto const text = json.reveal();  // tidy-ok(reveal): to read it back
   if (parser.parse(text.data(), text.size()).get(root)) return about;
-  for (auto const& [name, member] : {std::pair{"title", &about.title}, std::pair{"repository", &about.repository},
-                                     std::pair{"branch", &about.branch}, std::pair{"git_provider", &about.git_provider},
-                                     std::pair{"label", &about.label}}) {
+  for (auto const& [name, member] :
+       {std::pair{"title", &about.title}, std::pair{"repository", &about.repository}, std::pair{"branch", &about.branch},
+        std::pair{"git_provider", &about.git_provider}, std::pair{"label", &about.label}}) {
     std::string_view value;
     if (!root[name].get(value)) *member = value;
   }

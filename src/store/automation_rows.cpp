@@ -180,6 +180,7 @@ Task<Secret> AutomationRows::callback(Sql& sql, std::string const& id) const {
 // Most runs go well, of automations whose runs did before: then nothing is written.
 Task<> AutomationRows::count_failures(Sql& sql, std::map<std::string, FailureCount> const& counts) const {
   std::vector<Values> questions;
+  questions.reserve(counts.size());
   for (auto const& [id, count] : counts) questions.push_back(values(id));
   auto answers = co_await sql.execute_each("SELECT failures_in_row FROM automation WHERE id = ?1", std::move(questions));
   std::vector<Values> changes;

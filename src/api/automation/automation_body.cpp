@@ -107,8 +107,9 @@ Rule<automation::Target> target() {
     std::string given;
     if (!text(1, 200)(value, given)) return false;
     auto parsed = automation::parse_target(given);
-    if (parsed) out = *std::move(parsed);
-    return parsed || value.refuse_value("target must be fresh, warm, conversation:ID or label:NAME");
+    if (!parsed) return value.refuse_value("target must be fresh, warm, conversation:ID or label:NAME");
+    out = *std::move(parsed);
+    return true;
   };
 }
 

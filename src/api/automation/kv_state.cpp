@@ -223,6 +223,7 @@ KvDone<KvOutcome> KvState::patch(KvOperation const& operation, bool makes_parent
 
 std::size_t KvState::python_size() const {
   std::vector<Member> members;
+  members.reserve(entries_.size() + 1);
   for (auto const& one : entries_) members.push_back({one.key, one.value});
   if (version_ > 0) members.push_back({std::string(version_name), Value::integer(version_)});
   std::string text;

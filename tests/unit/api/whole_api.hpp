@@ -82,8 +82,8 @@ class WholeApi : public testing::Test {
       provider_owned = std::move(fake);
     }
     auto ring = std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, secrets());
-    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher, ring,
-                                                      *store, *credentials, manager_settings);
+    manager = std::make_unique<conversation::Manager>(control.executor(), std::move(provider_owned), publisher, ring, *store,
+                                                      *credentials, manager_settings);
     auto recovered = control.run(manager->recover());
     if (!recovered) throw std::runtime_error(recovered.error().reason);
     runs = std::make_unique<automation::Service>(control.executor(), *manager, store->automations(), manager->gateway(),

@@ -5,8 +5,8 @@
 
 #include <map>
 
+#include "automation_fixture.hpp"
 #include "store/schema.hpp"
-#include "store_fixture.hpp"
 
 namespace nestgate::store {
 namespace {
@@ -14,9 +14,51 @@ namespace {
 using testing::HasSubstr;
 using testing::UnorderedElementsAreArray;
 
+void fill_automations(AutomationGateway& gateway) {
+  auto& store = gateway.automations();
+  gateway.create(automation_of("a1"));
+  EndpointRow endpoint;
+  endpoint.id = "e1";
+  endpoint.tenant = store::alice;
+  endpoint.url = "https://example.org/";
+  gateway.get(store.put_endpoint(std::move(endpoint)));
+  UploadRow upload;
+  upload.id = "u1";
+  upload.tenant = store::alice;
+  upload.status = "COMPLETED";
+  auto own = run_of("r1", "");
+  own.wish_json = Secret("{}");
+  gateway.get(store.enqueue_own(std::move(own), std::move(upload), "bytes", 0));
+  auto const run = gateway.begin(run_of("r2"), "dead");
+  gateway.judge(run.id, ending(RunStatus::completed));
+  auto const due = gateway.get(store.claim_deliveries(1s, 10));
+  AutomationStore::DeliveryResult result;
+  result.delivery_id = due.at(0).delivery.id;
+  result.fence = due.at(0).delivery.fence;
+  result.attempt.delivery_id = result.delivery_id;
+  result.attempt.number = 1;
+  result.state = DeliveryState::delivered;
+  std::vector<AutomationStore::DeliveryResult> results;
+  results.push_back(std::move(result));
+  gateway.get(store.record_deliveries(std::move(results)));
+  Firing firing;
+  firing.automation_id = "a1";
+  firing.skipped.emplace_back();
+  gateway.fire(std::move(firing));
+  gateway.get(store.take_event("acme", "github", "d1", {}, 0));
+  WebhookRow webhook;
+  webhook.id = "w1";
+  webhook.org_id = "acme";
+  webhook.source = "own";
+  gateway.get(store.add_webhook(std::move(webhook)));
+  KvJudge const write = [](KvDocument const&) { return KvDecision{KvDecision::What::write, "{}"}; };
+  gateway.get(store.change_kv("a1", write));
+  gateway.get(store.put_metadata("consent", Secret("{}")));
+}
+
 // Something in every table, in some more than goes in a batch.
 void fill(SharedDatabase& database) {
-  Gateway gateway(database.url());
+  AutomationGateway gateway(database.url());
   auto& store = gateway.store();
   auto row = row_of("c1");
   row.configuration_json = Secret(std::string("\0\xff{}", 4));
@@ -47,6 +89,7 @@ void fill(SharedDatabase& database) {
   key.hash = "h";
   gateway.get(store.add_api_key(std::move(key)));
   gateway.get(store.renew("dead", 0ms));
+  fill_automations(gateway);
 }
 
 std::map<std::string, std::uint64_t> counts_of(std::vector<CopiedTable> const& tables) {
