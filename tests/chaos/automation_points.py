@@ -193,6 +193,7 @@ def run_cycles(report, cycles, count):
         return not cycles.open
 
     wait_for(settled, DELIVERED_S + 30, 0.2)
+    cycles.faults += [f"{one.run.step}: run {one.run.id}: its completion is {one.deliveries}" for one in cycles.open]
     cycles.look_again(gateway)
     seconds = time.monotonic() - began
     for step in STEPS:
