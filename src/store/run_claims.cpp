@@ -130,6 +130,7 @@ Task<std::vector<ClaimedRun>> RunClaims::take_over(Sql& sql, std::string const& 
     auto version = co_await count_up(sql, run_versions, limit);
     auto const ids = co_await find_forsaken(sql, gateway, also_own, limit);
     std::vector<Values> changes;
+    changes.reserve(ids.size());
     for (auto const& id : ids) changes.push_back(values(id, gateway, version++));
     co_await sql.execute_each(take_run, std::move(changes));
     auto found = co_await runs_.find_each(sql, ids);

@@ -72,6 +72,7 @@ Task<std::vector<std::size_t>> RunJudgements::judge_some(Sql& sql, std::vector<A
                                                          std::vector<std::size_t> const& which,
                                                          std::vector<std::optional<Outcome<JudgedRun>>>& answers) const {
   std::vector<std::string> ids;
+  ids.reserve(which.size());
   for (auto const i : which) ids.push_back(wanted[i].id);
   auto found = co_await runs_.find_each_for_judgement(sql, ids);
   std::vector<Decided> decided;
