@@ -35,7 +35,8 @@ class Judgements : public testing::Test {
 
  private:
   Task<> ask_for(std::string id) {
-    auto answer = co_await queue.judge({id, std::nullopt, nothing});
+    ToJudge one{id, std::nullopt, nothing};
+    auto answer = co_await queue.judge(std::move(one));
     answers.emplace(id, std::move(answer));
   }
   Task<> open_gate() {
