@@ -66,6 +66,7 @@ class Sum {
   template <class Read>
   ClientMetric::Histogram histogram(Read read) const {
     std::vector<LatencyHistogram const*> parts;
+    parts.reserve(cores_.size());
     for (auto const* core : cores_) parts.push_back(&read(*core));
     return histogram_of(parts);
   }

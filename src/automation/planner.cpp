@@ -63,7 +63,7 @@ std::optional<schedule::Rule> Planner::rule_of(CronTrigger const& trigger) {
   auto cron = schedule::Cron::parse(trigger.schedule);
   auto zone = zones_.find(trigger.timezone);
   if (!cron || !zone) return std::nullopt;
-  return schedule::Rule{std::move(*cron), std::move(*zone), trigger.dst_gap, trigger.dst_overlap};
+  return schedule::Rule{*cron, std::move(*zone), trigger.dst_gap, trigger.dst_overlap};
 }
 
 std::vector<Time> Planner::next_ones(Trigger const& trigger, Time after, std::size_t count) {
@@ -186,6 +186,7 @@ Task<> Planner::fire(std::vector<std::string> ids, Time now) {
   firings.reserve(ids.size());
   for (auto const& id : ids) firings.push_back(firing_of(id, plans_.find(id)->second, now));
   std::vector<std::optional<Time>> nexts;
+  nexts.reserve(firings.size());
   for (auto const& firing : firings) nexts.push_back(firing.new_next_at);
   auto fired = co_await with_.rows.fire(std::move(firings));
   if (!fired) {
@@ -267,6 +268,7 @@ Task<> Planner::read_changes() {
   if (std::exchange(is_read_, true)) co_return;
   // What was planned by another release of the zones, while no gateway ran.
   std::vector<std::string> ids;
+  ids.reserve(plans_.size());
   for (auto const& [id, plan] : plans_) ids.push_back(id);
   co_await move_plans(std::move(ids));
 }
@@ -314,6 +316,7 @@ Task<> Planner::move_plans(std::vector<std::string> ids) {
     std::vector<std::string> const some(ids.end() - static_cast<std::ptrdiff_t>(count), ids.end());
     auto firings = moves_of(some);
     std::vector<std::string> moved;
+    moved.reserve(firings.size());
     for (auto const& firing : firings) moved.push_back(firing.automation_id);
     auto pause = Clock::duration::zero();
     if (!moved.empty()) {

@@ -150,6 +150,7 @@ Task<CopiedTable> copy_table(Sql& from, Sql& to, SchemaTable table, std::string_
     }
     copied.rows += batch.size();
     std::vector<SqlValue> last;
+    last.reserve(statements.key.size());
     for (auto const column : statements.key) last.push_back(batch.back()[column]);
     co_await to.execute_each(statements.insert, std::move(batch));
     rows = co_await from.execute(statements.next, std::move(last));

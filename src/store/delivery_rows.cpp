@@ -102,6 +102,7 @@ Task<std::map<Audience, std::vector<std::string>>> find_listeners(Sql& sql, std:
   std::map<Audience, std::vector<std::string>> listeners;
   for (auto const& end : ends) listeners.try_emplace(audience_of(end.decision->run));
   std::vector<Values> questions;
+  questions.reserve(listeners.size());
   for (auto const& [audience, ids] : listeners)
     questions.push_back(values(std::get<0>(audience), std::get<1>(audience), std::get<2>(audience)));
   auto answers = co_await sql.execute_each(select_listeners, std::move(questions));
@@ -228,6 +229,7 @@ Task<std::vector<DueDelivery>> DeliveryRows::claim(Sql& sql, std::chrono::millis
   std::vector<Values> questions;
   while (rows.step()) due.push_back({delivery_of(rows), std::nullopt});
   std::ranges::sort(due, {}, [](DueDelivery const& one) { return std::tie(one.delivery.created_at, one.delivery.id); });
+  questions.reserve(due.size());
   for (auto const& one : due) questions.push_back(values(one.delivery.endpoint_id));
   auto endpoints = co_await sql.execute_each(select_endpoint, std::move(questions));
   for (std::size_t i = 0; i < due.size(); ++i)

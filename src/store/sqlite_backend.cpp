@@ -129,7 +129,7 @@ Task<> SqliteBackend::commit_waiting() {
     std::vector<Outcome<>> outcomes;
     auto const committed = co_await commit(group, outcomes);
     waiting_.erase(waiting_.begin(), end);
-    for (std::size_t i = 0; i < count; ++i) tell(std::move(group[i]), committed ? std::move(outcomes[i]) : committed);
+    for (std::size_t i = 0; i < count; ++i) tell(std::move(group[i]), committed ? outcomes[i] : committed);
   }
 }
 

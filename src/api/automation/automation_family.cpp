@@ -67,6 +67,7 @@ AutomationFamily::AutomationFamily(std::vector<std::unique_ptr<EndpointGroup>> g
 
 std::vector<RouteName> AutomationFamily::routes() const {
   std::vector<RouteName> out;
+  out.reserve(endpoints_.size() + 2);
   for (std::size_t i = 0; i < endpoints_.size(); ++i)
     out.push_back({endpoints_[i].method, whole_patterns_[i], endpoints_[i].body_bytes_max});
   out.push_back({Method::get, "/sdk-version"});
