@@ -35,13 +35,8 @@ class Judgements : public testing::Test {
 
  private:
   Task<> ask_for(std::string id) {
-<<<<<<< HEAD
     ToJudge asked{id, std::nullopt, nothing};
     auto answer = co_await queue.judge(std::move(asked));
-=======
-    ToJudge one{id, std::nullopt, nothing};
-    auto answer = co_await queue.judge(std::move(one));
->>>>>>> w5-bench
     answers.emplace(id, std::move(answer));
   }
   Task<> open_gate() {
