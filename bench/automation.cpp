@@ -85,6 +85,16 @@ std::chrono::nanoseconds percentile(std::vector<std::chrono::nanoseconds> const&
   return sorted[std::clamp<std::size_t>(rank, 1, sorted.size()) - 1];
 }
 
+// "minute hour day month * second", in UTC.
+std::string once_a_year_at(SystemClock::time_point moment) {
+  auto const day = std::chrono::floor<std::chrono::days>(moment);
+  std::chrono::year_month_day const date(day);
+  std::chrono::hh_mm_ss const time(std::chrono::floor<std::chrono::seconds>(moment - day));
+  return std::to_string(time.minutes().count()) + " " + std::to_string(time.hours().count()) + " " +
+         std::to_string(static_cast<unsigned>(date.day())) + " " + std::to_string(static_cast<unsigned>(date.month())) +
+         " * " + std::to_string(time.seconds().count());
+}
+
 class Bench {
  public:
   explicit Bench(Flags flags) : flags_(std::move(flags)) {
@@ -140,7 +150,7 @@ class Bench {
 
   Task<> due() {
     auto const moment = co_await moment_behind_creation(flags_.automations);
-    auto const schedule = "0 0 1 1 * 0";  // its next moment is set by hand; what comes behind it is far away
+    auto const schedule = once_a_year_at(moment);
     co_await create_automations(flags_.automations, [&](std::size_t, AutomationRow& row) {
       set_schedule(row, schedule);
       row.next_at = moment;
