@@ -25,6 +25,20 @@ constexpr Clock::duration store_pause = 500ms;   // while it is away
 constexpr Clock::duration follow_interval = 1s;  // changes by other gateways; a clock that was set
 constexpr Clock::duration zone_interval = 3s;
 
+store::AutomationStore::Planned planned_of(store::AutomationRow const& row) {
+  store::AutomationStore::Planned planned;
+  planned.id = row.id;
+  planned.tenant = row.tenant;
+  planned.owner = row.owner;
+  planned.organisation = row.organisation;
+  planned.is_live = row.enabled && !row.deleted_at && row.trigger_kind == "cron";
+  planned.trigger_json = row.trigger_json;
+  planned.policy_json = row.policy_json;
+  planned.next_at = row.next_at;
+  planned.version = row.version;
+  return planned;
+}
+
 Moment moment_of(Time time) { return std::chrono::floor<std::chrono::seconds>(time); }
 
 RunRow run_of(std::string const& automation_id, Policy const& policy, Settings const& settings, Moment moment, Time now) {
@@ -86,9 +100,7 @@ std::optional<Time> Planner::next_of(Trigger const& trigger, Time after) {
 }
 
 void Planner::note(store::AutomationRow const& row) {
-  bool const is_live = row.enabled && !row.deleted_at && row.trigger_kind == "cron";
-  whose_.insert_or_assign(row.id, Whose{row.tenant, row.owner, row.organisation});
-  put(row.id, is_live, row.trigger_json, row.policy_json, row.next_at);
+  put(planned_of(row));
   wake_.cancel();
 }
 
@@ -99,31 +111,33 @@ void Planner::remove(std::string const& id) {
   plans_.erase(found);
 }
 
-void Planner::put(std::string id, bool is_live, std::string_view trigger_json, std::string_view policy_json,
-                  std::optional<Time> next_at) {
-  if (auto const known = plans_.find(id); known != plans_.end()) {
-    auto const& plan = known->second;
+void Planner::put(Planned planned) {
+  if (auto const known = plans_.find(planned.id); known != plans_.end()) {
+    auto& plan = known->second;
+    plan.owner = planned.owner;
+    plan.organisation = planned.organisation;
     // Also one that fires no more: looking at it again would write it again, and so on for ever.
-    bool const is_same = plan.next_at == next_at && plan.trigger_json == trigger_json && plan.policy_json == policy_json;
-    if (is_live && is_same && plan.rule) return;
+    bool const is_same = plan.next_at == planned.next_at && plan.trigger_json == planned.trigger_json &&
+                         plan.policy_json == planned.policy_json;
+    if (planned.is_live && is_same && plan.rule) return;
   }
-  remove(id);
-  auto trigger = parse_trigger(trigger_json);
+  remove(planned.id);
+  auto trigger = parse_trigger(planned.trigger_json);
   auto* const cron = trigger ? std::get_if<CronTrigger>(&*trigger) : nullptr;
-  if (!is_live || !cron) {
-    whose_.erase(id);
-    return;
-  }
+  if (!planned.is_live || !cron) return;
   Plan plan;
   plan.trigger = std::move(*cron);
-  plan.policy = parse_policy(policy_json);
-  plan.trigger_json = trigger_json;
-  plan.policy_json = policy_json;
+  plan.policy = parse_policy(planned.policy_json);
+  plan.trigger_json = std::move(planned.trigger_json);
+  plan.policy_json = std::move(planned.policy_json);
+  plan.tenant = std::move(planned.tenant);
+  plan.owner = std::move(planned.owner);
+  plan.organisation = std::move(planned.organisation);
   plan.rule = rule_of(plan.trigger);
-  auto const at = plans_.insert_or_assign(std::move(id), std::move(plan)).first;
-  schedule_next(at->first, at->second, next_at);
+  auto const at = plans_.insert_or_assign(std::move(planned.id), std::move(plan)).first;
+  schedule_next(at->first, at->second, planned.next_at);
   // One that was never planned, or cannot be any more, is looked at at once.
-  if (next_at && at->second.rule) return;
+  if (planned.next_at && at->second.rule) return;
   due_.erase({at->second.due, at->first});
   at->second.due = SystemClock::now();
   due_.emplace(at->second.due, at->first);
@@ -160,12 +174,11 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
   // A moment whose jitter is not over has not come: what follows it must not be taken for it.
   auto const planned = schedule::plan(*plan.rule, moment_of(*plan.next_at), now, catch_up);
   firing.new_next_at = planned.next;
-  auto const& whose = whose_.find(id)->second;
   for (auto const moment : planned.fire) {
     auto& run = firing.runs.emplace_back(run_of(id, plan.policy, with_.settings, moment, now));
-    run.tenant = whose.tenant;
-    run.owner = whose.owner;
-    run.organisation = whose.organisation;
+    run.tenant = plan.tenant;
+    run.owner = plan.owner;
+    run.organisation = plan.organisation;
   }
   for (auto const& skipped : planned.skipped) {
     store::SkippedRow row;
@@ -239,28 +252,14 @@ Task<> Planner::fire_due() {
   }
 }
 
-// False: the store is away.
-Task<bool> Planner::learn_whose(std::string id) {
-  if (whose_.contains(id)) co_return true;
-  auto row = co_await with_.rows.find(id);
-  if (!row) co_return false;
-  if (*row) whose_.insert_or_assign(std::move(id), Whose{(*row)->tenant, (*row)->owner, (*row)->organisation});
-  co_return true;
-}
-
 Task<> Planner::read_changes() {
   changes_read_at_ = Clock::now();
   for (;;) {
     auto found = co_await with_.rows.plans_since(seen_version_, read_at_once_max);
     if (!found) co_return;
     for (auto& planned : *found) {
-      if (planned.is_live) {
-        bool const is_answered = co_await learn_whose(planned.id);
-        if (!is_answered) co_return;
-        if (!whose_.contains(planned.id)) continue;
-      }
       seen_version_ = std::max(seen_version_, planned.version);
-      put(std::move(planned.id), planned.is_live, planned.trigger_json, planned.policy_json, planned.next_at);
+      put(std::move(planned));
     }
     with_.stats.schedules.add(static_cast<std::int64_t>(plans_.size()) - with_.stats.schedules.read());
     if (found->size() < read_at_once_max) break;

@@ -42,23 +42,20 @@ class Planner {
   schedule::Zones& zones() noexcept { return zones_; }
 
  private:
-  // An automation's, which its runs take over.
-  struct Whose {
-    store::Tenant tenant;
-    std::string owner, organisation;
-  };
+  using Planned = store::AutomationStore::Planned;
   struct Plan {
     CronTrigger trigger;
     Policy policy;
     std::optional<schedule::Rule> rule;     // nothing: it cannot be evaluated
     std::string trigger_json, policy_json;  // that it was read from
+    store::Tenant tenant;                   // whose its runs are, too
+    std::string owner, organisation;
     std::optional<store::Time> next_at;
     store::Time due;  // with its jitter
   };
 
   Task<> loop();
   Task<> read_changes();
-  Task<bool> learn_whose(std::string id);
   Task<> follow_zones();
   Task<> move_plans(std::vector<std::string> ids);
   std::vector<store::Firing> moves_of(std::vector<std::string> const& ids) const;
@@ -66,8 +63,7 @@ class Planner {
   Task<> fire(std::vector<std::string> ids, store::Time now);
   store::Firing firing_of(std::string const& id, Plan const& plan, store::Time now) const;
   Task<> reread(std::string id);
-  void put(std::string id, bool is_live, std::string_view trigger_json, std::string_view policy_json,
-           std::optional<store::Time> next_at);
+  void put(Planned planned);
   void remove(std::string const& id);
   void schedule_next(std::string const& id, Plan& plan, std::optional<store::Time> next_at);
   std::optional<schedule::Rule> rule_of(CronTrigger const& trigger);
@@ -76,7 +72,6 @@ class Planner {
   Listeners listeners_;
   schedule::Zones zones_;
   std::map<std::string, Plan, std::less<>> plans_;
-  std::map<std::string, Whose, std::less<>> whose_;  // of all that are planned
   std::set<std::pair<store::Time, std::string>> due_;
   std::uint64_t seen_version_ = 0;
   bool is_read_ = false;  // all that was stored before

@@ -37,8 +37,9 @@ constexpr std::string_view select_triggers =
     "SELECT trigger_json FROM automation WHERE event_source = ?1 AND enabled = 1 AND deleted_at IS NULL";
 
 std::string const select_plans =
-    "SELECT id, enabled, trigger_kind, deleted_at, trigger_json, policy_json, next_at, version FROM automation WHERE "
-    "version > ?1 ";
+    "SELECT id, user_id, org_id, owner, organisation, enabled, trigger_kind, deleted_at, trigger_json, policy_json, "
+    "next_at, "
+    "version FROM automation WHERE version > ?1 ";
 std::string const order_of_plans = "ORDER BY version LIMIT ?2";
 std::string const select_all_plans =
     select_plans + "AND enabled = 1 AND deleted_at IS NULL AND trigger_kind = 'cron' " + order_of_plans;
@@ -141,6 +142,10 @@ Task<std::vector<AutomationStore::Planned>> AutomationRows::plans_since(Sql& sql
   while (rows.step()) {
     AutomationStore::Planned plan;
     plan.id = rows.text();
+    plan.tenant.user_id = rows.text();
+    plan.tenant.org_id = rows.text();
+    plan.owner = rows.text();
+    plan.organisation = rows.text();
     bool const is_enabled = rows.flag();
     bool const is_cron = rows.text() == "cron";
     bool const is_deleted = rows.optional_time().has_value();

@@ -147,6 +147,8 @@ class AutomationStore {
   // The same with a new upload in its tarball_path's place: it comes, and `gone` is marked deleted, in one transaction.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace_with_upload(AutomationRow row, UploadRow upload,
                                                                           std::string bytes, std::string gone) = 0;
+    Tenant tenant;
+    std::string owner, organisation;
   // All that are enabled, not deleted, of cron triggers: for the planner. Changed behind `version` (0: all, those that need
   // no planning any more left out); the newest version.
   struct Planned {

@@ -50,6 +50,8 @@ class Schedules : public testing::Test {
     AutomationRow row;
     row.id = id;
     row.tenant = tenant;
+    row.owner = "alice";
+    row.organisation = "acme";
     row.trigger_json = to_json(Trigger(trigger));
     row.trigger_kind = "cron";
     row.next_at = next_at;
@@ -119,6 +121,8 @@ TEST_F(Schedules, MakeOneRunOfAMoment) {
   EXPECT_EQ(made[0].scheduled_for, moment);
   EXPECT_EQ(made[0].trigger_source, "cron");
   EXPECT_EQ(made[0].tenant, tenant);
+  EXPECT_EQ(made[0].owner, "alice");
+  EXPECT_EQ(made[0].organisation, "acme");
   EXPECT_EQ(made[0].target, "fresh");
   EXPECT_THAT(skipped(id), IsEmpty());
   EXPECT_EQ(stats.firings.read(), 1U);

@@ -128,7 +128,10 @@ TEST_P(Automations, GetNewCodeAndLoseTheOldInOneStep) {
 }
 
 TEST_P(Automations, AreToldToThePlannerByTheirVersions) {
-  gateway_.create(automation_of("a1"));
+  auto first = automation_of("a1");
+  first.owner = "alice";
+  first.organisation = "acme";
+  gateway_.create(std::move(first));
   auto event = automation_of("a2");
   event.trigger_kind = "event";
   gateway_.create(std::move(event));
@@ -136,7 +139,10 @@ TEST_P(Automations, AreToldToThePlannerByTheirVersions) {
   off.enabled = false;
   gateway_.create(std::move(off));
   auto const a4 = gateway_.create(automation_of("a4"));
-  EXPECT_THAT(ids_of_rows(plans(0)), ElementsAre("a1", "a4")) << "those that need no planning are left out";
+  auto const all = plans(0);
+  EXPECT_THAT(ids_of_rows(all), ElementsAre("a1", "a4")) << "those that need no planning are left out";
+  EXPECT_EQ(all[0].tenant, alice);
+  EXPECT_EQ(all[0].owner + " " + all[0].organisation, "alice acme");
   EXPECT_THAT(plans(a4.version), IsEmpty());
   gateway_.get(store_.disable("a1", "reason", "detail"));
   auto const changed = plans(a4.version);
