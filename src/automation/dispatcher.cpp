@@ -217,7 +217,7 @@ Task<> Dispatcher::read_waiting() {
 
 Task<> Dispatcher::take_over() {
   for (;;) {
-    auto taken = co_await with_.rows.take_over(with_.gateway, false, taken_over_at_once_max);
+    auto taken = co_await with_.rows.take_over(with_.gateway, taken_over_at_once_max);
     if (!taken) co_return;
     for (auto& run : *taken) {
       ++running_;

@@ -14,9 +14,8 @@ constexpr std::string_view begin_run =
     "UPDATE automation_run SET status = 'RUNNING', fence = ?3, holder = ?4, started_at = ?5, version = ?6 WHERE id = ?1 AND "
     "version = ?2";
 constexpr std::string_view select_forsaken =
-    "SELECT id FROM automation_run WHERE (status = 'RUNNING' OR clean_up <> 'nothing') AND ((holder = ?1 AND CAST(?2 AS "
-    "BIGINT) <> 0) OR (holder <> ?1 AND NOT EXISTS (SELECT 1 FROM gateway WHERE name = holder AND alive_until > "
-    "nestgate_now()))) LIMIT ?3";
+    "SELECT id FROM automation_run WHERE (status = 'RUNNING' OR clean_up <> 'nothing') AND holder <> ?1 AND NOT EXISTS "
+    "(SELECT 1 FROM gateway WHERE name = holder AND alive_until > nestgate_now()) LIMIT ?2";
 constexpr std::string_view select_ended =
     "SELECT id FROM automation_run WHERE holder = ?1 AND clean_up <> 'nothing' LIMIT ?2";
 constexpr std::string_view take_run = "UPDATE automation_run SET fence = fence + 1, holder = ?2, version = ?3 WHERE id = ?1";
@@ -66,8 +65,8 @@ Task<Running> count_running(Sql& sql) {
   co_return running;
 }
 
-Task<std::vector<std::string>> find_forsaken(Sql& sql, std::string const& gateway, bool also_own, std::size_t limit) {
-  auto rows = co_await sql.query(select_forsaken, gateway, also_own, limit);
+Task<std::vector<std::string>> find_forsaken(Sql& sql, std::string const& gateway, std::size_t limit) {
+  auto rows = co_await sql.query(select_forsaken, gateway, limit);
   std::vector<std::string> ids;
   while (rows.step()) ids.push_back(rows.text());
   co_return ids;
@@ -122,13 +121,12 @@ Task<std::vector<ClaimAnswer>> RunClaims::claim(Sql& sql, std::vector<std::strin
 }
 
 // There mostly is nothing: then nothing is written. What there is is asked again once nobody else can change it.
-Task<std::vector<ClaimedRun>> RunClaims::take_over(Sql& sql, std::string const& gateway, bool also_own,
-                                                   std::size_t limit) const {
+Task<std::vector<ClaimedRun>> RunClaims::take_over(Sql& sql, std::string const& gateway, std::size_t limit) const {
   std::vector<RunRow> runs;
-  auto const seen = co_await find_forsaken(sql, gateway, also_own, limit);
+  auto const seen = co_await find_forsaken(sql, gateway, limit);
   if (!seen.empty()) {
     auto version = co_await count_up(sql, run_versions, limit);
-    auto const ids = co_await find_forsaken(sql, gateway, also_own, limit);
+    auto const ids = co_await find_forsaken(sql, gateway, limit);
     std::vector<Values> changes;
     changes.reserve(ids.size());
     for (auto const& id : ids) changes.push_back(values(id, gateway, version++));

@@ -14,7 +14,7 @@ class RunClaims {
   Task<std::vector<ClaimAnswer>> claim(Sql& sql, std::vector<std::string> const& ids, std::string const& gateway,
                                        RunCaps caps) const;
   Task<std::vector<RunRow>> to_clean_up(Sql& sql, std::string const& gateway, std::size_t limit) const;
-  Task<std::vector<ClaimedRun>> take_over(Sql& sql, std::string const& gateway, bool also_own, std::size_t limit) const;
+  Task<std::vector<ClaimedRun>> take_over(Sql& sql, std::string const& gateway, std::size_t limit) const;
 
  private:
   Task<std::vector<ClaimedRun>> with_automations(Sql& sql, std::vector<RunRow> runs) const;

@@ -104,10 +104,9 @@ Task<Outcome<std::vector<RunRow>>> SqlAutomationStore::to_clean_up(std::string g
       [this, gateway = std::move(gateway), limit](Sql& sql) { return claims_.to_clean_up(sql, gateway, limit); });
 }
 
-Task<Outcome<std::vector<ClaimedRun>>> SqlAutomationStore::take_over(std::string gateway, bool also_own, std::size_t limit) {
-  return backend_.write([this, gateway = std::move(gateway), also_own, limit](Sql& sql) {
-    return claims_.take_over(sql, gateway, also_own, limit);
-  });
+Task<Outcome<std::vector<ClaimedRun>>> SqlAutomationStore::take_over(std::string gateway, std::size_t limit) {
+  return backend_.write(
+      [this, gateway = std::move(gateway), limit](Sql& sql) { return claims_.take_over(sql, gateway, limit); });
 }
 
 Task<Outcome<std::optional<RunRow>>> SqlAutomationStore::find_run(std::string id) {

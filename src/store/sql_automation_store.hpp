@@ -40,7 +40,7 @@ class SqlAutomationStore final : public AutomationStore {
   Task<Outcome<std::vector<WaitingRun>>> waiting_since(std::uint64_t version, std::size_t limit) override;
   Task<Outcome<std::vector<ClaimAnswer>>> claim(std::vector<std::string> ids, std::string gateway, RunCaps caps) override;
   Task<Outcome<std::vector<RunRow>>> to_clean_up(std::string gateway, std::size_t limit) override;
-  Task<Outcome<std::vector<ClaimedRun>>> take_over(std::string gateway, bool also_own, std::size_t limit) override;
+  Task<Outcome<std::vector<ClaimedRun>>> take_over(std::string gateway, std::size_t limit) override;
   Task<Outcome<std::optional<RunRow>>> find_run(std::string id) override;
   Task<Outcome<RowPage<RunRow>>> list_runs(RunFilter filter, PageOf page) override;
   Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(Tenant tenant, std::string automation_id) override;

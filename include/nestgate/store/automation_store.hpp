@@ -197,9 +197,9 @@ class AutomationStore {
   virtual Task<Outcome<std::vector<WaitingRun>>> waiting_since(std::uint64_t version, std::size_t limit) = 0;
   // In the order of `ids`. PENDING ones within the caps become RUNNING: fence + 1, held by `gateway`, started_at now.
   virtual Task<Outcome<std::vector<ClaimAnswer>>> claim(std::vector<std::string> ids, std::string gateway, RunCaps caps) = 0;
-  // RUNNING runs, and ended ones with something to clean up, whose holder does not live (or is `gateway` itself, where
-  // `also_own`: at its start): they get a new fence and this holder.
-  virtual Task<Outcome<std::vector<ClaimedRun>>> take_over(std::string gateway, bool also_own, std::size_t limit) = 0;
+  // RUNNING runs, and ended ones with something to clean up, whose holder is another gateway that does not live: they get a
+  // new fence and this holder.
+  virtual Task<Outcome<std::vector<ClaimedRun>>> take_over(std::string gateway, std::size_t limit) = 0;
   // Ended runs that this gateway holds and has something to clean up of: also such as another gateway cancelled.
   virtual Task<Outcome<std::vector<RunRow>>> to_clean_up(std::string gateway, std::size_t limit) = 0;
   virtual Task<Outcome<std::optional<RunRow>>> find_run(std::string id) = 0;
