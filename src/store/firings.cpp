@@ -169,7 +169,7 @@ Task<Outcome<>> Firings::cancel_open(Sql& sql, std::vector<Plan>& plans) const {
   }
   if (cancelling.empty()) co_return Outcome<>{};
   auto open = co_await sql.execute_each(select_open, std::move(ids));
-  std::vector<AutomationStore::ToJudge> runs;
+  std::vector<ToJudge> runs;
   std::vector<Plan*> whose;
   for (std::size_t i = 0; i < cancelling.size(); ++i)
     while (open[i].step()) {

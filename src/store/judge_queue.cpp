@@ -21,7 +21,7 @@ struct JudgeQueue::Waiting {
 };
 
 // It is kept for another try.
-AutomationStore::ToJudge JudgeQueue::to_judge(WaitingPtr const& waiting) {
+ToJudge JudgeQueue::to_judge(WaitingPtr const& waiting) {
   return {waiting->one.id, waiting->one.fence, [waiting](RunRow const& row) { return waiting->one.judge(row); }};
 }
 

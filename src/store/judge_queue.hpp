@@ -4,7 +4,7 @@
 #include <functional>
 #include <memory>
 
-#include "nestgate/store/automation_store.hpp"
+#include "run_judgements.hpp"
 
 namespace nestgate::store {
 
@@ -12,7 +12,6 @@ namespace nestgate::store {
 // they have in common once for all of them. Lives on the control core.
 class JudgeQueue {
  public:
-  using ToJudge = AutomationStore::ToJudge;
   // All in one transaction; their answers in their order.
   using Write = std::function<Task<Outcome<std::vector<Outcome<JudgedRun>>>>(std::vector<ToJudge>)>;
 

@@ -52,8 +52,7 @@ std::int64_t is_pending(RunStatus status) { return status == RunStatus::pending 
 
 }  // namespace
 
-Task<std::vector<Outcome<JudgedRun>>> RunJudgements::judge(Sql& sql,
-                                                           std::vector<AutomationStore::ToJudge> const& wanted) const {
+Task<std::vector<Outcome<JudgedRun>>> RunJudgements::judge(Sql& sql, std::vector<ToJudge> const& wanted) const {
   std::vector<std::optional<Outcome<JudgedRun>>> answers(wanted.size());
   std::vector<std::size_t> which(wanted.size());
   for (std::size_t i = 0; i < which.size(); ++i) which[i] = i;
@@ -68,7 +67,7 @@ Task<std::vector<Outcome<JudgedRun>>> RunJudgements::judge(Sql& sql,
 }
 
 // Those that somebody else wrote between reading and writing are returned.
-Task<std::vector<std::size_t>> RunJudgements::judge_some(Sql& sql, std::vector<AutomationStore::ToJudge> const& wanted,
+Task<std::vector<std::size_t>> RunJudgements::judge_some(Sql& sql, std::vector<ToJudge> const& wanted,
                                                          std::vector<std::size_t> const& which,
                                                          std::vector<std::optional<Outcome<JudgedRun>>>& answers) const {
   std::vector<std::string> ids;

@@ -45,7 +45,6 @@ class SqlAutomationStore final : public AutomationStore {
   Task<Outcome<RowPage<RunRow>>> list_runs(RunFilter filter, PageOf page) override;
   Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(Tenant tenant, std::string automation_id) override;
   Task<Outcome<JudgedRun>> judge(std::string id, std::optional<std::uint64_t> fence, RunJudge judge) override;
-  Task<Outcome<std::vector<Outcome<JudgedRun>>>> judge_each(std::vector<ToJudge> runs) override;
   Task<Outcome<Depth>> depth() override;
   Task<Outcome<>> add_upload(UploadRow upload, std::string bytes) override;
   Task<Outcome<std::optional<UploadRow>>> find_upload(std::string id) override;
@@ -79,6 +78,7 @@ class SqlAutomationStore final : public AutomationStore {
                                                   std::string const& bytes, std::string const& gone) const;
   Task<Outcome<Begun>> begin_run(Sql& sql, RunRow const& run, std::uint64_t waiting_max, std::string const& gateway,
                                  RunCaps caps) const;
+  Task<Outcome<std::vector<Outcome<JudgedRun>>>> judge_each(std::vector<ToJudge> runs);
   Task<std::uint64_t> purge_all(Sql& sql, Time before, std::size_t limit) const;
 
   Backend& backend_;

@@ -208,15 +208,9 @@ class AutomationStore {
   // How many of the tenant's runs (of one automation, if given) are in each status.
   virtual Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(Tenant tenant, std::string automation_id) = 0;
   // Reads, judges and writes in one transaction; with the end of a run go its deliveries. With a `fence` nothing is done
-  // unless the run has it still. Faults: not_found.
+  // unless the run has it still. Those that are asked for together are decided each by itself, in their order. Faults:
+  // not_found.
   virtual Task<Outcome<JudgedRun>> judge(std::string id, std::optional<std::uint64_t> fence, RunJudge judge) = 0;
-  // Many at once, in one transaction; each by itself.
-  struct ToJudge {
-    std::string id;
-    std::optional<std::uint64_t> fence;
-    RunJudge judge;
-  };
-  virtual Task<Outcome<std::vector<Outcome<JudgedRun>>>> judge_each(std::vector<ToJudge> runs) = 0;
   // Counts of PENDING and RUNNING, over all gateways.
   struct Depth {
     std::uint64_t pending = 0, running = 0;

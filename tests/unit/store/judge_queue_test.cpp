@@ -9,7 +9,6 @@
 namespace nestgate::store {
 namespace {
 
-using ToJudge = JudgeQueue::ToJudge;
 using Answers = Outcome<std::vector<Outcome<JudgedRun>>>;
 
 RunDecision nothing(RunRow const&) { return {}; }

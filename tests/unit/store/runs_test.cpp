@@ -21,10 +21,33 @@ class Runs : public AutomationCalls {
     std::ranges::sort(ids);
     return ids;
   }
+  struct ToJudge {
+    std::string id;
+    std::optional<std::uint64_t> fence;
+    RunJudge judge;
+  };
+  using Judged = std::map<std::size_t, Outcome<JudgedRun>>;  // by their place among those that were asked for
+  Judged judged_together(std::vector<ToJudge> wanted) {
+    Judged judged;
+    gateway_.get(judge_together(std::move(wanted), judged));
+    return judged;
+  }
   void enqueue_each(std::initializer_list<std::string> ids) {
     for (auto const& id : ids) gateway_.enqueue(run_of(id));
   }
   std::uint64_t pending() { return gateway_.get(store_.depth()).pending; }
+
+ private:
+  Task<> judge(ToJudge one, std::size_t at, Judged& judged) {
+    auto answer = co_await store_.judge(std::move(one.id), one.fence, std::move(one.judge));
+    judged.emplace(at, std::move(answer));
+  }
+  Task<Outcome<>> judge_together(std::vector<ToJudge> wanted, Judged& judged) {
+    TaskGroup group(co_await asio::this_coro::executor);
+    for (std::size_t i = 0; i < wanted.size(); ++i) group.spawn("judge", judge(std::move(wanted[i]), i, judged));
+    [[maybe_unused]] auto joined = co_await group.join();
+    co_return Outcome<>();
+  }
 };
 INSTANTIATE_TEST_SUITE_P(On, Runs, testing::ValuesIn(every_database()), by_name);
 
@@ -318,8 +341,9 @@ TEST_P(Runs, StayAsTheyAreWhereNothingIsDecided) {
 }
 
 TEST_P(Runs, AreJudgedEachByItself) {
-  enqueue_each({"r1", "r2"});
-  std::vector<AutomationStore::ToJudge> wanted;
+  enqueue_each({"r1", "r2", "r3"});
+  std::vector<ToJudge> wanted;
+  wanted.push_back({"r3", std::nullopt, to(RunStatus::completed)});  // that the others wait for, and so go together
   wanted.push_back({"r1", std::nullopt, to(RunStatus::completed)});
   wanted.push_back({"nothing", std::nullopt, to(RunStatus::completed)});
   wanted.push_back({"r2", 7, to(RunStatus::completed)});
@@ -329,12 +353,12 @@ TEST_P(Runs, AreJudgedEachByItself) {
                       decision.run.error_detail = to_string(run.status);
                       return decision;
                     }});
-  auto const judged = gateway_.get(store_.judge_each(std::move(wanted)));
-  EXPECT_TRUE(judged[0]->wrote);
-  EXPECT_EQ(judged[1].error().fault.kind, FaultKind::not_found);
-  EXPECT_FALSE(judged[2]->wrote);
-  EXPECT_EQ(judged[3].error().fault.kind, FaultKind::internal);
-  EXPECT_TRUE(judged[4]->wrote);
+  auto const judged = judged_together(std::move(wanted));
+  EXPECT_TRUE(judged.at(1)->wrote);
+  EXPECT_EQ(judged.at(2).error().fault.kind, FaultKind::not_found);
+  EXPECT_FALSE(judged.at(3)->wrote);
+  EXPECT_EQ(judged.at(4).error().fault.kind, FaultKind::internal);
+  EXPECT_TRUE(judged.at(5)->wrote);
   EXPECT_EQ(gateway_.run("r1").error_detail, "COMPLETED") << "the second decision saw the first";
   EXPECT_EQ(gateway_.run("r2").status, RunStatus::pending);
 }
