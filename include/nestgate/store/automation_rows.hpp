@@ -22,6 +22,11 @@ struct Tenant {
   friend bool operator==(Tenant const&, Tenant const&) = default;
 };
 
+// Of a list.
+struct PageOf {
+  std::uint64_t limit = 50, offset = 0;
+};
+
 struct AutomationRow {
   std::string id;
   Tenant tenant;

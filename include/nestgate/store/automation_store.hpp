@@ -18,10 +18,6 @@ struct RowPage {
   std::uint64_t total = 0;
 };
 
-struct PageOf {
-  std::uint64_t limit = 50, offset = 0;
-};
-
 // Which runs a list shows; members that are empty do not choose.
 struct RunFilter {
   std::optional<Tenant> tenant{};
@@ -147,12 +143,12 @@ class AutomationStore {
   // The same with a new upload in its tarball_path's place: it comes, and `gone` is marked deleted, in one transaction.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace_with_upload(AutomationRow row, UploadRow upload,
                                                                           std::string bytes, std::string gone) = 0;
-    Tenant tenant;
-    std::string owner, organisation;
   // All that are enabled, not deleted, of cron triggers: for the planner. Changed behind `version` (0: all, those that need
   // no planning any more left out); the newest version.
   struct Planned {
     std::string id;
+    Tenant tenant;
+    std::string owner, organisation;
     bool is_live = true;  // enabled, not deleted, cron
     std::string trigger_json, policy_json;
     std::optional<Time> next_at;

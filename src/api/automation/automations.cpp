@@ -119,13 +119,12 @@ Task<ApiResponse> Automations::create(Call call) {
 Task<ApiResponse> Automations::list(Call call) {
   Faults faults;
   Query const query(faults, call.request.query);
-  auto const wanted = page_of(query);
+  auto const page = page_of(query);
   std::string creator;
   query.may("created_by", creator, one_of({"me", "others"}));
   if (!faults.empty()) co_return unprocessable(faults);
   // Everybody sees their own alone.
   if (creator == "others") co_return answer(200, automations_json({}));
-  store::PageOf const page{static_cast<std::uint64_t>(wanted.limit), static_cast<std::uint64_t>(wanted.offset)};
   auto found = co_await rows().list(call.caller->tenant, page);
   if (!found) co_return detail_failure(found.error());
   co_return answer(200, automations_json(*found));

@@ -96,9 +96,8 @@ Task<ApiResponse> CompletionEndpoints::create(Call call) {
 
 Task<ApiResponse> CompletionEndpoints::list(Call call) {
   Faults faults;
-  auto const wanted = page_of(Query(faults, call.request.query));
+  auto const page = page_of(Query(faults, call.request.query));
   if (!faults.empty()) co_return unprocessable(faults);
-  store::PageOf const page{static_cast<std::uint64_t>(wanted.limit), static_cast<std::uint64_t>(wanted.offset)};
   auto found = co_await rows().list_endpoints(call.caller->tenant, page);
   if (!found) co_return detail_failure(found.error());
   co_return answer(200, endpoints_json(*found));

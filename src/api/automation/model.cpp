@@ -530,11 +530,11 @@ bool Query::missing(std::string_view name) const {
   return false;
 }
 
-PageWanted page_of(Query const& query) {
-  PageWanted out;
-  query.may("limit", out.limit, whole(1, 100));
-  query.may("offset", out.offset, whole(0));
-  return out;
+store::PageOf page_of(Query const& query) {
+  std::int64_t limit = 50, offset = 0;
+  query.may("limit", limit, whole(1, 100));
+  query.may("offset", offset, whole(0));
+  return {static_cast<std::uint64_t>(limit), static_cast<std::uint64_t>(offset)};
 }
 
 std::string path_uuid(Faults& faults, std::string_view name, std::string_view given) {

@@ -14,6 +14,8 @@
 #include <variant>
 #include <vector>
 
+#include "nestgate/store/automation_rows.hpp"
+
 // Values of requests as the automation service's clients know them judged: with the codes, texts and coercions of
 // Pydantic 2 (automation.md 1.0). All faults of a request are collected. Pure.
 //
@@ -271,11 +273,8 @@ class Query {
   std::vector<std::pair<std::string, std::string>> parameters_;
 };
 
-struct PageWanted {
-  std::int64_t limit = 50, offset = 0;
-};
 // 1 to 100, from 0.
-PageWanted page_of(Query const& query);
+store::PageOf page_of(Query const& query);
 
 // A path's id, as the routes before it took it.
 std::string path_uuid(Faults& faults, std::string_view name, std::string_view given);

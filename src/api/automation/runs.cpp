@@ -28,10 +28,6 @@ constexpr std::int64_t moments_max = 100;
 
 store::Time now() { return std::chrono::system_clock::now(); }
 
-store::PageOf as_page(PageWanted const& wanted) {
-  return {static_cast<std::uint64_t>(wanted.limit), static_cast<std::uint64_t>(wanted.offset)};
-}
-
 Rule<RunStatus> run_status() {
   return [rule = one_of({"PENDING", "RUNNING", "COMPLETED", "FAILED", "CANCELLED", "SKIPPED"})](Value const& value,
                                                                                                 RunStatus& out) {
@@ -138,7 +134,7 @@ Task<ApiResponse> Runs::list_of_automation(Call call) {
   auto row = co_await own_automation(rows(), *call.caller, filter.automation_id);
   if (!row) co_return detail_failure(row.error());
   if (status) filter.statuses.push_back(*status);
-  co_return co_await answer_list(std::move(filter), row->tenant, as_page(page));
+  co_return co_await answer_list(std::move(filter), row->tenant, page);
 }
 
 Task<ApiResponse> Runs::list(Call call) {
@@ -155,7 +151,7 @@ Task<ApiResponse> Runs::list(Call call) {
   if (!faults.empty()) co_return unprocessable(faults);
   if (status) filter.statuses.push_back(*status);
   if (!call.caller->sees_all) filter.tenant = call.caller->tenant;
-  co_return co_await answer_list(std::move(filter), call.caller->tenant, as_page(page));
+  co_return co_await answer_list(std::move(filter), call.caller->tenant, page);
 }
 
 Task<ApiResponse> Runs::schedule(Call call) {
@@ -176,7 +172,7 @@ Task<ApiResponse> Runs::skipped(Call call) {
   if (!faults.empty()) co_return unprocessable(faults);
   auto row = co_await own_automation(rows(), *call.caller, std::move(id));
   if (!row) co_return detail_failure(row.error());
-  auto found = co_await rows().skipped(row->id, as_page(page));
+  auto found = co_await rows().skipped(row->id, page);
   if (!found) co_return detail_failure(found.error());
   co_return answer(200, skipped_json(*found));
 }
@@ -288,7 +284,7 @@ Task<ApiResponse> Runs::deliveries(Call call) {
   if (!faults.empty()) co_return unprocessable(faults);
   auto run = co_await own_run(rows(), *call.caller, id);
   if (!run) co_return detail_failure(run.error());
-  auto found = co_await rows().list_deliveries(std::move(id), as_page(page));
+  auto found = co_await rows().list_deliveries(std::move(id), page);
   if (!found) co_return detail_failure(found.error());
   std::vector<DeliveryShape> shown;
   for (auto& row : found->rows) {

@@ -94,8 +94,7 @@ Task<ApiResponse> SourceEndpoints::list(Call call) {
   Faults faults;
   auto const page = page_of(Query(faults, call.request.query));
   if (!faults.empty()) co_return unprocessable(faults);
-  store::PageOf const wanted{static_cast<std::uint64_t>(page.limit), static_cast<std::uint64_t>(page.offset)};
-  auto rows = co_await service_.rows().list_webhooks(call.caller->tenant.org_id, wanted);
+  auto rows = co_await service_.rows().list_webhooks(call.caller->tenant.org_id, page);
   if (!rows) co_return detail_failure(rows.error());
   co_return answer(200, sources_json(*rows, base_url(call)));
 }

@@ -83,11 +83,10 @@ Task<ApiResponse> Uploads::take(Call call) {
 Task<ApiResponse> Uploads::list(Call call) {
   Faults faults;
   Query const query(faults, call.request.query);
-  auto const wanted = page_of(query);
+  auto const page = page_of(query);
   std::string status;
   query.may("status", status, one_of({"UPLOADING", "COMPLETED", "FAILED"}));
   if (!faults.empty()) co_return unprocessable(faults);
-  store::PageOf const page{static_cast<std::uint64_t>(wanted.limit), static_cast<std::uint64_t>(wanted.offset)};
   auto found = co_await rows().list_uploads(call.caller->tenant, std::move(status), page);
   if (!found) co_return detail_failure(found.error());
   co_return answer(200, uploads_json(*found));

@@ -275,8 +275,8 @@ TEST(Model, ReadsTheParametersOfAQuery) {
   Query const query(faults, "limit=20&limit=7&name=a%20b+c&flag=yes");
   std::string name;
   std::optional<bool> flagged;
-  EXPECT_EQ(page_of(query).limit, 7);
-  EXPECT_EQ(page_of(query).offset, 0);
+  EXPECT_EQ(page_of(query).limit, 7U);
+  EXPECT_EQ(page_of(query).offset, 0U);
   EXPECT_TRUE(query.need("name", name, text()));
   EXPECT_EQ(name, "a b c");
   EXPECT_TRUE(query.may("flag", flagged, flag()));
