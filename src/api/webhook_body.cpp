@@ -2,10 +2,9 @@
 
 #include <simdjson.h>
 
-#include <algorithm>
-
 #include "body_values.hpp"
 #include "nestgate/base/result.hpp"
+#include "nestgate/base/text.hpp"
 #include "nestgate/conversation/manager.hpp"
 
 namespace nestgate::api {
@@ -31,9 +30,7 @@ void take_status(Pushed& into, std::string_view status) {
 // A longer one is cut, between two characters.
 void take_title(Pushed& into, std::string_view title) {
   if (has_control_bytes(title)) return;
-  auto size = std::min(title.size(), conversation::About::title_bytes_max);
-  while (size < title.size() && size > 0 && (static_cast<unsigned char>(title[size]) & 0xC0U) == 0x80U) --size;
-  into.title = title.substr(0, size);
+  into.title = cut_to(title, conversation::About::title_bytes_max);
 }
 
 void take_event(Pushed& into, dom::element event) {

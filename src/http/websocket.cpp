@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "nestgate/base/invariant.hpp"
+#include "nestgate/base/text.hpp"
 
 namespace nestgate::http {
 namespace {
@@ -138,15 +139,10 @@ void append_masked_frame(std::string& out, Opcode opcode, std::string_view paylo
 
 std::string close_payload(std::uint16_t code, std::string_view reason) {
   constexpr std::size_t reason_max = control_payload_max - 2;
-  if (reason.size() > reason_max) {
-    std::size_t cut = reason_max;
-    while (cut > 0 && (static_cast<unsigned char>(reason[cut]) & 0xc0) == 0x80) --cut;
-    reason = reason.substr(0, cut);
-  }
   std::string out;
   out += static_cast<char>(code >> 8);
   out += static_cast<char>(code & 0xff);
-  out += reason;
+  out += cut_to(reason, reason_max);
   return out;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +26,8 @@ std::string rfc3339(std::chrono::system_clock::time_point time, unsigned digits)
 // RFC 3339 with any offset; what is finer than a microsecond is cut. Nothing for other text and for years beyond 1970 to
 // 2200.
 std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_view text) noexcept;
+// Its first bytes, at most that many, without a part of a character (UTF-8) at their end.
+std::string_view cut_to(std::string_view text, std::size_t bytes_max) noexcept;
 
 // As the value of a query parameter: all but RFC 3986's unreserved characters (section 2.3) as %XX.
 void append_percent_encoded(std::string& out, std::string_view text);

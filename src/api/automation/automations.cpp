@@ -1,7 +1,5 @@
 #include "automations.hpp"
 
-#include <algorithm>
-
 #include "api/answers.hpp"
 #include "api/detail_answers.hpp"
 #include "api/shapes.hpp"
@@ -30,16 +28,6 @@ constexpr int tries_max = 10;  // of a change that somebody else's came before
 store::Time now() { return std::chrono::system_clock::now(); }
 
 std::string new_id() { return dashed_uuid(upstream::random_uuid_hex()); }
-
-// Whole characters.
-std::string cut_to(std::string text, std::size_t bytes_max) {
-  if (text.size() <= bytes_max) return text;
-  auto const continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
-  std::size_t end = bytes_max;
-  while (end > 0 && continues(text[end])) --end;
-  text.resize(end);
-  return text;
-}
 
 class Automations final : public EndpointGroup {
  public:
@@ -209,7 +197,7 @@ Task<upstream::Outcome<std::optional<Automations::NewPrompt>>> Automations::prom
   made.bytes = *std::move(packed);
   made.upload.id = new_id();
   made.upload.tenant = row.tenant;
-  made.upload.name = "prompt-automation-" + cut_to(row.name, upload_name_bytes_max) + "-edit";
+  made.upload.name.append("prompt-automation-").append(cut_to(row.name, upload_name_bytes_max)).append("-edit");
   made.upload.description = "Prompt updated for: " + row.name;
   made.upload.status = "COMPLETED";
   made.upload.size_bytes = static_cast<std::int64_t>(made.bytes.size());

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "json_members.hpp"
+#include "nestgate/base/text.hpp"
 #include "nestgate/codec/json_writer.hpp"
 #include "preset_files.hpp"
 #include "tarball.hpp"
@@ -153,13 +154,6 @@ void write_repos(JsonWriter& w, std::vector<RepoBody> const& repos, Credentials 
   w.end_array();
 }
 
-// Whole characters.
-std::string cut_to(std::string_view text, std::size_t bytes_max) {
-  if (text.size() <= bytes_max) return std::string(text);
-  while (bytes_max > 0 && (static_cast<unsigned char>(text[bytes_max]) & 0xC0U) == 0x80U) --bytes_max;
-  return std::string(text.substr(0, bytes_max));
-}
-
 bool is_plugin_preset(PresetBody const& body) { return body.has_plugins || !body.variants.empty(); }
 
 }  // namespace
@@ -267,11 +261,12 @@ std::string preset_tarball(PresetBody const& body, std::chrono::sys_seconds modi
 }
 
 std::string preset_upload_name(PresetBody const& body) {
-  return (is_plugin_preset(body) ? "plugin-automation-" : "prompt-automation-") + cut_to(body.name, 50);
+  std::string name = is_plugin_preset(body) ? "plugin-automation-" : "prompt-automation-";
+  return name.append(cut_to(body.name, 50));
 }
 
 std::string preset_upload_description(PresetBody const& body) {
-  return "Auto-generated from prompt: " + cut_to(body.prompt, 100) + "...";
+  return std::string("Auto-generated from prompt: ").append(cut_to(body.prompt, 100)).append("...");
 }
 
 }  // namespace nestgate::api

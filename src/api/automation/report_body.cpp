@@ -5,6 +5,7 @@
 
 #include "json_members.hpp"
 #include "nestgate/automation/status_detail.hpp"
+#include "nestgate/base/text.hpp"
 
 namespace nestgate::api {
 namespace {
@@ -16,16 +17,6 @@ using automation::StatusDetail;
 constexpr std::size_t error_bytes_max = 8 * 1024;  // kept in the store, and shown in every list
 constexpr std::size_t conversation_characters_max = 255;
 constexpr std::size_t phase_characters_max = 200;
-
-// Whole characters.
-std::string cut_to(std::string text, std::size_t bytes_max) {
-  if (text.size() <= bytes_max) return text;
-  auto const continues = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; };
-  std::size_t end = bytes_max;
-  while (end > 0 && continues(text[end])) --end;
-  text.resize(end);
-  return text;
-}
 
 std::string text_in(dom::object object, std::string_view name) {
   std::string_view text;

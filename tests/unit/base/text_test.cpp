@@ -29,6 +29,18 @@ TEST(Rfc3339, CutsTheSecondToTheDigitsThatAreAsked) {
   EXPECT_EQ(rfc3339(system_clock::time_point{-microseconds(1)}, 6), "1969-12-31T23:59:59.999999Z");
 }
 
+TEST(CutText, KeepsWholeCharacters) {
+  constexpr std::string_view text = "aé€😀";  // 1, 2, 3 and 4 bytes
+  EXPECT_EQ(cut_to(text, 100), text);
+  EXPECT_EQ(cut_to(text, 10), text);
+  EXPECT_EQ(cut_to(text, 9), "aé€");
+  EXPECT_EQ(cut_to(text, 6), "aé€");
+  EXPECT_EQ(cut_to(text, 5), "aé");
+  EXPECT_EQ(cut_to(text, 2), "a");
+  EXPECT_EQ(cut_to(text, 0), "");
+  EXPECT_EQ(cut_to("\x80\x80", 1), "") << "no text at all";
+}
+
 TEST(Rfc3339, IsReadWithAnyOffsetAndFraction) {
   using namespace std::chrono;
   system_clock::time_point const at{seconds(1'767'323'045)};
