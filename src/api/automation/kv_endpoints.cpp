@@ -34,12 +34,13 @@ class KvEndpoints final : public EndpointGroup {
   // Whose document it is, or why nobody's.
   struct Opened {
     std::string automation_id;
+    std::string key;  // where it was asked for
     std::optional<ApiResponse> refused;
   };
   Task<Opened> open(Call const& call);
   Task<Opened> open_for_caller(Call const& call);
-  // The key in the path; a refusal where it is none.
-  std::optional<ApiResponse> take_key(Call const& call, std::string& key) const;
+  // The same with the key in the path; a refusal where that is none.
+  Task<Opened> open_at_key(Call const& call);
 
   Task<ApiResponse> list(Call call);
   Task<ApiResponse> get(Call call);
@@ -61,8 +62,8 @@ class KvEndpoints final : public EndpointGroup {
   using Judged = std::function<KvAnswer(store::KvDocument const&)>;
   Task<ApiResponse> write(std::string automation_id, Judged judged);
   Task<ApiResponse> read(std::string automation_id, Judged judged);
-  // One operation, once the call was opened and its key taken.
-  Task<ApiResponse> apply(std::string automation_id, KvOperation operation, std::optional<std::int64_t> if_version = {});
+  // One operation, at the key that was opened.
+  Task<ApiResponse> apply(Opened opened, KvOperation operation, std::optional<std::int64_t> if_version = {});
   KvChange change_now(std::optional<std::int64_t> if_version) const {
     return {if_version, std::chrono::system_clock::now(), limits_};
   }
@@ -144,11 +145,12 @@ Task<KvEndpoints::Opened> KvEndpoints::open_for_caller(Call const& call) {
   co_return out;
 }
 
-std::optional<ApiResponse> KvEndpoints::take_key(Call const& call, std::string& key) const {
-  key = percent_decoded(call.taken.front()).value_or(call.taken.front());
-  auto const why = why_not_a_kv_key(key);
-  if (!why) return std::nullopt;
-  return as_response(no_kv_key(*why));
+Task<KvEndpoints::Opened> KvEndpoints::open_at_key(Call const& call) {
+  auto opened = co_await open(call);
+  if (opened.refused) co_return opened;
+  opened.key = percent_decoded(call.taken.front()).value_or(call.taken.front());
+  if (auto const why = why_not_a_kv_key(opened.key)) opened.refused = as_response(no_kv_key(*why));
+  co_return opened;
 }
 
 Task<ApiResponse> KvEndpoints::read(std::string automation_id, Judged judged) {
@@ -169,12 +171,12 @@ Task<ApiResponse> KvEndpoints::write(std::string automation_id, Judged judged) {
   co_return as_response(std::move(*last));
 }
 
-Task<ApiResponse> KvEndpoints::apply(std::string automation_id, KvOperation operation,
-                                     std::optional<std::int64_t> if_version) {
+Task<ApiResponse> KvEndpoints::apply(Opened opened, KvOperation operation, std::optional<std::int64_t> if_version) {
+  operation.key = std::move(opened.key);
   Judged judged = [operation = std::move(operation), change = change_now(if_version)](store::KvDocument const& document) {
     return change_kv(document, operation, change);
   };
-  co_return co_await write(std::move(automation_id), std::move(judged));
+  co_return co_await write(std::move(opened.automation_id), std::move(judged));
 }
 
 Task<ApiResponse> KvEndpoints::list(Call call) {
@@ -193,10 +195,8 @@ Task<ApiResponse> KvEndpoints::list(Call call) {
 }
 
 Task<ApiResponse> KvEndpoints::get(Call call) {
-  auto opened = co_await open(call);
+  auto opened = co_await open_at_key(call);
   if (opened.refused) co_return *std::move(opened.refused);
-  std::string key;
-  if (auto refused = take_key(call, key)) co_return *std::move(refused);
   Faults faults;
   Query const query(faults, call.request.query);
   std::string path;
@@ -204,26 +204,23 @@ Task<ApiResponse> KvEndpoints::get(Call call) {
   query.may("path", path, text());
   query.may("meta", with_meta, flag());
   if (!faults.empty()) co_return unprocessable(faults);
-  Judged judged = [key, path, with_meta](store::KvDocument const& document) {
+  Judged judged = [key = std::move(opened.key), path, with_meta](store::KvDocument const& document) {
     return get_kv(document, key, path, with_meta);
   };
   co_return co_await read(std::move(opened.automation_id), std::move(judged));
 }
 
 Task<ApiResponse> KvEndpoints::count(Call call) {
-  auto opened = co_await open(call);
+  auto opened = co_await open_at_key(call);
   if (opened.refused) co_return *std::move(opened.refused);
-  std::string key;
-  if (auto refused = take_key(call, key)) co_return *std::move(refused);
-  Judged judged = [key](store::KvDocument const& document) { return count_kv(document, key); };
+  Judged judged = [key = std::move(opened.key)](store::KvDocument const& document) { return count_kv(document, key); };
   co_return co_await read(std::move(opened.automation_id), std::move(judged));
 }
 
 Task<ApiResponse> KvEndpoints::put(Call call) {
-  auto opened = co_await open(call);
+  auto opened = co_await open_at_key(call);
   if (opened.refused) co_return *std::move(opened.refused);
   KvOperation operation;
-  if (auto refused = take_key(call, operation.key)) co_return *std::move(refused);
   Faults faults;
   Query const query(faults, call.request.query);
   std::optional<std::int64_t> if_version;
@@ -233,67 +230,60 @@ Task<ApiResponse> KvEndpoints::put(Call call) {
   operation.value = read_kv_value(faults, call.body);
   if (!faults.empty()) co_return unprocessable(faults);
   if (operation.only_new && operation.only_known) co_return refusal(400, "Cannot use both nx and xx");
-  co_return co_await apply(std::move(opened.automation_id), std::move(operation), if_version);
+  co_return co_await apply(std::move(opened), std::move(operation), if_version);
 }
 
 Task<ApiResponse> KvEndpoints::patch(Call call) {
-  auto opened = co_await open(call);
+  auto opened = co_await open_at_key(call);
   if (opened.refused) co_return *std::move(opened.refused);
-  std::string key;
-  if (auto refused = take_key(call, key)) co_return *std::move(refused);
   Faults faults;
   std::optional<std::int64_t> if_version;
   Query(faults, call.request.query).may("if_version", if_version, whole());
   auto operation = read_kv_patch(faults, call.body);
   if (!faults.empty()) co_return unprocessable(faults);
-  operation.key = std::move(key);
-  co_return co_await apply(std::move(opened.automation_id), std::move(operation), if_version);
+  co_return co_await apply(std::move(opened), std::move(operation), if_version);
 }
 
 Task<ApiResponse> KvEndpoints::remove(Call call) {
-  auto opened = co_await open(call);
+  auto opened = co_await open_at_key(call);
   if (opened.refused) co_return *std::move(opened.refused);
   KvOperation operation;
   operation.what = What::remove;
-  if (auto refused = take_key(call, operation.key)) co_return *std::move(refused);
   Faults faults;
   std::optional<std::int64_t> if_version;
   Query(faults, call.request.query).may("if_version", if_version, whole());
   if (!faults.empty()) co_return unprocessable(faults);
-  co_return co_await apply(std::move(opened.automation_id), std::move(operation), if_version);
+  co_return co_await apply(std::move(opened), std::move(operation), if_version);
 }
 
 Task<ApiResponse> KvEndpoints::change_by(Call call, What what) {
-  auto opened = co_await open(call);
+  auto opened = co_await open_at_key(call);
   if (opened.refused) co_return *std::move(opened.refused);
   KvOperation operation;
   operation.what = what;
-  if (auto refused = take_key(call, operation.key)) co_return *std::move(refused);
   Faults faults;
   operation.by = read_kv_by(faults, call.body);
   if (!faults.empty()) co_return unprocessable(faults);
-  co_return co_await apply(std::move(opened.automation_id), std::move(operation));
+  co_return co_await apply(std::move(opened), std::move(operation));
 }
 
 Task<ApiResponse> KvEndpoints::push(Call call, What what) {
-  auto opened = co_await open(call);
+  auto opened = co_await open_at_key(call);
   if (opened.refused) co_return *std::move(opened.refused);
   KvOperation operation;
   operation.what = what;
-  if (auto refused = take_key(call, operation.key)) co_return *std::move(refused);
   Faults faults;
   operation.value = read_kv_pushed(faults, call.body);
   if (!faults.empty()) co_return unprocessable(faults);
-  co_return co_await apply(std::move(opened.automation_id), std::move(operation));
+  co_return co_await apply(std::move(opened), std::move(operation));
 }
 
 Task<ApiResponse> KvEndpoints::pop(Call call, What what) {
-  auto opened = co_await open(call);
+  auto opened = co_await open_at_key(call);
   if (opened.refused) co_return *std::move(opened.refused);
   KvOperation operation;
   operation.what = what;
-  if (auto refused = take_key(call, operation.key)) co_return *std::move(refused);
-  co_return co_await apply(std::move(opened.automation_id), std::move(operation));
+  co_return co_await apply(std::move(opened), std::move(operation));
 }
 
 Task<ApiResponse> KvEndpoints::batch(Call call) {
