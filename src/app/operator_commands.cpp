@@ -165,7 +165,9 @@ std::string printable(std::string_view text) {
 // Columns as wide as what stands in them, the last one open.
 class Table {
  public:
-  void add(std::vector<std::string> row) { rows_.push_back(std::move(row)); }
+  using Row = std::vector<std::string>;
+
+  void add(Row row) { rows_.push_back(std::move(row)); }
 
   void print(std::ostream& out) const {
     std::vector<std::size_t> widths;
@@ -185,7 +187,7 @@ class Table {
   }
 
  private:
-  std::vector<std::vector<std::string>> rows_;
+  std::vector<Row> rows_;
 };
 
 // A member as a cell: "-" for null and what is not there.
@@ -236,16 +238,54 @@ std::string percent_cell(dom::element row, std::string_view name) {
 
 Problem not_understood() { return {"the gateway's answer cannot be read: is it another version?"}; }
 
-// Of {"results": [...], ...}; the elements live as long as the parser's document.
-bool results_in(dom::parser& parser, std::string const& body, dom::element& root, dom::array& results) {
-  return !parser.parse(body).get(root) && !root["results"].get(results);
+// The answer's object, which lives as long as the parser's document; or what is wrong with it.
+std::optional<Problem> read_answer(OrProblem<std::string> const& asked, dom::parser& parser, dom::element& root) {
+  if (auto const* const problem = std::get_if<Problem>(&asked)) return *problem;
+  bool const is_read = !parser.parse(std::get<std::string>(asked)).get(root) && root.is_object();
+  if (!is_read) return not_understood();
+  return std::nullopt;
 }
 
-void add_conversation(Table& table, dom::element row) {
-  auto why = cell(row, "reason");
-  if (why == "-") why = cell(row, "progress");
-  table.add({cell(row, "id"), cell(row, "state"), cell(row, "owner"), cell(row, "purpose"), cell(row, "created_at"),
-             cell(row, "last_act_at"), std::move(why)});
+// The same of {"results": [...], ...}.
+std::optional<Problem> read_list(OrProblem<std::string> const& asked, dom::parser& parser, dom::element& root,
+                                 dom::array& results) {
+  if (auto problem = read_answer(asked, parser, root)) return problem;
+  if (root["results"].get(results)) return not_understood();
+  return std::nullopt;
+}
+
+// What people are shown of a list.
+struct Columns {
+  Table::Row titles;
+  Table::Row (*row_of)(dom::element);
+};
+
+Table table_of(Columns const& columns, dom::array elements) {
+  Table table;
+  table.add(columns.titles);
+  for (auto const element : elements) table.add(columns.row_of(element));
+  return table;
+}
+
+int print_list(OrProblem<std::string> const& asked, Columns const& columns, bool as_json, Terminal terminal) {
+  dom::parser parser;
+  dom::element root;
+  dom::array results;
+  if (auto const problem = read_list(asked, parser, root, results)) return complain(terminal, *problem);
+  if (as_json) terminal.out << simdjson::minify(results) << '\n';
+  if (!as_json) table_of(columns, results).print(terminal.out);
+  return written(terminal);
+}
+
+Table::Row row_of_conversation(dom::element row) {
+  auto const reason = cell(row, "reason");
+  return {cell(row, "id"),
+          cell(row, "state"),
+          cell(row, "owner"),
+          cell(row, "purpose"),
+          cell(row, "created_at"),
+          cell(row, "last_act_at"),
+          reason == "-" ? cell(row, "progress") : reason};
 }
 
 // Page after page, so that however many there are no answer is larger than one page.
@@ -258,15 +298,14 @@ int print_conversations(Gateway& gateway, std::string const& state, bool as_json
     std::string query = "limit=" + std::string(page_size);
     if (!state.empty()) query += "&status=" + state;
     if (!page_id.empty()) query += "&page_id=" + page_id;
-    auto const asked = gateway.get("/api/conversations", query);
-    if (auto const* const problem = std::get_if<Problem>(&asked)) return complain(terminal, *problem);
     dom::parser parser;
     dom::element root;
     dom::array results;
-    if (!results_in(parser, std::get<std::string>(asked), root, results)) return complain(terminal, not_understood());
+    auto const problem = read_list(gateway.get("/api/conversations", query), parser, root, results);
+    if (problem) return complain(terminal, *problem);
     for (auto const row : results) {
       if (as_json) list += (list.empty() ? "" : ",\n") + std::string(simdjson::minify(row));
-      if (!as_json) add_conversation(table, row);
+      if (!as_json) table.add(row_of_conversation(row));
     }
     std::string_view next;
     page_id = root["next_page_id"].get(next) ? std::string() : std::string(next);
@@ -284,36 +323,29 @@ int print_log(Gateway& gateway, ConversationId const& id, std::size_t bytes, Ter
 }
 
 int stop_conversation(Gateway& gateway, ConversationId const& id, bool as_json, Terminal terminal) {
-  auto const asked = gateway.post("/api/conversations/" + id.text() + "/stop");
-  if (auto const* const problem = std::get_if<Problem>(&asked)) return complain(terminal, *problem);
   dom::parser parser;
   dom::element root;
-  if (parser.parse(std::get<std::string>(asked)).get(root)) return complain(terminal, not_understood());
+  auto const problem = read_answer(gateway.post("/api/conversations/" + id.text() + "/stop"), parser, root);
+  if (problem) return complain(terminal, *problem);
   if (as_json) terminal.out << simdjson::minify(root) << '\n';
   if (!as_json) terminal.out << cell(root, "id") << ' ' << cell(root, "state") << '\n';
   return written(terminal);
 }
 
+Table::Row row_of_top(dom::element row) {
+  return {cell(row, "id"),
+          cell(row, "state"),
+          cell(row, "owner"),
+          cell(row, "streams"),
+          seconds_cell(row, "seconds_since_act"),
+          seconds_cell(row, "seconds_since_traffic"),
+          bytes_cell(row, "memory_bytes"),
+          percent_cell(row, "cpu_percent")};
+}
+
 int print_top(Gateway& gateway, bool as_json, Terminal terminal) {
-  auto const asked = gateway.get("/api/top");
-  if (auto const* const problem = std::get_if<Problem>(&asked)) return complain(terminal, *problem);
-  dom::parser parser;
-  dom::element root;
-  dom::array results;
-  if (!results_in(parser, std::get<std::string>(asked), root, results)) return complain(terminal, not_understood());
-  if (as_json) {
-    terminal.out << simdjson::minify(results) << '\n';
-    return written(terminal);
-  }
-  Table table;
-  table.add({"ID", "STATE", "OWNER", "STREAMS", "SINCE ACT", "SINCE TRAFFIC", "MEMORY", "CPU %"});
-  for (auto const row : results) {
-    table.add({cell(row, "id"), cell(row, "state"), cell(row, "owner"), cell(row, "streams"),
-               seconds_cell(row, "seconds_since_act"), seconds_cell(row, "seconds_since_traffic"),
-               bytes_cell(row, "memory_bytes"), percent_cell(row, "cpu_percent")});
-  }
-  table.print(terminal.out);
-  return written(terminal);
+  Columns const columns{{"ID", "STATE", "OWNER", "STREAMS", "SINCE ACT", "SINCE TRAFFIC", "MEMORY", "CPU %"}, row_of_top};
+  return print_list(gateway.get("/api/top"), columns, as_json, terminal);
 }
 
 // Until the gateway or the output is gone, or somebody interrupts it.
@@ -325,25 +357,36 @@ int follow_top(Gateway& gateway, bool as_json, Terminal terminal) {
   }
 }
 
+Table::Row row_of_run(dom::element row) {
+  return {cell(row, "id"),         cell(row, "automation_id"), cell(row, "status"),           cell(row, "trigger"),
+          cell(row, "created_at"), cell(row, "started_at"),    duration_cell(row, "took_ms"), line_cell(row, "error")};
+}
+
 int print_runs(Gateway& gateway, std::string const& query, bool as_json, Terminal terminal) {
-  auto const asked = gateway.get("/api/runs", query);
-  if (auto const* const problem = std::get_if<Problem>(&asked)) return complain(terminal, *problem);
-  dom::parser parser;
-  dom::element root;
-  dom::array results;
-  if (!results_in(parser, std::get<std::string>(asked), root, results)) return complain(terminal, not_understood());
-  if (as_json) {
-    terminal.out << simdjson::minify(results) << '\n';
-    return written(terminal);
-  }
-  Table table;
-  table.add({"ID", "AUTOMATION", "STATUS", "TRIGGER", "CREATED", "STARTED", "TOOK", "ERROR"});
-  for (auto const row : results) {
-    table.add({cell(row, "id"), cell(row, "automation_id"), cell(row, "status"), cell(row, "trigger"),
-               cell(row, "created_at"), cell(row, "started_at"), duration_cell(row, "took_ms"), line_cell(row, "error")});
-  }
-  table.print(terminal.out);
-  return written(terminal);
+  Columns const columns{{"ID", "AUTOMATION", "STATUS", "TRIGGER", "CREATED", "STARTED", "TOOK", "ERROR"}, row_of_run};
+  return print_list(gateway.get("/api/runs", query), columns, as_json, terminal);
+}
+
+Table::Row row_of_attempt(dom::element row) {
+  return {cell(row, "attempt"), cell(row, "started_at"), cell(row, "ended_at"), line_cell(row, "error")};
+}
+
+Table::Row row_of_delivery(dom::element row) {
+  auto const endpoint = cell(row, "endpoint_id");
+  return {cell(row, "id"),
+          endpoint == "-" ? cell(row, "to") : endpoint,
+          cell(row, "state"),
+          cell(row, "attempts"),
+          cell(row, "next_attempt_at"),
+          line_cell(row, "last_error")};
+}
+
+// Where there are any.
+void print_list_in(dom::element run, std::string_view name, Columns const& columns, std::ostream& out) {
+  dom::array elements;
+  if (run[name].get(elements) || elements.size() == 0) return;
+  out << '\n';
+  table_of(columns, elements).print(out);
 }
 
 // A member a line, without those that are not set; then its deliveries.
@@ -356,35 +399,15 @@ void print_run_for_people(dom::element run, std::ostream& out) {
   fields.add({"took", duration_cell(run, "took_ms")});
   fields.add({"error", line_cell(run, "error")});
   fields.print(out);
-  dom::array before, deliveries;
-  if (!run["attempts_before"].get(before) && before.size() > 0) {
-    Table table;
-    table.add({"ATTEMPT", "STARTED", "ENDED", "ERROR"});
-    for (auto const row : before)
-      table.add({cell(row, "attempt"), cell(row, "started_at"), cell(row, "ended_at"), line_cell(row, "error")});
-    out << '\n';
-    table.print(out);
-  }
-  if (!run["deliveries"].get(deliveries) && deliveries.size() > 0) {
-    Table table;
-    table.add({"DELIVERY", "TO", "STATE", "ATTEMPTS", "NEXT", "LAST ERROR"});
-    for (auto const row : deliveries) {
-      auto const endpoint = cell(row, "endpoint_id");
-      table.add({cell(row, "id"), endpoint == "-" ? cell(row, "to") : endpoint, cell(row, "state"), cell(row, "attempts"),
-                 cell(row, "next_attempt_at"), line_cell(row, "last_error")});
-    }
-    out << '\n';
-    table.print(out);
-  }
+  print_list_in(run, "attempts_before", {{"ATTEMPT", "STARTED", "ENDED", "ERROR"}, row_of_attempt}, out);
+  print_list_in(run, "deliveries", {{"DELIVERY", "TO", "STATE", "ATTEMPTS", "NEXT", "LAST ERROR"}, row_of_delivery}, out);
 }
 
 int print_run(Gateway& gateway, ConversationId const& id, bool as_json, Terminal terminal) {
-  auto const asked = gateway.get("/api/runs/" + id.text());
-  if (auto const* const problem = std::get_if<Problem>(&asked)) return complain(terminal, *problem);
   dom::parser parser;
   dom::element root;
-  bool const is_read = !parser.parse(std::get<std::string>(asked)).get(root) && root.is_object();
-  if (!is_read) return complain(terminal, not_understood());
+  auto const problem = read_answer(gateway.get("/api/runs/" + id.text()), parser, root);
+  if (problem) return complain(terminal, *problem);
   if (as_json) terminal.out << simdjson::minify(root) << '\n';
   if (!as_json) print_run_for_people(root, terminal.out);
   return written(terminal);
