@@ -15,6 +15,8 @@ bool is_origin(std::string_view text) {
 }
 
 void add_automation_api(std::vector<Key<Settings>>& keys) {
+  auto const key = below<&Settings::api, &api::Settings::automation>(keys);
+  using Api = api::AutomationApiSettings;
   using A = automation::Settings;
   add<&Settings::automation, &A::base_url>(
       keys, "automation.base_url", Text{0, 500, "http:// or https:// URL without query, or empty", is_base_url},
@@ -33,13 +35,9 @@ void add_automation_api(std::vector<Key<Settings>>& keys) {
   add<&Settings::automation_webhook_secret_file>(
       keys, "automation.webhook_secret_file", secret_path, Reload::restart,
       "What events of the built-in sources are signed with; empty: they are unknown.");
-  add<&Settings::api, &api::Settings::automation, &api::AutomationApiSettings::cors_origins>(
-      keys, "automation.cors_origins", ListOf<Text>{{1, 500, "origin, as https://example.org", is_origin}, 0, 64},
-      Reload::restart, "Whose pages may send the browser's cookies to the automation API.");
-  auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
-    add<&Settings::api, &api::Settings::automation, Member>(keys, name, spec, Reload::restart, doc);
-  };
-  using Api = api::AutomationApiSettings;
+  key.operator()<&Api::cors_origins>("automation.cors_origins",
+                                     ListOf<Text>{{1, 500, "origin, as https://example.org", is_origin}, 0, 64},
+                                     "Whose pages may send the browser's cookies to the automation API.");
   key.operator()<&Api::webhook_secret_overlap>("automation.webhook_secret_overlap", Duration{0s, 24h * 30},
                                                "How long a custom source's old secret opens beside its new one.");
   key.operator()<&Api::event_time_tolerance>("automation.event_time_tolerance", Duration{1s, 24h},
@@ -52,9 +50,8 @@ void add_automation_api(std::vector<Key<Settings>>& keys) {
                                               "An automation's key-value document; beyond it 413; 0: no limit.");
   key.operator()<&Api::cron_interval_min>("automation.cron_interval_min", Duration{1s, 24h},
                                           "Between two moments of a schedule, told by /v1/validate; nobody is held to it.");
-  add<&Settings::api, &api::Settings::automation, &api::AutomationApiSettings::sdk_version>(
-      keys, "automation.sdk_version", Text{1, 64}, Reload::restart,
-      "The version of the SDK that scripts are told to install.");
+  key.operator()<&Api::sdk_version>("automation.sdk_version", Text{1, 64},
+                                    "The version of the SDK that scripts are told to install.");
 }
 
 }  // namespace
@@ -62,9 +59,7 @@ void add_automation_api(std::vector<Key<Settings>>& keys) {
 void add_automation(std::vector<Key<Settings>>& keys) {
   using automation::PrivateCallbacks;
   add_automation_api(keys);
-  auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
-    add<&Settings::automation, Member>(keys, name, spec, Reload::restart, doc);
-  };
+  auto const key = below<&Settings::automation>(keys);
   using A = automation::Settings;
   key.operator()<&A::workspace_base>("automation.workspace_base", Text{0, 1024, "absolute path, may be empty", is_absolute},
                                      "Where runs have their folders in a runtime; empty: /workspace where it may be written "

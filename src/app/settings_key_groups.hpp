@@ -28,6 +28,14 @@ void add(std::vector<Key<Owner>>& keys, std::string_view name, Spec spec, Reload
   keys.push_back(std::move(key));
 }
 
+// Adds keys whose values are below `Settings::*Group`, and wait for a restart.
+template <auto... Group>
+auto below(std::vector<Key<Settings>>& keys) {
+  return [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
+    add<Group..., Members...>(keys, name, spec, Reload::restart, doc);
+  };
+}
+
 inline constexpr Text secret_path{0, 4096, "path, may be empty"};
 
 bool is_base_url(std::string_view text);

@@ -285,9 +285,7 @@ void add_conversations(std::vector<Key<Settings>>& keys) {
                                           "Before a name that was not found is looked up again; meanwhile 503.");
   add<c, &ManagerSettings::stop_call_time_max>(keys, "runtime.stop_timeout", Duration{10ms, 10min}, Reload::restart,
                                                "For the conversation's own stop, before its server is ended.");
-  auto const key = [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
-    add<c, Members...>(keys, name, spec, Reload::restart, doc);
-  };
+  auto const key = below<c>(keys);
   using M = ManagerSettings;
   using conversation::AtLimit;
   using conversation::WhenIdle;
@@ -345,9 +343,7 @@ void add_conversations(std::vector<Key<Settings>>& keys) {
 }
 
 void add_cloud(std::vector<Key<Settings>>& keys) {
-  auto const key = [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
-    add<&Settings::api, Members...>(keys, name, spec, Reload::restart, doc);
-  };
+  auto const key = below<&Settings::api>(keys);
   using A = api::Settings;
   key.operator()<&A::cloud, &api::CloudSettings::secrets_age_max>(
       "cloud.secrets_age_max", Duration{0ms, 1h},
@@ -368,9 +364,7 @@ void add_cloud(std::vector<Key<Settings>>& keys) {
 
 void add_credentials(std::vector<Key<Settings>>& keys) {
   using C = conversation::CredentialSettings;
-  auto const key = [&keys]<auto Member>(std::string_view name, auto spec, std::string_view doc) {
-    add<&Settings::credentials, Member>(keys, name, spec, Reload::restart, doc);
-  };
+  auto const key = below<&Settings::credentials>(keys);
   Text const url{0, 500, "http:// or https:// URL without query, or empty", is_base_url};
   key.operator()<&C::check_urls>(
       "credentials.check_urls", MapOf<Text>{{1, 64, "of a-z0-9_-", is_port_name}, url, 32},
@@ -424,9 +418,7 @@ void add_provider(std::vector<Key<Settings>>& keys) {
 void add_docker(std::vector<Key<Settings>>& keys) {
   using runtime::DockerSettings;
   using D = DockerSettings;
-  auto const key = [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
-    add<&Settings::docker, Members...>(keys, name, spec, Reload::restart, doc);
-  };
+  auto const key = below<&Settings::docker>(keys);
   key.operator()<&D::host>("runtime.docker.host", Text{1, 300, "unix://PATH or tcp://HOST:PORT"}, "The engine.");
   key.operator()<&D::tls, &ClientTlsFiles::ca_file>(
       "runtime.docker.tls_ca_file", Path{0}, "PEM; with it the engine is spoken to over TLS, and this must vouch for it.");
@@ -478,9 +470,7 @@ void add_docker(std::vector<Key<Settings>>& keys) {
 
 void add_remote(std::vector<Key<Settings>>& keys) {
   using R = runtime::RemoteSettings;
-  auto const key = [&keys]<auto... Members>(std::string_view name, auto spec, std::string_view doc) {
-    add<&Settings::remote, Members...>(keys, name, spec, Reload::restart, doc);
-  };
+  auto const key = below<&Settings::remote>(keys);
   key.operator()<&R::url>("runtime.remote.url", Text{1, 500, "http:// or https:// URL without query", is_base_url},
                           "The remote runtime API.");
   key.operator()<&R::api_key_file>(
