@@ -209,7 +209,8 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   std::vector<Secret> sealing_keys;
   sealing_keys.reserve(settings.identity.secrets.size());
   for (auto const& secret : settings.identity.secrets) sealing_keys.push_back(secret.clone());
-  auto opened = store::open_store(settings.store_url, std::move(sealing_keys), control.loop.get_executor());
+  auto opened =
+      store::open_store(settings.store_url, std::move(sealing_keys), control.loop.get_executor(), settings.store_options);
   if (!opened) {
     problem = opened.error().reason;
     co_return false;

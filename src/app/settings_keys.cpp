@@ -559,6 +559,9 @@ void add_store(std::vector<Key<Settings>>& keys) {
       "Where conversations, users, API keys and automations are kept: one file of SQLite, with its log beside it, which "
       "gateways of one machine may share; or a PostgreSQL database (a URL as libpq takes it), which any gateways may. All "
       "have the same identity.secret. sqlite::memory: forgets.");
+  add<&Settings::store_options, &store::OpenOptions::connections>(
+      keys, "store.connections", Count{1, 64}, Reload::restart,
+      "Connections of a gateway that read from a PostgreSQL server; one more writes, and one listens.");
 }
 
 void add_limits(std::vector<Key<Settings>>& keys) {

@@ -29,6 +29,7 @@
 #include "nestgate/runtime/docker_settings.hpp"
 #include "nestgate/runtime/process_settings.hpp"
 #include "nestgate/runtime/remote_settings.hpp"
+#include "nestgate/store/store.hpp"
 
 // What operators set (operator.md "Settings"); config/nestgate.example.toml documents every key. The table of keys is
 // src/app/settings_keys.cpp.
@@ -107,6 +108,7 @@ struct Settings {
   conversation::ManagerSettings conversations;
   conversation::CredentialSettings credentials;
   std::string store_url = "sqlite:nestgate.db";  // the path made absolute once loaded
+  store::OpenOptions store_options;
   api::Settings api;
   std::vector<api::SandboxSpec> sandbox_specs;  // none: one named "default"
   automation::Settings automation;

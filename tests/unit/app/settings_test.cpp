@@ -542,6 +542,15 @@ TEST_F(SettingsFile, NamesAStoreBesideItUnlessItSaysOtherwise) {
                 HasSubstr("store.url: \\\"" + std::string(url) + "\\\" is not allowed; allowed: \\\"sqlite:PATH\\\", "));
 }
 
+TEST_F(SettingsFile, BoundsTheStoresConnections) {
+  auto const loaded = load("[store]\nconnections = 9\n" + std::string(with_secret));
+  ASSERT_TRUE(loaded.settings) << testing::PrintToString(loaded.faults);
+  EXPECT_EQ(loaded.settings->store_options.connections, 9U);
+  for (auto const* const beyond : {"0", "65"})
+    EXPECT_THAT(fault_of("[store]\nconnections = " + std::string(beyond) + "\n" + std::string(with_secret)),
+                HasSubstr("store.connections: " + std::string(beyond) + " is not allowed; allowed: an integer, 1 to 64"));
+}
+
 TEST_F(SettingsFile, DiffersInNothingFromItself) {
   auto const first = load(with_secret);
   auto second = load(with_secret);
