@@ -148,6 +148,7 @@ struct Gateway::Parts {
   std::unique_ptr<conversation::Credentials> credentials;
   std::unique_ptr<conversation::Manager> manager;
   std::unique_ptr<automation::Service> automation;
+  std::shared_ptr<api::EventStats> event_stats = std::make_shared<api::EventStats>();
   std::unique_ptr<proxy::OwnRoutes> control_api;
   std::unique_ptr<OperatorApi> operators;
   std::unique_ptr<AdminServer> admin;
@@ -240,6 +241,7 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   late_waker.set(*manager);
   api::Surroundings around{*manager, cores, *automation, *store};
   around.settings = settings.api;
+  around.event_stats = event_stats;
   if (!settings.sandbox_specs.empty()) around.settings.cloud.specs = settings.sandbox_specs;
   around.audit = [](api::SecretAccess const& access) {
     log(LogLevel::info, "secrets access",
@@ -264,6 +266,7 @@ AdminSources Gateway::Parts::admin_sources() {
   sources.metrics.push_back(std::make_shared<ProxyCollector>(cores.stats()));
   sources.metrics.push_back(std::make_shared<ConversationCollector>(manager->stats()));
   sources.metrics.push_back(std::make_shared<AutomationCollector>(automation->stats()));
+  sources.metrics.push_back(std::make_shared<EventCollector>(*event_stats));
   sources.metrics.push_back(std::make_shared<ProcessCollector>());
   sources.metrics.push_back(
       std::make_shared<CounterCollector>("access_log_lines_dropped_total", "Access log lines that a slow reader cost.",

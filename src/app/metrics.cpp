@@ -34,6 +34,14 @@ MetricFamily single(std::string_view name, std::string_view help, MetricType typ
   return family;
 }
 
+MetricFamily counter(std::string_view name, std::string_view help, Counter const& value) {
+  return single(name, help, MetricType::Counter, static_cast<double>(value.read()));
+}
+
+MetricFamily gauge(std::string_view name, std::string_view help, Gauge const& value) {
+  return single(name, help, MetricType::Gauge, static_cast<double>(value.read()));
+}
+
 std::string text(std::string_view view) { return std::string(view); }
 
 // All of them, summed.
@@ -184,12 +192,6 @@ std::vector<MetricFamily> ConversationCollector::Collect() const {
     auto const state = static_cast<conversation::RuntimeState>(i);
     add_value(runtimes, static_cast<double>(stats_.runtimes[i].read()), {{"state", text(to_string(state))}});
   }
-  auto const counter = [](std::string_view name, std::string_view help, Counter const& value) {
-    return single(name, help, MetricType::Counter, static_cast<double>(value.read()));
-  };
-  auto const gauge = [](std::string_view name, std::string_view help, Gauge const& value) {
-    return single(name, help, MetricType::Gauge, static_cast<double>(value.read()));
-  };
   return {std::move(runtimes),
           counter("runtime_starts_total", "Starts of runtimes.", stats_.starts),
           counter("runtime_start_failures_total", "Starts of runtimes that failed.", stats_.start_failures),
@@ -207,12 +209,6 @@ std::vector<MetricFamily> ConversationCollector::Collect() const {
 }
 
 std::vector<MetricFamily> AutomationCollector::Collect() const {
-  auto const counter = [](std::string_view name, std::string_view help, Counter const& value) {
-    return single(name, help, MetricType::Counter, static_cast<double>(value.read()));
-  };
-  auto const gauge = [](std::string_view name, std::string_view help, Gauge const& value) {
-    return single(name, help, MetricType::Gauge, static_cast<double>(value.read()));
-  };
   auto const time = [](std::string_view name, std::string_view help, LatencyHistogram const& value) {
     auto family = make_family(name, help, MetricType::Histogram);
     ClientMetric metric;
@@ -253,6 +249,20 @@ std::vector<MetricFamily> AutomationCollector::Collect() const {
       counter("run_endpoints_disabled_total", "Completion endpoints that were switched off.", stats_.endpoints_disabled));
   for (auto* family : {&ended, &attempts, &retries}) out.push_back(std::move(*family));
   return out;
+}
+
+std::vector<MetricFamily> EventCollector::Collect() const {
+  auto unmatched =
+      make_family("event_filters_given_up_total", "Filters that did not match an event because they were given up, by why.",
+                  MetricType::Counter);
+  add_value(unmatched, static_cast<double>(stats_.filters_over_budget.read()), {{"reason", "over_budget"}});
+  add_value(unmatched, static_cast<double>(stats_.filters_failed.read()), {{"reason", "failed"}});
+  return {counter("events_received_total", "Events with a good signature, well-formed or not.", stats_.received),
+          counter("events_refused_total", "Events without a known source or a good signature.", stats_.refused),
+          counter("events_unrecognised_total", "Events received that nobody could want.", stats_.unrecognised),
+          counter("events_redelivered_total", "Events received that were known by their delivery id.", stats_.redelivered),
+          counter("event_runs_total", "Automation runs that events made.", stats_.runs),
+          std::move(unmatched)};
 }
 
 CounterCollector::CounterCollector(std::string name, std::string help, std::function<double()> read)

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "nestgate/api/event_stats.hpp"
 #include "nestgate/automation/service.hpp"
 #include "nestgate/conversation/manager.hpp"
 #include "nestgate/proxy/stats.hpp"
@@ -41,6 +42,15 @@ class AutomationCollector final : public prometheus::Collectable {
 
  private:
   automation::Stats const& stats_;
+};
+
+class EventCollector final : public prometheus::Collectable {
+ public:
+  explicit EventCollector(api::EventStats const& stats) : stats_(stats) {}
+  std::vector<prometheus::MetricFamily> Collect() const override;
+
+ private:
+  api::EventStats const& stats_;
 };
 
 // One counter that is read at the scrape: what a part of the gateway counts for itself.

@@ -65,6 +65,25 @@ TEST(ConversationMetrics, ShowRuntimesByState) {
   EXPECT_THAT(text, HasSubstr("nestgate_runtime_starts_total 4\n"));
 }
 
+TEST(EventMetrics, ShowWhatBecameOfEvents) {
+  api::EventStats stats;
+  stats.received.add(7);
+  stats.refused.add(2);
+  stats.unrecognised.add();
+  stats.redelivered.add(3);
+  stats.runs.add(4);
+  stats.filters_over_budget.add(5);
+  stats.filters_failed.add(6);
+  auto const text = text_of(EventCollector(stats).Collect());
+  for (auto const line :
+       {"\nnestgate_events_received_total 7\n", "\nnestgate_events_refused_total 2\n",
+        "\nnestgate_events_unrecognised_total 1\n", "\nnestgate_events_redelivered_total 3\n",
+        "\nnestgate_event_runs_total 4\n", "\nnestgate_event_filters_given_up_total{reason=\"over_budget\"} 5\n",
+        "\nnestgate_event_filters_given_up_total{reason=\"failed\"} 6\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
+}
+
 TEST(ProcessMetrics, AreThoseOfThisProcess) {
   auto const families = ProcessCollector().Collect();
   auto const value = [&families](std::string_view name) {
@@ -88,9 +107,12 @@ TEST(Metrics, PassPromtool) {
   stats.requests[0][1].add();
   stats.duration[0].observe_us(300);
   conversation::ManagerStats conversations;
+  automation::Stats automations;
+  api::EventStats events;
   std::string text;
   for (auto const& families :
-       {ProxyCollector({&stats}).Collect(), ConversationCollector(conversations).Collect(), ProcessCollector().Collect(),
+       {ProxyCollector({&stats}).Collect(), ConversationCollector(conversations).Collect(),
+        AutomationCollector(automations).Collect(), EventCollector(events).Collect(), ProcessCollector().Collect(),
         CounterCollector("access_log_dropped_lines_total", "Lines dropped.", [] { return 1.0; }).Collect()}) {
     text += text_of(families);
   }
