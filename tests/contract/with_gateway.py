@@ -25,7 +25,8 @@ PREFIX = "/api/automation"
 START_S, STOP_S = 60, 30
 
 # Deadlines that are seen soon, and work directories that anybody may make. One that this nestgate does not have is left out.
-WISHES = {"automation.report_margin": '"1s"', "automation.watch_interval": '"250ms"', "automation.workspace_base": '"{folder}/workspace"'}
+WISHES = {"automation.report_margin": '"1s"', "automation.watch_interval": '"250ms"', "automation.start_timeout": '"2s"',
+          "automation.workspace_base": '"{folder}/workspace"'}
 
 
 class Gateway:
