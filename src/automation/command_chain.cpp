@@ -96,7 +96,7 @@ std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript 
   std::string out = "set +x; " + start_mark(paths, fence) +
                     "2>/dev/null || { echo 'this run was started before' >&2; exit " + std::to_string(started_before) +
                     "; }; ";
-  out += "trap 'rm -f -- " + paths.environment + " " + paths.event + "' EXIT; umask 077";
+  out += "trap '" + tidy_command(paths) + "' EXIT; umask 077";
   out += " && chmod 600 " + paths.environment + " && . " + paths.environment + " && rm -f -- " + paths.environment;
   std::string work;
   if (script.workspace_base.empty()) {

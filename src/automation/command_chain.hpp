@@ -39,7 +39,7 @@ struct RunScript {
   std::string_view entrypoint;
 };
 // Only one start of the attempt gets beyond the guard; any other ends with `started_before`. The environment is read and
-// removed, and its file goes at the end in any case.
+// removed, and what was uploaded goes at the end in any case.
 std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript const& script);
 inline constexpr int started_before = 75;  // EX_TEMPFAIL
 

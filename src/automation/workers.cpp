@@ -329,7 +329,8 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
       co_return fail(FaultKind::not_found, "automation.target", "the runtime ended while the run was in it");
     if (view->state == RuntimeState::running)
       co_return Runtime{view->id, view->epoch, view->origin, view->endpoint, std::move(view->session_key)};
-    if (job.is_over() && job.run.clean_up != CleanUp::nothing)
+    bool const may_come_up = view->state == RuntimeState::starting;  // one that is adopted just now, too
+    if (job.is_over() && job.run.clean_up != CleanUp::nothing && !may_come_up)
       co_return fail(FaultKind::conflict, "automation.target", "the runtime does not run");
     bool const sleeps = view->state == RuntimeState::paused || view->state == RuntimeState::stopped;
     // One whose command is known ran in a life that is over.
@@ -338,7 +339,7 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
       NESTGATE_CO_TRY_VOID(co_await with_.manager.resume(id));
       continue;
     }
-    if (view->state != RuntimeState::starting || by.passed())
+    if (!may_come_up || by.passed())
       co_return fail(FaultKind::conflict, "automation.target",
                      "the conversation is " + std::string(to_string(view->state)) + ", expected running");
     auto const changed = co_await with_.manager.wait_change(id, view->version, by);
@@ -683,6 +684,7 @@ Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string&
   }
   auto const bytes = with_.settings.output_tail_bytes;
   CommandEnded event{*output.exit_code, tail_of(output.standard_output, bytes), tail_of(output.standard_error, bytes)};
+  event.leaves_files = job.was_sent_again;
   co_await apply(job, std::move(event));
   co_return Seen::ended;
 }
@@ -690,12 +692,9 @@ Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string&
 Task<> Workers::clean_up(Job& job, Runtime const* runtime) {
   bool done = true;
   if (job.run.clean_up == CleanUp::stop && runtime != nullptr) {
-    done = co_await end_processes(job, *runtime);
+    done = co_await insist(*runtime, stop_command(job.paths));
   } else if (job.was_sent_again && runtime != nullptr) {
-    auto client = runtime->client();
-    auto command = tidy_command(job.paths);
-    [[maybe_unused]] auto tidied =
-        co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max));
+    done = co_await insist(*runtime, tidy_command(job.paths) + " || true");
   }
   if (job.run.runtime_is_own && !job.is_kept()) {
     auto const id = ConversationId::parse(own_runtime_of(job.run));
@@ -708,14 +707,13 @@ Task<> Workers::clean_up(Job& job, Runtime const* runtime) {
   [[maybe_unused]] bool const noted = co_await note(job, std::move(edit));
 }
 
-// Until nothing of them is left, or their runtime went with them. False: cut short.
-Task<bool> Workers::end_processes(Job& job, Runtime const& runtime) {
+// Until the command said that it is done, or the runtime is gone with all that was in it. False: cut short.
+Task<bool> Workers::insist(Runtime const& runtime, std::string command) {
   schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
   auto client = runtime.client();
   for (std::uint32_t tries = 1; !why_lost(runtime); ++tries) {
-    auto command = stop_command(job.paths);
-    auto stopped = co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max));
-    if (stopped && stopped->exit_code == 0) co_return true;
+    auto done = co_await client.execute(command, small_command_max, Deadline::in(small_call_max));
+    if (done && done->exit_code == 0) co_return true;
     auto waited = co_await pause_for(backoff.pause(tries, upstream::random_number()));
     if (!waited) co_return false;
   }

@@ -83,7 +83,7 @@ class Workers {
   Task<> fail_dispatch(Job& job, Failure failure);
   Task<> keep_first_outcome(JobPtr job);
   Task<> clean_up(Job& job, Runtime const* runtime);
-  Task<bool> end_processes(Job& job, Runtime const& runtime);
+  Task<bool> insist(Runtime const& runtime, std::string command);
   Task<bool> pause(Job& job, Clock::duration time);
   Task<> apply(Job& job, RunEvent event);
   Task<bool> note(Job& job, RunBook::Edit edit);

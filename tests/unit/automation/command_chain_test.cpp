@@ -96,6 +96,14 @@ TEST_F(RunCommand, GivesTheEntrypointItsEnvironmentAndLeavesNoFileBehind) {
       << "the files are gone before the entrypoint runs";
 }
 
+TEST_F(RunCommand, LeavesNoFileBehindWhenItsTarballIsNone) {
+  std::ofstream(paths.tarball) << "no tarball";
+  std::ofstream(paths.event) << "{}";
+  put_environment(variables_of("A", "secret"));
+  EXPECT_NE(run(start(1)), 0);
+  for (auto const& path : {paths.tarball, paths.environment, paths.event}) EXPECT_FALSE(fs::exists(path)) << path;
+}
+
 TEST_F(RunCommand, StartsOnceHoweverOftenItIsSent) {
   pack({{"main.sh", "echo started >> ../count"}});
   put_environment({});
