@@ -20,10 +20,11 @@ using upstream::fail;
 using SystemClock = std::chrono::system_clock;
 
 constexpr std::chrono::seconds small_command_max = 30s;
-constexpr Clock::duration small_call_max = 60s;   // a busy agent server takes its time
-constexpr Clock::duration linger_max = 30s;       // for the exit code of a command whose script has reported
-constexpr int looks_saved = 10;                   // where ends are told, a command is looked at so much more rarely
-constexpr Clock::duration looks_apart_min = 5ms;  // of all that run in one runtime
+constexpr Clock::duration small_call_max = 60s;     // a busy agent server takes its time
+constexpr Clock::duration linger_max = 30s;         // for the exit code of a command whose script has reported
+constexpr int looks_saved = 10;                     // where ends are told, a command is looked at so much more rarely
+constexpr Clock::duration looks_apart_min = 5ms;    // of all that run in one runtime
+constexpr std::size_t forgotten_at_once_max = 500;  // guards: a command has its bounds
 constexpr unsigned refused_uploads_max = 3;
 constexpr unsigned failed_downloads_max = 5;
 constexpr unsigned outcome_tries_max = 5;
@@ -118,6 +119,8 @@ struct Workers::Job {
   Timer wake;                     // cancelled when something happened to it
   bool is_settled = false;        // its verdict stands, or another attempt was decided
   bool is_lost = false;           // somebody else holds it now
+  bool is_held = false;           // as its last write found
+  unsigned starts_open = 0;       // that were sent, and may still come
   bool is_earlier_ended = false;  // nothing of the attempt before is left
   bool was_sent_again;            // another start than the last may have run: what was uploaded then may lie there
   Clock::time_point look_at;      // when its command is looked at next
@@ -239,6 +242,7 @@ Task<> Workers::apply(Job& job, RunEvent event) {
   for (std::uint32_t tries = 1;; ++tries) {
     auto applied = co_await with_.book.apply(job.run.id, job.run.fence, event);
     if (applied || !is_away(applied.error())) {
+      job.is_held = applied && applied->effect != Effect::refused;
       // Refused: settled otherwise meanwhile, or another's by now.
       if (!applied || applied->effect == Effect::refused) job.is_lost = !job.is_settled;
       co_return;
@@ -253,8 +257,9 @@ Task<bool> Workers::note(Job& job, RunBook::Edit edit) {
   for (std::uint32_t tries = 1;; ++tries) {
     auto noted = co_await with_.book.note(job.run.id, job.run.fence, edit);
     if (noted || !is_away(noted.error())) {
-      job.is_lost = !noted || !*noted;
-      co_return !job.is_lost;
+      job.is_held = noted && *noted;
+      job.is_lost = !job.is_held;
+      co_return job.is_held;
     }
     auto const waited = co_await pause_for(store_backoff.pause(tries, upstream::random_number()));
     if (!waited) co_return false;
@@ -507,13 +512,20 @@ Task<Outcome<std::string>> Workers::start(Job& job, nested::Client& client) {
   script.setup_script = job.own.setup_script;
   if (job.automation) script.entrypoint = job.automation->entrypoint;
   auto command = start_command(job.paths, job.run.fence, script);
+  ++job.starts_open;
   auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
-  if (started || is_refusal(started.error())) co_return started;
+  if (started || is_refusal(started.error())) {
+    --job.starts_open;
+    co_return started;
+  }
   auto const by = Deadline::in(with_.settings.start_time_max * 2);
   while (!by.passed()) {
     with_.stats.start_searches.add();
     auto found = co_await find_start(job, client);
-    if (found && *found) co_return std::move(**found);
+    if (found && *found) {
+      --job.starts_open;
+      co_return std::move(**found);
+    }
     bool const goes_on = co_await pause(job, 500ms);
     if (!goes_on) co_return settled_early();
   }
@@ -696,15 +708,43 @@ Task<> Workers::clean_up(Job& job, Runtime const* runtime) {
   } else if (job.was_sent_again && runtime != nullptr) {
     done = co_await insist(*runtime, tidy_command(job.paths) + " || true");
   }
-  if (job.run.runtime_is_own && !job.is_kept()) {
+  bool const goes_with_it = job.run.runtime_is_own && !job.is_kept();
+  if (goes_with_it) {
     auto const id = ConversationId::parse(own_runtime_of(job.run));
     auto removed = co_await with_.manager.remove(*id);
     done = removed || removed.error().fault.kind == FaultKind::not_found;
   }
   bool const is_cut = co_await is_cancelled();
-  if (is_cut || !done || job.run.clean_up == CleanUp::nothing) co_return;
-  auto edit = [](RunRow& run) { run.clean_up = CleanUp::nothing; };
-  [[maybe_unused]] bool const noted = co_await note(job, std::move(edit));
+  if (is_cut || !done) co_return;
+  if (job.run.clean_up != CleanUp::nothing) {
+    auto edit = [](RunRow& run) { run.clean_up = CleanUp::nothing; };
+    [[maybe_unused]] bool const noted = co_await note(job, std::move(edit));
+  }
+  // Nobody but this task ever sent a start of it, and all of them have come.
+  bool const is_spent = job.how == Claim::fresh && job.starts_open == 0 && job.is_held;
+  if (is_spent && runtime != nullptr && !goes_with_it) forget_soon(*runtime, job.paths.guard);
+}
+
+void Workers::forget_soon(Runtime const& runtime, std::string guard) {
+  auto const [at, is_first] = spent_guards_.try_emplace(runtime.life());
+  at->second.push_back(std::move(guard));
+  if (is_first) tasks_.spawn("automation.guards", forget_guards(runtime.life(), runtime.place, runtime.session_key.clone()));
+}
+
+// What does not go now goes with those that are too old.
+Task<> Workers::forget_guards(Life life, upstream::Place place, Secret session_key) {
+  auto const waited = co_await pause_for(with_.settings.guards_gathered_for);
+  auto guards = std::move(spent_guards_.extract(life).mapped());
+  if (!waited) co_return;
+  nested::Client client(place, std::move(session_key));
+  while (!guards.empty()) {
+    auto const count = std::min(guards.size(), forgotten_at_once_max);
+    auto const end = guards.end() - static_cast<std::ptrdiff_t>(count);
+    std::vector<std::string> some(std::make_move_iterator(end), std::make_move_iterator(guards.end()));
+    guards.erase(end, guards.end());
+    auto forgotten = co_await client.execute(forget_command(some), small_command_max, Deadline::in(small_call_max));
+    if (!forgotten) co_return;
+  }
 }
 
 // Until the command said that it is done, or the runtime is gone with all that was in it. False: cut short.
