@@ -334,8 +334,9 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
       co_return fail(FaultKind::not_found, "automation.target", "the runtime ended while the run was in it");
     if (view->state == RuntimeState::running)
       co_return Runtime{view->id, view->epoch, view->origin, view->endpoint, std::move(view->session_key)};
-    bool const may_come_up = view->state == RuntimeState::starting;  // one that is adopted just now, too
-    if (job.is_over() && job.run.clean_up != CleanUp::nothing && !may_come_up)
+    bool const may_come_up = view->state == RuntimeState::starting;
+    bool const is_adopted = may_come_up && job.how == Claim::taken_over;  // just now: the run may have begun in it
+    if (job.is_over() && job.run.clean_up != CleanUp::nothing && !is_adopted)
       co_return fail(FaultKind::conflict, "automation.target", "the runtime does not run");
     bool const sleeps = view->state == RuntimeState::paused || view->state == RuntimeState::stopped;
     // One whose command is known ran in a life that is over.
