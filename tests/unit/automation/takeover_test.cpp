@@ -330,5 +330,36 @@ TEST_P(AfterAKill, WhatItWasAboutToPostIsPostedByTheNextAtItsStart) {
   EXPECT_TRUE(is_posted());
 }
 
+// Its conversations are adopted one by one while its runs are taken over.
+TEST_P(AfterAKill, WhatOfACancelledRunIsLeftIsEndedOnceItsRuntimeIsAdopted) {
+  auto const run = begin_at_the_dead_one();
+  auto const epoch = a->manager.find(id_of("c1")).value().epoch.get();
+  auto const cancelling = [epoch](RunRow const& row) {
+    store::RunDecision decision;
+    decision.run = judge(row.clone(), CancelAsked{}, std::chrono::system_clock::now()).run;
+    decision.run.sandbox_id = "c1";
+    decision.run.runtime_epoch = epoch;
+    decision.run.bash_command_id = "cmd1";
+    decision.writes = true;
+    return decision;
+  };
+  ASSERT_TRUE(a->control.run(rows().judge(run.id, run.fence, cancelling)));
+  ASSERT_TRUE(a->control.run(a->backing.store->leave(a->manager.gateway())));
+  engine.holds_creates = true;
+  b.emplace(url(), engine);
+  b->serve();
+  b->control.run_until([this] { return b->service->stats().taken_over.read() == 1; });
+  for (int i = 0; i < 20; ++i) b->control.run(one_turn());
+  EXPECT_THAT(agent.executed(), testing::IsEmpty());
+  engine.let_creates_go();
+  b->control.run_until([this] {
+    engine_control.loop().restart();
+    engine_control.loop().poll();
+    return !agent.executed().empty();
+  });
+  EXPECT_THAT(agent.executed().front(), testing::StartsWith("ln -sn nestgate:stopped:"));
+  until(*b, run.id, [](RunRow const& row) { return row.clean_up == store::CleanUp::nothing; });
+}
+
 }  // namespace
 }  // namespace nestgate::automation
