@@ -93,10 +93,10 @@ std::optional<std::uint64_t> fence_of(RunPaths const& paths, std::string_view co
 }
 
 std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript const& script) {
-  std::string out = "set +x; " + start_mark(paths, fence) +
-                    "2>/dev/null || { echo 'this run was started before' >&2; exit " + std::to_string(started_before) +
+  std::string out = "set +x; { [ -e " + paths.environment + " ] && " + start_mark(paths, fence) +
+                    "2>/dev/null; } || { echo 'this run was started before' >&2; exit " + std::to_string(started_before) +
                     "; }; ";
-  out += "trap 'rm -f -- " + paths.environment + " " + paths.event + "' EXIT; umask 077";
+  out += "trap '" + tidy_command(paths) + "' EXIT; umask 077";
   out += " && chmod 600 " + paths.environment + " && . " + paths.environment + " && rm -f -- " + paths.environment;
   std::string work;
   if (script.workspace_base.empty()) {
@@ -123,6 +123,16 @@ std::string fetch_command(RunPaths const& paths, std::string_view url, std::uint
 
 std::string tidy_command(RunPaths const& paths) {
   return "rm -f -- " + paths.tarball + " " + paths.environment + " " + paths.event;
+}
+
+// One whose start still runs stays: a stop reads it. A process is known by its command, since its number may be another's.
+std::string forget_command(std::vector<std::string> const& guards) {
+  std::string out = "rm -f --";
+  for (auto const& guard : guards) out.append(" ").append(guard);
+  out += "; for g in $(find /tmp -maxdepth 1 -name 'automation-*.start-*' -type l -mmin +" +
+         std::to_string(guard_minutes_max) + " 2>/dev/null); do p=$(readlink \"$g\"); ";
+  out += "grep -qF \"$g\" \"/proc/${p##*:}/cmdline\" 2>/dev/null || rm -f -- \"$g\"; done";
+  return out;
 }
 
 // A group is signalled only where the shell leads it: another's group would not be the run's alone. "kill -TERM -- -1" is

@@ -38,8 +38,9 @@ struct RunScript {
   std::string_view setup_script;    // "": setup.sh where the tarball has one
   std::string_view entrypoint;
 };
-// Only one start of the attempt gets beyond the guard; any other ends with `started_before`. The environment is read and
-// removed, and its file goes at the end in any case.
+// Only one start of the attempt gets beyond the guard; any other ends with `started_before`, also one that finds neither
+// guard nor environment. The environment is read and
+// removed, and what was uploaded goes at the end in any case.
 std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript const& script);
 inline constexpr int started_before = 75;  // EX_TEMPFAIL
 
@@ -49,6 +50,10 @@ std::string fetch_command(RunPaths const& paths, std::string_view url, std::uint
 // Ends the processes of an attempt that was started, and keeps one that is still on its way from starting; removes its
 // files. Exit 0: nothing of its process group is left; 1: something did not go.
 std::string stop_command(RunPaths const& paths);
+// Removes these guards, of attempts of which no start can come any more, and any that is older than a day: it is from
+// where that was never known.
+std::string forget_command(std::vector<std::string> const& guards);
+inline constexpr int guard_minutes_max = 24 * 60;
 // Removes what a failed dispatch left; stops nothing.
 std::string tidy_command(RunPaths const& paths);
 

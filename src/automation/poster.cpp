@@ -22,7 +22,7 @@ constexpr unsigned gone = 410;  // Standard Webhooks: nothing more is wanted
 }  // namespace
 
 Poster::Poster(Executor control, With around)
-    : with_(around), wake_(control), recorded_(control), loops_(control), attempts_(control) {}
+    : with_(std::move(around)), wake_(control), recorded_(control), loops_(control), attempts_(control) {}
 
 void Poster::start() {
   loops_.spawn("automation.deliveries", claim_loop());
@@ -56,9 +56,10 @@ Task<> Poster::claim_loop() {
     auto const& settings = with_.settings;
     auto const room = settings.deliveries_at_once_max - std::min<std::size_t>(posting_, settings.deliveries_at_once_max);
     std::size_t claimed = 0;
+    co_await free_some();
     if (room > 0) {
       // Longer than an attempt may take: nobody else posts it meanwhile.
-      auto due = co_await with_.rows.claim_deliveries(settings.delivery_time_max + 15s, room);
+      auto due = co_await with_.rows.claim_deliveries(with_.gateway, settings.delivery_time_max + 15s, room);
       if (due) {
         claimed = due->size();
         posting_ += claimed;
@@ -73,6 +74,13 @@ Task<> Poster::claim_loop() {
     wake_.expires_after(wait);
     [[maybe_unused]] auto [woken] = co_await wake_.async_wait(no_throw);
   }
+}
+
+// What dead gateways were about to post.
+Task<> Poster::free_some() {
+  if (Clock::now() < free_at_) co_return;
+  free_at_ = Clock::now() + with_.settings.scan_interval;
+  [[maybe_unused]] auto freed = co_await with_.rows.free_deliveries(with_.gateway);
 }
 
 Task<> Poster::attempt(Due due) {

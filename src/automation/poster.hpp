@@ -18,6 +18,7 @@ class Poster {
     store::AutomationStore& rows;
     Settings const& settings;
     Stats& stats;
+    std::string gateway;  // its name in the store
   };
   Poster(Executor control, With around);
 
@@ -32,6 +33,7 @@ class Poster {
   using Result = store::AutomationStore::DeliveryResult;
 
   Task<> claim_loop();
+  Task<> free_some();
   Task<> record_loop();
   Task<> attempt(Due due);
   Task<upstream::Outcome<unsigned>> post(Due const& due, std::optional<std::chrono::seconds>& retry_after);
@@ -42,6 +44,7 @@ class Poster {
   std::size_t posting_ = 0;
   std::vector<Result> results_;
   bool is_woken_ = false, is_closing_ = false;
+  Clock::time_point free_at_ = Clock::now();
   Timer wake_, recorded_;
   TaskGroup loops_, attempts_;
 };

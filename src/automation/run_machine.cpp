@@ -93,7 +93,7 @@ void keep_facts(RunRow& run, RunEvent const& event) {
     run.exit_code = end->exit_code;
     run.output_tail = end->output_tail;
     run.error_tail = end->error_tail;
-    if (!run.runtime_is_own) run.clean_up = CleanUp::nothing;
+    if (!run.runtime_is_own) run.clean_up = end->leaves_files ? CleanUp::tidy : CleanUp::nothing;
   }
   if (auto const* reported = std::get_if<Reported>(&event)) {
     auto const& report = reported->report;
@@ -107,7 +107,8 @@ void keep_facts(RunRow& run, RunEvent const& event) {
 CleanUp clean_up_of(RunRow const& run, RunEvent const& event) {
   // Between two attempts only the runtime of the first may be there.
   if (run.status == RunStatus::pending) return run.runtime_is_own ? CleanUp::tidy : CleanUp::nothing;
-  if (std::holds_alternative<CommandEnded>(event)) return run.runtime_is_own ? CleanUp::tidy : CleanUp::nothing;
+  if (auto const* end = std::get_if<CommandEnded>(&event))
+    return run.runtime_is_own || end->leaves_files ? CleanUp::tidy : CleanUp::nothing;
   if (std::holds_alternative<Reported>(event)) return CleanUp::tidy;
   return CleanUp::stop;
 }

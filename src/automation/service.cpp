@@ -42,14 +42,14 @@ struct Service::Parts {
         book(rows, stats),
         workers(control, WorkSurroundings{rows, manager, book, settings, stats, keys},
                 [this](RunRow const& run) { note_over(run); }),
-        dispatcher(control, Dispatcher::With{rows, settings, stats, std::move(name)},
+        dispatcher(control, Dispatcher::With{rows, settings, stats, name},
                    Dispatcher::Listeners{
                        [this](store::ClaimedRun claimed, bool is_taken_over) { begin(std::move(claimed), is_taken_over); },
                        [this](RunRow const& run) { workers.note_settled(run); }}),
         planner(control, Planner::With{rows, settings, stats},
                 Planner::Listeners{[this](RunRow const& run) { dispatcher.put(run); },
                                    [this](std::string const& id) { note_cancelled(id); }}),
-        poster(control, Poster::With{rows, settings, stats}),
+        poster(control, Poster::With{rows, settings, stats, std::move(name)}),
         tasks(control) {
     book.listen({[this](RunRow const& run) { workers.note_settled(run); },
                  [this](RunRow const& run) {

@@ -20,10 +20,11 @@ using upstream::fail;
 using SystemClock = std::chrono::system_clock;
 
 constexpr std::chrono::seconds small_command_max = 30s;
-constexpr Clock::duration small_call_max = 60s;   // a busy agent server takes its time
-constexpr Clock::duration linger_max = 30s;       // for the exit code of a command whose script has reported
-constexpr int looks_saved = 10;                   // where ends are told, a command is looked at so much more rarely
-constexpr Clock::duration looks_apart_min = 5ms;  // of all that run in one runtime
+constexpr Clock::duration small_call_max = 60s;     // a busy agent server takes its time
+constexpr Clock::duration linger_max = 30s;         // for the exit code of a command whose script has reported
+constexpr int looks_saved = 10;                     // where ends are told, a command is looked at so much more rarely
+constexpr Clock::duration looks_apart_min = 5ms;    // of all that run in one runtime
+constexpr std::size_t forgotten_at_once_max = 500;  // guards: a command has its bounds
 constexpr unsigned refused_uploads_max = 3;
 constexpr unsigned failed_downloads_max = 5;
 constexpr unsigned outcome_tries_max = 5;
@@ -118,6 +119,8 @@ struct Workers::Job {
   Timer wake;                     // cancelled when something happened to it
   bool is_settled = false;        // its verdict stands, or another attempt was decided
   bool is_lost = false;           // somebody else holds it now
+  bool is_held = false;           // as its last write found
+  unsigned starts_open = 0;       // that were sent, and may still come
   bool is_earlier_ended = false;  // nothing of the attempt before is left
   bool was_sent_again;            // another start than the last may have run: what was uploaded then may lie there
   Clock::time_point look_at;      // when its command is looked at next
@@ -239,6 +242,7 @@ Task<> Workers::apply(Job& job, RunEvent event) {
   for (std::uint32_t tries = 1;; ++tries) {
     auto applied = co_await with_.book.apply(job.run.id, job.run.fence, event);
     if (applied || !is_away(applied.error())) {
+      job.is_held = applied && applied->effect != Effect::refused;
       // Refused: settled otherwise meanwhile, or another's by now.
       if (!applied || applied->effect == Effect::refused) job.is_lost = !job.is_settled;
       co_return;
@@ -253,8 +257,9 @@ Task<bool> Workers::note(Job& job, RunBook::Edit edit) {
   for (std::uint32_t tries = 1;; ++tries) {
     auto noted = co_await with_.book.note(job.run.id, job.run.fence, edit);
     if (noted || !is_away(noted.error())) {
-      job.is_lost = !noted || !*noted;
-      co_return !job.is_lost;
+      job.is_held = noted && *noted;
+      job.is_lost = !job.is_held;
+      co_return job.is_held;
     }
     auto const waited = co_await pause_for(store_backoff.pause(tries, upstream::random_number()));
     if (!waited) co_return false;
@@ -329,7 +334,9 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
       co_return fail(FaultKind::not_found, "automation.target", "the runtime ended while the run was in it");
     if (view->state == RuntimeState::running)
       co_return Runtime{view->id, view->epoch, view->origin, view->endpoint, std::move(view->session_key)};
-    if (job.is_over() && job.run.clean_up != CleanUp::nothing)
+    bool const may_come_up = view->state == RuntimeState::starting;
+    bool const is_adopted = may_come_up && job.how == Claim::taken_over;  // just now: the run may have begun in it
+    if (job.is_over() && job.run.clean_up != CleanUp::nothing && !is_adopted)
       co_return fail(FaultKind::conflict, "automation.target", "the runtime does not run");
     bool const sleeps = view->state == RuntimeState::paused || view->state == RuntimeState::stopped;
     // One whose command is known ran in a life that is over.
@@ -338,7 +345,7 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
       NESTGATE_CO_TRY_VOID(co_await with_.manager.resume(id));
       continue;
     }
-    if (view->state != RuntimeState::starting || by.passed())
+    if (!may_come_up || by.passed())
       co_return fail(FaultKind::conflict, "automation.target",
                      "the conversation is " + std::string(to_string(view->state)) + ", expected running");
     auto const changed = co_await with_.manager.wait_change(id, view->version, by);
@@ -506,13 +513,20 @@ Task<Outcome<std::string>> Workers::start(Job& job, nested::Client& client) {
   script.setup_script = job.own.setup_script;
   if (job.automation) script.entrypoint = job.automation->entrypoint;
   auto command = start_command(job.paths, job.run.fence, script);
+  ++job.starts_open;
   auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
-  if (started || is_refusal(started.error())) co_return started;
+  if (started || is_refusal(started.error())) {
+    --job.starts_open;
+    co_return started;
+  }
   auto const by = Deadline::in(with_.settings.start_time_max * 2);
   while (!by.passed()) {
     with_.stats.start_searches.add();
     auto found = co_await find_start(job, client);
-    if (found && *found) co_return std::move(**found);
+    if (found && *found) {
+      --job.starts_open;
+      co_return std::move(**found);
+    }
     bool const goes_on = co_await pause(job, 500ms);
     if (!goes_on) co_return settled_early();
   }
@@ -683,6 +697,7 @@ Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string&
   }
   auto const bytes = with_.settings.output_tail_bytes;
   CommandEnded event{*output.exit_code, tail_of(output.standard_output, bytes), tail_of(output.standard_error, bytes)};
+  event.leaves_files = job.was_sent_again;
   co_await apply(job, std::move(event));
   co_return Seen::ended;
 }
@@ -690,32 +705,56 @@ Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string&
 Task<> Workers::clean_up(Job& job, Runtime const* runtime) {
   bool done = true;
   if (job.run.clean_up == CleanUp::stop && runtime != nullptr) {
-    done = co_await end_processes(job, *runtime);
+    done = co_await insist(*runtime, stop_command(job.paths));
   } else if (job.was_sent_again && runtime != nullptr) {
-    auto client = runtime->client();
-    auto command = tidy_command(job.paths);
-    [[maybe_unused]] auto tidied =
-        co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max));
+    done = co_await insist(*runtime, tidy_command(job.paths) + " || true");
   }
-  if (job.run.runtime_is_own && !job.is_kept()) {
+  bool const goes_with_it = job.run.runtime_is_own && !job.is_kept();
+  if (goes_with_it) {
     auto const id = ConversationId::parse(own_runtime_of(job.run));
     auto removed = co_await with_.manager.remove(*id);
     done = removed || removed.error().fault.kind == FaultKind::not_found;
   }
   bool const is_cut = co_await is_cancelled();
-  if (is_cut || !done || job.run.clean_up == CleanUp::nothing) co_return;
-  auto edit = [](RunRow& run) { run.clean_up = CleanUp::nothing; };
-  [[maybe_unused]] bool const noted = co_await note(job, std::move(edit));
+  if (is_cut || !done) co_return;
+  if (job.run.clean_up != CleanUp::nothing) {
+    auto edit = [](RunRow& run) { run.clean_up = CleanUp::nothing; };
+    [[maybe_unused]] bool const noted = co_await note(job, std::move(edit));
+  }
+  // Nobody but this task ever sent a start of it, and all of them have come.
+  bool const is_spent = job.how == Claim::fresh && job.starts_open == 0 && job.is_held;
+  if (is_spent && runtime != nullptr && !goes_with_it) forget_soon(*runtime, job.paths.guard);
 }
 
-// Until nothing of them is left, or their runtime went with them. False: cut short.
-Task<bool> Workers::end_processes(Job& job, Runtime const& runtime) {
+void Workers::forget_soon(Runtime const& runtime, std::string guard) {
+  auto const [at, is_first] = spent_guards_.try_emplace(runtime.life());
+  at->second.push_back(std::move(guard));
+  if (is_first) tasks_.spawn("automation.guards", forget_guards(runtime.life(), runtime.place, runtime.session_key.clone()));
+}
+
+// What does not go now goes with those that are too old.
+Task<> Workers::forget_guards(Life life, upstream::Place place, Secret session_key) {
+  auto const waited = co_await pause_for(with_.settings.guards_gathered_for);
+  auto guards = std::move(spent_guards_.extract(life).mapped());
+  if (!waited) co_return;
+  nested::Client client(place, std::move(session_key));
+  while (!guards.empty()) {
+    auto const count = std::min(guards.size(), forgotten_at_once_max);
+    auto const end = guards.end() - static_cast<std::ptrdiff_t>(count);
+    std::vector<std::string> some(std::make_move_iterator(end), std::make_move_iterator(guards.end()));
+    guards.erase(end, guards.end());
+    auto forgotten = co_await client.execute(forget_command(some), small_command_max, Deadline::in(small_call_max));
+    if (!forgotten) co_return;
+  }
+}
+
+// Until the command said that it is done, or the runtime is gone with all that was in it. False: cut short.
+Task<bool> Workers::insist(Runtime const& runtime, std::string command) {
   schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
   auto client = runtime.client();
   for (std::uint32_t tries = 1; !why_lost(runtime); ++tries) {
-    auto command = stop_command(job.paths);
-    auto stopped = co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max));
-    if (stopped && stopped->exit_code == 0) co_return true;
+    auto done = co_await client.execute(command, small_command_max, Deadline::in(small_call_max));
+    if (done && done->exit_code == 0) co_return true;
     auto waited = co_await pause_for(backoff.pause(tries, upstream::random_number()));
     if (!waited) co_return false;
   }

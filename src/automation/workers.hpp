@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "command_chain.hpp"
 #include "nestgate/automation/settings.hpp"
@@ -83,7 +84,9 @@ class Workers {
   Task<> fail_dispatch(Job& job, Failure failure);
   Task<> keep_first_outcome(JobPtr job);
   Task<> clean_up(Job& job, Runtime const* runtime);
-  Task<bool> end_processes(Job& job, Runtime const& runtime);
+  Task<bool> insist(Runtime const& runtime, std::string command);
+  void forget_soon(Runtime const& runtime, std::string guard);
+  Task<> forget_guards(Life life, upstream::Place place, Secret session_key);
   Task<bool> pause(Job& job, Clock::duration time);
   Task<> apply(Job& job, RunEvent event);
   Task<bool> note(Job& job, RunBook::Edit edit);
@@ -94,6 +97,7 @@ class Workers {
   std::map<std::string, JobPtr, std::less<>> jobs_;
   std::map<std::pair<Life, std::string>, Job*> by_command_;  // those that are watched
   std::map<Life, Followed> followed_;
+  std::map<Life, std::vector<std::string>> spent_guards_;
   TaskGroup tasks_;
 };
 

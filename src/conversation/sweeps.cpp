@@ -49,6 +49,7 @@ Sweeps::Sweeps(Executor control, Registry& registry, Lifecycle& lifecycle, Stati
 
 Task<Outcome<>> Sweeps::recover() {
   NESTGATE_CO_TRY_VOID(co_await registry_.store().renew(registry_.gateway(), settings_.lease_time));
+  NESTGATE_CO_TRY_VOID(co_await bury_the_dead());
   auto found = co_await look();
   // A provider's server that is away for now is asked again by the reconciler.
   if (!found) co_return co_await show_rows();
@@ -106,8 +107,6 @@ Task<Outcome<Sweeps::Found>> Sweeps::look() {
 Task<Outcome<>> Sweeps::recover_all(Found const& found) {
   NESTGATE_CO_TRY(changes, co_await registry_.store().changes_since(0));
   store_version_ = changes.version;
-  for (auto& row : changes.rows)
-    if (is_known_dead(row.holder)) NESTGATE_CO_TRY_VOID(co_await registry_.store().leave(row.holder));
   auto known = ids_of(changes.rows);
   std::vector<RuntimeRecordPtr> shown;
   for (auto& row : changes.rows) {
@@ -297,6 +296,14 @@ Task<> Sweeps::clean_up_warm(store::ConversationRow row) {
     auto forgotten = co_await registry_.store().forget(std::move(row.id), registry_.gateway(), row.epoch);
 }
 
+// Whatever they held, runs of automations, too: nobody waits for the leases of processes that are gone.
+Task<Outcome<>> Sweeps::bury_the_dead() {
+  NESTGATE_CO_TRY(names, co_await registry_.store().gateways());
+  for (auto& name : names)
+    if (is_known_dead(name)) NESTGATE_CO_TRY_VOID(co_await registry_.store().leave(std::move(name)));
+  co_return Outcome<>{};
+}
+
 Task<> Sweeps::renew_forever() {
   for (;;) {
     auto waited = co_await pause_for(settings_.lease_time / 3);
@@ -304,6 +311,7 @@ Task<> Sweeps::renew_forever() {
     auto renewed = co_await registry_.store().renew(registry_.gateway(), settings_.lease_time);
     store_problem_.clear();
     if (!renewed) store_problem_ = renewed.error().reason;
+    [[maybe_unused]] auto buried = co_await bury_the_dead();  // else at the next time
   }
 }
 
@@ -452,13 +460,11 @@ Task<> Sweeps::reconcile_one(ConversationPtr c, Found& found) {
 }
 
 Task<> Sweeps::take_from_the_dead() {
+  [[maybe_unused]] auto buried = co_await bury_the_dead();
   for (auto const& c : registry_.all()) {
     if (!c->is_elsewhere || c->is_busy) continue;
     auto row = co_await registry_.store().find(c->id);
     if (!row || !*row || store::is_over((*row)->phase)) continue;  // nobody's: the table hears of it
-    if (is_known_dead((*row)->holder)) {
-      [[maybe_unused]] auto left = co_await registry_.store().leave((*row)->holder);
-    }
     auto taken = co_await registry_.store().take(c->id, registry_.gateway());
     if (!taken || !*taken || c->is_busy) continue;
     auto found = co_await provider_.inspect(c->id);

@@ -42,6 +42,7 @@ class Sweeps {
   Task<> clean_up_warm(store::ConversationRow row);
   Task<> clean_up_left_warm(store::ConversationRow row);
 
+  Task<Outcome<>> bury_the_dead();
   Task<> renew_forever();
   Task<> follow_forever();
   Task<> follow();

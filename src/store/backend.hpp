@@ -35,9 +35,9 @@ class Backend {
   auto read(Work work) {
     return transact(Mode::read, std::move(work));
   }
-  // Calls `listener` on the control core whenever some transaction of any gateway that said `notify` was committed, and when
-  // such a call may have been missed. Where nothing can wake it, it is never called: who follows the store also looks by
-  // itself. Before any other call, at most once.
+  // Calls `listener` on the control core whenever some transaction of another gateway that said `notify` was committed, and
+  // when such a call may have been missed. Where nothing can wake it, it is never called: who follows the store also looks
+  // by itself. Before any other call, at most once.
   virtual void on_notify(std::function<void()> /*listener*/) {}
   // After it every call is a fault. Calls under way come first.
   virtual Task<> close() = 0;

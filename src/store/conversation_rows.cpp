@@ -164,6 +164,14 @@ Task<> ConversationRows::leave(Sql& sql, std::string const& gateway) const {
   auto const version = co_await note_change(sql, versions);
   co_await sql.query("UPDATE conversation SET holder = '', version = ?2 WHERE holder = ?1", gateway, version);
   co_await sql.query("DELETE FROM gateway WHERE name = ?1", gateway);
+  co_await sql.notify();  // what it held is anybody's
+}
+
+Task<std::vector<std::string>> ConversationRows::gateways(Sql& sql) const {
+  auto rows = co_await sql.query("SELECT name FROM gateway");
+  std::vector<std::string> names;
+  while (rows.step()) names.push_back(rows.text());
+  co_return names;
 }
 
 Task<Outcome<Claim>> ConversationRows::claim(Sql& sql, ConversationRow const& wanted, std::string const& gateway,

@@ -15,6 +15,7 @@ class ConversationRows {
 
   Task<> renew(Sql& sql, std::string const& gateway, std::chrono::milliseconds for_time) const;
   Task<> leave(Sql& sql, std::string const& gateway) const;
+  Task<std::vector<std::string>> gateways(Sql& sql) const;
   Task<Outcome<Claim>> claim(Sql& sql, ConversationRow const& wanted, std::string const& gateway, Quota const& quota) const;
   Task<std::optional<ConversationRow>> take(Sql& sql, ConversationId const& id, std::string const& gateway) const;
   Task<Outcome<>> save(Sql& sql, ConversationRow const& row) const;

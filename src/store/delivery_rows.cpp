@@ -45,14 +45,19 @@ constexpr std::string_view insert_delivery =
 std::string const claim_due =
     "WITH due AS MATERIALIZED (SELECT id FROM delivery WHERE state = 'waiting' AND next_at <= (SELECT nestgate_now()) ORDER "
     "BY next_at LIMIT ?2 /*skip locked*/) UPDATE delivery SET next_at = nestgate_now() + CAST(?1 AS BIGINT), fence = fence "
-    "+ "
-    "1 WHERE id IN (SELECT id FROM due) RETURNING " +
+    "+ 1, holder = ?3 WHERE id IN (SELECT id FROM due) RETURNING " +
     std::string(delivery_columns);
+// As of runs: dead is who is not there, too.
+constexpr std::string_view free_forsaken =
+    "WITH forsaken AS MATERIALIZED (SELECT id FROM delivery WHERE state = 'waiting' AND holder > '' AND holder <> ?1 AND "
+    "NOT EXISTS (SELECT 1 FROM gateway WHERE name = holder AND alive_until > nestgate_now()) /*skip locked*/) UPDATE "
+    "delivery SET next_at = nestgate_now(), holder = '' WHERE id IN (SELECT id FROM forsaken)";
 std::string const select_deliveries = "SELECT " + std::string(delivery_columns) + " FROM delivery ";
 std::string const select_delivery_page =
     select_deliveries + "WHERE run_id = ?1 ORDER BY created_at DESC, id DESC LIMIT ?2 OFFSET ?3";
 std::string const resend_one =
-    "UPDATE delivery SET state = 'waiting', next_at = nestgate_now(), ended_at = NULL, fence = fence + 1 WHERE id = ?1 AND "
+    "UPDATE delivery SET state = 'waiting', next_at = nestgate_now(), ended_at = NULL, fence = fence + 1, holder = '' WHERE "
+    "id = ?1 AND "
     "run_id = ?2 RETURNING " +
     std::string(delivery_columns);
 
@@ -63,7 +68,8 @@ constexpr std::string_view insert_attempt =
     "coalesce(max(number), 0) + 1, CAST(?2 AS BIGINT), CAST(?3 AS BIGINT), CAST(?4 AS BIGINT), CAST(?5 AS TEXT) FROM "
     "delivery_attempt WHERE delivery_id = ?1";
 constexpr std::string_view record_result =
-    "UPDATE delivery SET state = ?3, next_at = ?4, attempts = (SELECT max(number) FROM delivery_attempt WHERE delivery_id = "
+    "UPDATE delivery SET state = ?3, next_at = ?4, holder = '', attempts = (SELECT max(number) FROM delivery_attempt WHERE "
+    "delivery_id = "
     "?1), ended_at = CASE WHEN ?3 = 'waiting' THEN NULL ELSE nestgate_now() END WHERE id = ?1 AND fence = ?2";
 constexpr std::string_view select_attempts =
     "SELECT delivery_id, number, began_at, duration_ms, status_code, error FROM delivery_attempt WHERE delivery_id = ?1 "
@@ -222,9 +228,10 @@ Values DeliveryRows::new_delivery(RunDecision const& end, std::string const& end
                 sealed_unless_empty(sealer_, place_of_callback(id), callback), payload);
 }
 
-Task<std::vector<DueDelivery>> DeliveryRows::claim(Sql& sql, std::chrono::milliseconds lease, std::size_t limit) const {
+Task<std::vector<DueDelivery>> DeliveryRows::claim(Sql& sql, std::string const& gateway, std::chrono::milliseconds lease,
+                                                   std::size_t limit) const {
   auto const for_time = std::chrono::duration_cast<Time::duration>(lease).count();
-  auto rows = co_await sql.query(claim_due, for_time, limit);
+  auto rows = co_await sql.query(claim_due, for_time, limit, gateway);
   std::vector<DueDelivery> due;
   std::vector<Values> questions;
   while (rows.step()) due.push_back({delivery_of(rows), std::nullopt});
@@ -235,6 +242,11 @@ Task<std::vector<DueDelivery>> DeliveryRows::claim(Sql& sql, std::chrono::millis
   for (std::size_t i = 0; i < due.size(); ++i)
     if (endpoints[i].step()) due[i].endpoint = endpoint_of(endpoints[i]);
   co_return due;
+}
+
+Task<std::uint64_t> DeliveryRows::free(Sql& sql, std::string const& gateway) const {
+  auto freed = co_await sql.query(free_forsaken, gateway);
+  co_return static_cast<std::uint64_t>(freed.changed());
 }
 
 Task<std::optional<Time>> DeliveryRows::next_at(Sql& sql) const {

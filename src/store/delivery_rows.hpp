@@ -23,7 +23,9 @@ class DeliveryRows {
   };
   Task<> post(Sql& sql, std::vector<End> const& ends) const;
 
-  Task<std::vector<AutomationStore::DueDelivery>> claim(Sql& sql, std::chrono::milliseconds lease, std::size_t limit) const;
+  Task<std::vector<AutomationStore::DueDelivery>> claim(Sql& sql, std::string const& gateway,
+                                                        std::chrono::milliseconds lease, std::size_t limit) const;
+  Task<std::uint64_t> free(Sql& sql, std::string const& gateway) const;
   Task<std::optional<Time>> next_at(Sql& sql) const;
   Task<> record(Sql& sql, std::vector<AutomationStore::DeliveryResult> const& results) const;
   Task<RowPage<DeliveryRow>> list(Sql& sql, std::string const& run_id, PageOf page) const;

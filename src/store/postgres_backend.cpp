@@ -327,9 +327,11 @@ Task<bool> PostgresBackend::listen_until_lost(PostgresConnection& connection, st
   try {
     co_await connection.run_script(std::string(listen_statement));
     listens = true;
+    listener();  // what was told before is not heard
     for (;;) {
-      listener();  // also at first: what was told before is not heard
-      co_await connection.notified();
+      auto const by = co_await connection.notified();
+      auto const is_others = [this](int pid) { return !writer_ || pid != writer_->server_pid(); };
+      if (std::ranges::any_of(by, is_others)) listener();
     }
   } catch (Unusable const&) {
     co_return listens;

@@ -230,13 +230,14 @@ Task<> PostgresConnection::run_script(std::string script) {
   if (refused) throw *refused;
 }
 
-Task<> PostgresConnection::notified() {
-  for (bool is_told = false; !is_told;) {
+Task<std::vector<int>> PostgresConnection::notified() {
+  std::vector<int> by;
+  for (;;) {
     while (auto* const notice = PQnotifies(connection_.get())) {
+      by.push_back(notice->be_pid);
       PQfreemem(notice);
-      is_told = true;
     }
-    if (is_told) co_return;
+    if (!by.empty()) co_return by;
     co_await wait(Ready::to_read, Deadline::at(Clock::time_point::max()));
     lose_unless(PQconsumeInput(connection_.get()) == 1);
   }

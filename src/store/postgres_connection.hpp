@@ -48,8 +48,10 @@ class PostgresConnection {
   Task<std::vector<Rows>> run(std::span<Command const> commands);
   // Any number of statements, without parameters; what they return is dropped.
   Task<> run_script(std::string script);
-  // Waits for notifications of what it listens to, however long.
-  Task<> notified();
+  // Waits for notifications of what it listens to, however long: of which of the server's processes each is.
+  Task<std::vector<int>> notified();
+  // The server's process at its other end.
+  int server_pid() const noexcept { return PQbackendPID(connection_.get()); }
 
   // No: it was lost, or left in the middle of an answer.
   bool is_usable() const noexcept { return is_usable_; }

@@ -13,6 +13,7 @@ struct RunJudgements::Decided {
   std::uint64_t of_version;
   RunDecision decision;
   bool told = false;
+  bool is_holders = false;  // its holder made it
 };
 
 namespace {
@@ -99,7 +100,7 @@ Task<std::vector<std::size_t>> RunJudgements::judge_some(Sql& sql, std::vector<T
     auto const before = run->status;
     auto const of_version = run->version;
     keep_made_with(decision.run, std::move(*run));
-    decided.push_back({which[n], before, of_version, std::move(decision)});
+    decided.push_back({which[n], before, of_version, std::move(decision), false, one.fence.has_value()});
   }
   if (decided.empty()) co_return std::vector<std::size_t>();
 
@@ -128,11 +129,12 @@ Task<> RunJudgements::follow_up(Sql& sql, std::vector<Decided>& written) const {
   std::vector<DeliveryRows::End> ends;
   std::map<std::string, AutomationRows::FailureCount> failures;
   std::int64_t waiting = 0;
-  bool waits_anew = false;
+  bool waits_anew = false, is_news_to_holder = false;
   for (auto& one : written) {
     auto const& run = one.decision.run;
     waiting += is_pending(run.status) - is_pending(one.before);
     if (run.status == RunStatus::pending) waits_anew = true;
+    if (!one.is_holders && !run.holder.empty() && run.clean_up == CleanUp::stop) is_news_to_holder = true;
     if (one.decision.tells) ends.push_back({&one.decision, &one.told});
     if (one.decision.automation_failures == 0 || run.automation_id.empty()) continue;
     auto& count = failures[run.automation_id];
@@ -145,7 +147,7 @@ Task<> RunJudgements::follow_up(Sql& sql, std::vector<Decided>& written) const {
   if (!failures.empty()) co_await automations_.count_failures(sql, failures);
   co_await runs_.count_waiting(sql, waiting, 0);
   if (!ends.empty()) co_await deliveries_.post(sql, ends);
-  if (waits_anew) co_await sql.notify();
+  if (waits_anew || is_news_to_holder) co_await sql.notify();
 }
 
 }  // namespace nestgate::store

@@ -349,7 +349,13 @@ CREATE TABLE service_metadata (
 ) STRICT;
 )sql";
 
-constexpr std::array steps{version_1, version_2, version_3, version_4, version_5};
+// Who claimed a delivery: of a gateway that is dead, others need not wait for its lease.
+constexpr char const* version_6 = R"sql(
+ALTER TABLE delivery ADD COLUMN holder TEXT NOT NULL DEFAULT '';
+CREATE INDEX delivery_held ON delivery (holder) WHERE state = 'waiting' AND holder > '';
+)sql";
+
+constexpr std::array steps{version_1, version_2, version_3, version_4, version_5, version_6};
 
 constexpr SchemaTable tables[] = {
     {"counter", "name"},

@@ -205,8 +205,14 @@ Task<Outcome<>> SqlAutomationStore::remove_endpoint(std::string id) {
 }
 
 Task<Outcome<std::vector<AutomationStore::DueDelivery>>> SqlAutomationStore::claim_deliveries(
-    std::chrono::milliseconds lease, std::size_t limit) {
-  return backend_.write([this, lease, limit](Sql& sql) { return deliveries_.claim(sql, lease, limit); });
+    std::string gateway, std::chrono::milliseconds lease, std::size_t limit) {
+  return backend_.write([this, gateway = std::move(gateway), lease, limit](Sql& sql) {
+    return deliveries_.claim(sql, gateway, lease, limit);
+  });
+}
+
+Task<Outcome<std::uint64_t>> SqlAutomationStore::free_deliveries(std::string gateway) {
+  return backend_.write([this, gateway = std::move(gateway)](Sql& sql) { return deliveries_.free(sql, gateway); });
 }
 
 Task<Outcome<std::optional<Time>>> SqlAutomationStore::next_delivery_at() {

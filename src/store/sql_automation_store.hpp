@@ -61,7 +61,9 @@ class SqlAutomationStore final : public AutomationStore {
   Task<Outcome<std::optional<EndpointRow>>> find_endpoint(std::string id) override;
   Task<Outcome<RowPage<EndpointRow>>> list_endpoints(Tenant tenant, PageOf page) override;
   Task<Outcome<>> remove_endpoint(std::string id) override;
-  Task<Outcome<std::vector<DueDelivery>>> claim_deliveries(std::chrono::milliseconds lease, std::size_t limit) override;
+  Task<Outcome<std::vector<DueDelivery>>> claim_deliveries(std::string gateway, std::chrono::milliseconds lease,
+                                                           std::size_t limit) override;
+  Task<Outcome<std::uint64_t>> free_deliveries(std::string gateway) override;
   Task<Outcome<std::optional<Time>>> next_delivery_at() override;
   Task<Outcome<>> record_deliveries(std::vector<DeliveryResult> results) override;
   Task<Outcome<RowPage<DeliveryRow>>> list_deliveries(std::string run_id, PageOf page) override;

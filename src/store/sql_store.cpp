@@ -11,6 +11,10 @@ Task<Outcome<>> SqlStore::leave(std::string gateway) {
   return backend_->write([this, gateway = std::move(gateway)](Sql& sql) { return conversations_.leave(sql, gateway); });
 }
 
+Task<Outcome<std::vector<std::string>>> SqlStore::gateways() {
+  return backend_->read([this](Sql& sql) { return conversations_.gateways(sql); });
+}
+
 Task<Outcome<Claim>> SqlStore::claim(ConversationRow wanted, std::string gateway, Quota quota) {
   return backend_->write([this, wanted = std::move(wanted), gateway = std::move(gateway), quota](Sql& sql) {
     return conversations_.claim(sql, wanted, gateway, quota);

@@ -17,6 +17,7 @@ class SqlStore final : public Store {
 
   Task<Outcome<>> renew(std::string gateway, std::chrono::milliseconds for_time) override;
   Task<Outcome<>> leave(std::string gateway) override;
+  Task<Outcome<std::vector<std::string>>> gateways() override;
   Task<Outcome<Claim>> claim(ConversationRow wanted, std::string gateway, Quota quota) override;
   Task<Outcome<std::optional<ConversationRow>>> take(ConversationId id, std::string gateway) override;
   Task<Outcome<>> save(ConversationRow row) override;

@@ -6,11 +6,13 @@ import fcntl
 import http.client
 import io
 import json
+import os
 import pathlib
 import secrets
 import shutil
 import subprocess
 import tarfile
+import time
 
 from doors import Course, GatewayDoor, RuntimeDoor, Sink
 from parts import Failed, Gateway, end_with_parent, wait_for
@@ -190,10 +192,21 @@ session_api_key_file = "runtime.key"
         """In the runtime's /tmp, but for the guards, which keep late starts out."""
         return [path.name for path in pathlib.Path("/tmp").glob(f"automation-{run}*") if ".start-" not in path.name]
 
+    def guards(self):
+        """Of all runs."""
+        known = {run.id for run in self.course.all()}
+        links = [path for path in pathlib.Path("/tmp").glob("automation-*.start-*") if path.is_symlink()]
+        return [path for path in links if path.name.removeprefix("automation-").partition(".")[0] in known]
+
+    def age_guards(self):
+        long_ago = time.time() - 2 * 86_400
+        for path in self.guards():
+            os.utime(path, (long_ago, long_ago), follow_symlinks=False)
+
     def forget(self, runs):
         for run in runs:
-            for path in pathlib.Path("/tmp").glob(f"automation-{run.id}*"):
-                path.unlink(missing_ok=True)
+            for name in self.remains_of(run.id):
+                (pathlib.Path("/tmp") / name).unlink(missing_ok=True)
             shutil.rmtree(self.folder / "work" / "automation-runs" / run.id, ignore_errors=True)
 
     def stop(self):
@@ -205,4 +218,6 @@ session_api_key_file = "runtime.key"
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.nestlet.wait(20)
             self.store.stop()
+            for path in self.guards():
+                path.unlink(missing_ok=True)
             self.forget(self.course.all())

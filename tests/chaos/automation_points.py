@@ -18,6 +18,7 @@ PASSING = {"start answered", "callback sent", "webhook answered"}  # the gateway
 REACHED_S = 60
 COMPLETED_S = 30  # from the gateway's end: a lease, a start, a script's next try
 DELIVERED_S = 60  # from a run's end: what a dead gateway was posting is posted again once its claim is over
+GUARDS_S = 20  # from a run's end: guards go together, some seconds later
 SURE = 20  # in so many cycles each of two gateways has had a run at each step
 ORDER = ["PENDING", "RUNNING", "COMPLETED"]
 
@@ -166,6 +167,13 @@ class Cycles:
         self.done += done
         self.open = still
 
+    def guards_go(self, gateway):
+        """That of a run that nothing happened to goes behind it, and with it those that are old."""
+        self.place.age_guards()
+        self.place.reporting_to = gateway
+        watched = Watched(self.place.course.add(Run(self.place.dispatch(gateway, self.automation), None)))
+        return wait_for(lambda: watched.look(gateway), COMPLETED_S) and wait_for(lambda: not self.place.guards(), GUARDS_S, 0.2)
+
     def look_again(self, gateway):
         """What was settled in all cycles is still what it was."""
         starts = self.place.course.starts()
@@ -195,6 +203,8 @@ def run_cycles(report, cycles, count):
     wait_for(settled, DELIVERED_S + 30, 0.2)
     cycles.faults += [f"{one.run.step}: run {one.run.id}: its completion is {one.deliveries}" for one in cycles.open]
     cycles.look_again(gateway)
+    report.line("the guard of a run that nothing happened to goes, and old ones with it", cycles.guards_go(gateway),
+                f"left: {[path.name for path in place.guards()][:3]}")
     seconds = time.monotonic() - began
     for step in STEPS:
         faults = [fault for fault in cycles.faults if fault.startswith(f"{step}: ")]

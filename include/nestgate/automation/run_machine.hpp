@@ -36,6 +36,7 @@ struct Reported {
 struct CommandEnded {
   std::int64_t exit_code;  // -1: killed, or out of its time
   std::string output_tail, error_tail;
+  bool leaves_files = false;  // what was uploaded for another start may lie in the runtime
 };
 // Out of time, or its runtime is gone: nobody said how it ended.
 struct GivenUp {

@@ -34,6 +34,7 @@ struct Settings {
   std::chrono::seconds hard_grace{600};     // beyond that, while its runtime does not answer
   std::chrono::milliseconds provision_time_max{300'000};  // until its runtime is there
   std::chrono::milliseconds watch_interval{1'000};        // between two looks at a command, where nothing is pushed
+  std::chrono::milliseconds guards_gathered_for{5'000};   // those that may go from one runtime go together
   std::chrono::milliseconds upload_time_max{60'000};      // each try
   std::chrono::milliseconds start_time_max{10'000};       // for the answer to a start, before its command is looked for
   std::chrono::seconds download_time_max{120};            // of an external tarball

@@ -241,13 +241,16 @@ class AutomationStore {
   virtual Task<Outcome<RowPage<EndpointRow>>> list_endpoints(Tenant tenant, PageOf page) = 0;
   virtual Task<Outcome<>> remove_endpoint(std::string id) = 0;
 
-  // The outbox. Claims waiting ones that are due, oldest first, for `lease`: nobody else gets them until then. Each with its
-  // endpoint, where it has one (nothing: it was removed).
+  // The outbox. Claims waiting ones that are due, oldest first, for `lease`: nobody else gets them until then, as long as
+  // `gateway` lives. Each with its endpoint, where it has one (nothing: it was removed).
   struct DueDelivery {
     DeliveryRow delivery;
     std::optional<EndpointRow> endpoint;
   };
-  virtual Task<Outcome<std::vector<DueDelivery>>> claim_deliveries(std::chrono::milliseconds lease, std::size_t limit) = 0;
+  virtual Task<Outcome<std::vector<DueDelivery>>> claim_deliveries(std::string gateway, std::chrono::milliseconds lease,
+                                                                   std::size_t limit) = 0;
+  // Those that other gateways claimed and that do not live any more are due at once. How many.
+  virtual Task<Outcome<std::uint64_t>> free_deliveries(std::string gateway) = 0;
   // When the next one is due; nothing: none waits.
   virtual Task<Outcome<std::optional<Time>>> next_delivery_at() = 0;
   // What came of an attempt, which gets its number here, and with it of the endpoint's health (failing_since); one that

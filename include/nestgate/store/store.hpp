@@ -141,8 +141,10 @@ class Store {
 
   // This gateway lives for so long from now on, by the store's clock; to be renewed. What a dead one held may be claimed.
   virtual Task<Outcome<>> renew(std::string gateway, std::chrono::milliseconds for_time) = 0;
-  // The gateway goes: it holds nothing any more.
+  // The gateway goes, or is known to be dead: it holds nothing any more.
   virtual Task<Outcome<>> leave(std::string gateway) = 0;
+  // The names of those that have not left, whether or not their time is over.
+  virtual Task<Outcome<std::vector<std::string>>> gateways() = 0;
   // One transaction: takes `wanted.id` for `gateway` in phase starting with a new epoch when nobody alive holds it, or this
   // gateway holds it paused, and the quota allows. A row in phase stopped or error is nobody's, whoever held it. A known
   // row keeps its created_at, key_generation and, where `wanted`'s are empty, its configuration, wish, about, provider,
@@ -201,7 +203,7 @@ class Store {
 
   // Of automations, their runs and completions. As long as the store.
   virtual AutomationStore& automations() = 0;
-  // Called on the control core whenever any gateway said that it changed something for others. Where nothing can say so
+  // Called on the control core whenever another gateway said that it changed something for others. Where nothing can say so
   // (SQLite), never: who must know looks by itself.
   virtual void on_notify(std::function<void()> listener) = 0;
 

@@ -258,7 +258,7 @@ TEST_F(Operators, SeeOneRunWithItsDeliveries) {
   endpoint.secrets.emplace_back("a-secret-key");
   ASSERT_TRUE(control_.run(rows().put_endpoint(std::move(endpoint))));
   end(id, store::RunStatus::completed, "");
-  auto due = control_.run(rows().claim_deliveries(std::chrono::minutes(1), 10));
+  auto due = control_.run(rows().claim_deliveries("g", std::chrono::minutes(1), 10));
   ASSERT_TRUE(due);
   ASSERT_EQ(due->size(), 1U);
   store::AutomationStore::DeliveryResult result;

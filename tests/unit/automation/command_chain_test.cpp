@@ -68,6 +68,7 @@ class RunCommand : public testing::Test {
     return start_command(paths, fence, script);
   }
   std::string output() const { return read_file(home_ / "out"); }
+  bool has_guard() const { return fs::is_symlink(paths.guard); }
   fs::path home() const { return home_; }
   fs::path work() const { return fs::path(base) / paths.work_below_base; }
 
@@ -111,6 +112,37 @@ TEST_F(RunCommand, StartsOnceHoweverOftenItIsSent) {
   fs::remove(RunPaths(fs::path(paths.work_below_base).filename().string(), 1).guard, ignored);
 }
 
+TEST_F(RunCommand, StartsNothingWhereItsEnvironmentIsGoneWithTheGuard) {
+  pack({{"main.sh", "echo ran > ../ran"}});
+  put_environment({});
+  EXPECT_EQ(run(start(1)), 0) << output();
+  fs::remove(work() / ".." / "ran");
+  EXPECT_EQ(run(forget_command({paths.guard})), 0) << output();
+  EXPECT_FALSE(has_guard());
+  pack({{"main.sh", "echo ran > ../ran"}});
+  EXPECT_EQ(run(start(1)), started_before) << "late as can be";
+  EXPECT_FALSE(fs::exists(work() / ".." / "ran"));
+  EXPECT_FALSE(has_guard()) << "it leaves none either";
+}
+
+TEST_F(RunCommand, ForgetsEveryGuardThatIsOldUnlessItsStartStillRuns) {
+  auto const forget_at = [this](std::string const& age) {
+    ASSERT_EQ(run("touch -h -d '" + age + " ago' " + paths.guard), 0) << output();
+    ASSERT_EQ(run(forget_command({})), 0) << output();
+  };
+  pack({{"main.sh", "echo $$ > ../leader; sleep 600"}});
+  put_environment({});
+  ASSERT_EQ(std::system((line(start(1)) + " &").c_str()), 0);
+  while (!read_file(work() / ".." / "leader").ends_with('\n')) std::this_thread::yield();
+  forget_at("25 hours");
+  EXPECT_TRUE(has_guard()) << "a stop reads it";
+  EXPECT_EQ(run(stop_command(paths)), 0) << output();
+  forget_at("23 hours");
+  EXPECT_TRUE(has_guard()) << "a start may still come";
+  forget_at("25 hours");
+  EXPECT_FALSE(has_guard());
+}
+
 TEST_F(RunCommand, IsKnownByItsTextWithItsFence) {
   auto const command = start(17);
   EXPECT_EQ(fence_of(paths, command), 17U);
@@ -144,13 +176,12 @@ TEST_F(RunCommand, EndsWithTheEntrypointsStatus) {
   EXPECT_EQ(run(start(1)), 7);
 }
 
-TEST_F(RunCommand, LeavesNoSecretWhenTheTarballIsNone) {
+TEST_F(RunCommand, LeavesNoFileBehindWhenTheTarballIsNone) {
   std::ofstream(paths.tarball) << "not a tarball";
   std::ofstream(paths.event) << "{}";
   put_environment(variables_of("A", "secret"));
   EXPECT_NE(run(start(1)), 0);
-  EXPECT_FALSE(fs::exists(paths.environment));
-  EXPECT_FALSE(fs::exists(paths.event));
+  for (auto const& path : {paths.tarball, paths.environment, paths.event}) EXPECT_FALSE(fs::exists(path)) << path;
 }
 
 TEST_F(RunCommand, HoldsNoSecretItself) {

@@ -36,7 +36,7 @@ class Completions : public testing::Test {
 
   Poster& poster() {
     if (!poster_) {
-      poster_.emplace(control.executor(), Poster::With{rows, settings, stats});
+      poster_.emplace(control.executor(), Poster::With{rows, settings, stats, "g"});
       poster_->start();
     }
     return *poster_;
@@ -318,8 +318,12 @@ TEST_F(Completions, AreGivenUpAfterTheirTime) {
 TEST_F(Completions, ThatADeadGatewayClaimedArePostedAgainWithTheirId) {
   add_endpoint(url());
   auto const run_id = end_run();
-  auto const claimed = control.run(rows.claim_deliveries(1ms, 10)).value();
+  settings.scan_interval = 10ms;
+  ASSERT_TRUE(control.run(backing.store->renew("another", 1h)));
+  auto const claimed = control.run(rows.claim_deliveries("another", 1h, 10)).value();
   ASSERT_EQ(claimed.size(), 1U);
+  poster();
+  ASSERT_TRUE(control.run(backing.store->leave("another")));
   auto const delivered = until_ended(run_id);
   EXPECT_EQ(delivered.state, DeliveryState::delivered);
   EXPECT_EQ(sink.requests().at(0).value("webhook-id"), claimed[0].delivery.id);

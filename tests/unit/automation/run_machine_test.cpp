@@ -52,6 +52,13 @@ TEST(RunMachine, TheScriptsVerdictSettlesARunningRun) {
   EXPECT_EQ(judged.run.clean_up, CleanUp::tidy) << "its command may still run";
 }
 
+TEST(RunMachine, ACommandThatEndedLeavesWhatWasUploadedForAnotherStart) {
+  EXPECT_EQ(judge(run_in(RunStatus::running), CommandEnded{0, "", ""}, now).run.clean_up, CleanUp::nothing);
+  EXPECT_EQ(judge(run_in(RunStatus::running), CommandEnded{0, "", "", true}, now).run.clean_up, CleanUp::tidy);
+  auto reported = judge(run_in(RunStatus::running), completed(), now).run;
+  EXPECT_EQ(judge(std::move(reported), CommandEnded{0, "", "", true}, now).run.clean_up, CleanUp::tidy);
+}
+
 TEST(RunMachine, AFailureWithoutAWordIsSaidSo) {
   auto const judged = judge(run_in(RunStatus::running), failed(""), now);
   EXPECT_EQ(judged.run.error_detail, "Completion callback reported failure");

@@ -37,6 +37,14 @@ class Runs : public Automations {
     for (auto const& command : agent.executed()) count += command.starts_with("ln -sn nestgate:stopped:") ? 1 : 0;
     return count;
   }
+  // Whether a command was executed that removes the guard of the run's first attempt.
+  bool is_guard_forgotten(std::string const& run_id) const {
+    auto const guard = "/tmp/automation-" + run_id + ".start-1";
+    auto const executed = agent.executed();
+    return std::any_of(executed.begin(), executed.end(), [&guard](std::string const& command) {
+      return command.starts_with("rm -f --") && command.find(guard) != std::string::npos;
+    });
+  }
   void quick_deadline() {
     settings.report_margin = 0s;
     settings.hard_grace = 0s;
@@ -147,6 +155,33 @@ TEST_F(Runs, SendAStartAgainThatNeverArrived) {
   EXPECT_EQ(agent.count(start_line), 2U);
   EXPECT_EQ(agent.starts(run.id), 1U);
   EXPECT_EQ(service().stats().starts_resent.read(), 1U);
+}
+
+TEST_F(Runs, HaveTheirGuardRemovedOnceNoStartOfThemCanCome) {
+  settings.guards_gathered_for = 1ms;
+  auto const ended = dispatch(), cancelled = dispatch();
+  until_dispatched(ended.id);
+  until_dispatched(cancelled.id);
+  EXPECT_FALSE(is_guard_forgotten(ended.id));
+  agent.end(ended.id, 0);
+  ASSERT_TRUE(cancel(cancelled.id));
+  control.run_until([&] { return is_guard_forgotten(ended.id) && is_guard_forgotten(cancelled.id); });
+}
+
+TEST_F(Runs, KeepTheirGuardWhileAStartOfThemMayStillCome) {
+  settings.guards_gathered_for = 1ms;
+  settings.start_time_max = 50ms;
+  fail_first(start_line, 1, {0, ""});
+  auto const unanswered = dispatch();
+  until_dispatched(unanswered.id);
+  agent.end(unanswered.id, 0);
+  until_settled(unanswered.id);
+  until_idle();
+  auto const other = dispatch();
+  until_dispatched(other.id);
+  agent.end(other.id, 0);
+  control.run_until([&] { return is_guard_forgotten(other.id); });
+  EXPECT_FALSE(is_guard_forgotten(unanswered.id));
 }
 
 TEST_F(Runs, CannotStartTwiceAndFollowTheStartThatGotThrough) {

@@ -1,9 +1,10 @@
-// Two gateways on one store file. One that "died" is frozen: its loop is run no more, so its lease is over, and it comes
-// back later as a superseded one.
+// Two gateways on one store. One that "died" is frozen: its loop is run no more, so its lease is over, and it comes back
+// later as a superseded one.
 
+#include "conversation/gateway_name.hpp"
 #include "service_fixture.hpp"
 #include "support/fake_engine.hpp"
-#include "support/temp_folder.hpp"
+#include "unit/store/databases.hpp"
 
 namespace nestgate::automation {
 namespace {
@@ -22,6 +23,7 @@ struct Side {
   ~Side() {
     if (service) control.run(service->stop(Deadline::in(0s)));
     control.run(manager.stop_all());
+    control.run(backing.store->close());  // before the service, which it wakes
   }
   static conversation::ManagerSettings quick_manager() {
     conversation::ManagerSettings settings;
@@ -33,10 +35,11 @@ struct Side {
     settings.lease_time = 1h;
     return settings;
   }
-  void serve() {
+  void serve(Settings settings = quick_settings()) {
     service = std::make_unique<Service>(control.executor(), manager, backing.store->automations(), manager.gateway(),
-                                        ring_of(), quick_settings());
+                                        ring_of(), std::move(settings));
     service->start();
+    backing.store->on_notify([this] { service->wake(); });
   }
   void turn() {
     control.loop().restart();
@@ -50,9 +53,16 @@ struct Side {
   std::unique_ptr<Service> service;
 };
 
-class TwoGateways : public testing::Test {
+// Nothing is found by looking for it: who is not told does not hear of it.
+Settings told() {
+  auto settings = quick_settings();
+  settings.scan_interval = 1h;
+  return settings;
+}
+
+class Gateways {
  protected:
-  TwoGateways() {
+  Gateways(std::unique_ptr<store::SharedDatabase> on, Settings const& settings) : database(std::move(on)) {
     a.emplace(url(), engine);
     conversation::StartRequest request;
     request.id = id_of("c1");
@@ -63,15 +73,15 @@ class TwoGateways : public testing::Test {
       auto const view = b->manager.find(id_of("c1"));
       return view && view->state == conversation::RuntimeState::running;
     });
-    a->serve();
+    a->serve(settings);
   }
-  ~TwoGateways() override {
+  ~Gateways() {
     gate.open();
     b.reset();
     a.reset();
   }
 
-  std::string url() const { return "sqlite:" + (folder.path() / "nestgate.db").string(); }
+  std::string url() const { return database->url(); }
   store::AutomationRow automation() {
     auto& rows = a->backing.store->automations();
     store::UploadRow upload;
@@ -133,10 +143,15 @@ class TwoGateways : public testing::Test {
   Caller const caller = caller_of(alice);
   test::Gate gate;
   test::FakeAgent agent;
-  test::TempFolder folder;
+  std::unique_ptr<store::SharedDatabase> database;
   test::Control engine_control;
   test::Engine engine{engine_control.executor(), agent.endpoint()};
   std::optional<Side> a, b;
+};
+
+class TwoGateways : public Gateways, public testing::Test {
+ protected:
+  TwoGateways() : Gateways(std::make_unique<store::SqliteFile>(), quick_settings()) {}
 };
 
 TEST_F(TwoGateways, StartEachRunOnce) {
@@ -231,6 +246,119 @@ TEST_F(TwoGateways, WhatWasCancelledWhileItsGatewayWasDeadIsCleanedUp) {
   until(*b, run.id, [](RunRow const& row) { return row.clean_up == store::CleanUp::nothing; });
   EXPECT_EQ(agent.commands().at(0).exit_code, -1);
   a_comes_back();
+}
+
+class GatewaysThatTellEachOther : public Gateways, public testing::Test {
+ protected:
+  GatewaysThatTellEachOther() : Gateways(std::make_unique<store::PostgresDatabase>(), told()) {}
+};
+
+TEST_F(GatewaysThatTellEachOther, OnPostgresHearOfACancelAtOnce) {
+  auto const run = dispatch();
+  until(*a, run.id, is_followed);
+  b->serve(told());
+  ASSERT_TRUE(b->control.run(b->service->cancel(run.id)));
+  until([this] { return a->service->stats().in_flight.read() == 0; });
+  EXPECT_EQ(agent.commands().at(0).exit_code, -1);
+  EXPECT_EQ(find(*b, run.id).clean_up, store::CleanUp::nothing);
+}
+
+// One that was killed, on this machine, long before its lease is over; A looks for nothing.
+class AfterAKill : public Gateways, public testing::TestWithParam<store::Kind<store::SharedDatabase>> {
+ protected:
+  AfterAKill() : Gateways(GetParam().make(), told()) { EXPECT_TRUE(a->control.run(a->backing.store->renew(dead, 1h))); }
+  static std::string name_of_a_dead_one() {
+    auto name = conversation::make_gateway_name();
+    name.erase(name.rfind('-'));
+    return name.substr(0, name.rfind('-')) + "-1-1";
+  }
+  store::AutomationStore& rows() { return a->backing.store->automations(); }
+  RunRow begin_at_the_dead_one() {
+    auto const of = automation();
+    RunRow run;
+    run.id = new_uuid();
+    run.automation_id = of.id;
+    run.tenant = of.tenant;
+    run.owner = of.owner;
+    run.trigger_source = "manual";
+    run.target = "conversation:c1";
+    run.created_at = std::chrono::system_clock::now();
+    auto begun = a->control.run(rows().enqueue_and_claim(std::move(run), 0, dead, {}));
+    return std::move(begun.value().claim.claimed.value().run);
+  }
+
+  std::string const dead = name_of_a_dead_one();
+};
+INSTANTIATE_TEST_SUITE_P(On, AfterAKill, testing::ValuesIn(store::shared_databases()), store::by_name);
+
+TEST_P(AfterAKill, ItsRunsAreTakenOverByTheNextAtItsStart) {
+  auto const run = begin_at_the_dead_one();
+  b.emplace(url(), engine);
+  b->serve();
+  auto const adopted = until(*b, run.id, is_followed);
+  EXPECT_EQ(adopted.holder, b->manager.gateway());
+  EXPECT_EQ(adopted.fence, run.fence + 1);
+  EXPECT_EQ(agent.count(start_line), 1U);
+}
+
+TEST_P(AfterAKill, WhatItWasAboutToPostIsPostedByTheNextAtItsStart) {
+  test::ScriptedServer sink;
+  store::EndpointRow endpoint;
+  endpoint.id = new_uuid();
+  endpoint.tenant = caller.tenant;
+  endpoint.url = "http://127.0.0.1:" + std::to_string(sink.port()) + "/";
+  endpoint.secrets.emplace_back(std::string(32, 'n'));
+  ASSERT_TRUE(a->control.run(rows().put_endpoint(std::move(endpoint))));
+  auto const run = begin_at_the_dead_one();
+  auto const ending = [](RunRow const& row) {
+    store::RunDecision decision;
+    decision.run = judge(row.clone(), CommandEnded{0, "", ""}, std::chrono::system_clock::now()).run;
+    decision.writes = decision.tells = true;
+    decision.payload = "{}";
+    return decision;
+  };
+  ASSERT_TRUE(a->control.run(rows().judge(run.id, run.fence, ending)));
+  ASSERT_EQ(a->control.run(rows().claim_deliveries(dead, 1h, 10)).value().size(), 1U);
+  b.emplace(url(), engine);
+  b->serve();
+  auto const is_posted = [this, &run] {
+    auto const kept = b->control.run(b->backing.store->automations().list_deliveries(run.id, {})).value();
+    return kept.rows.at(0).state == store::DeliveryState::delivered;
+  };
+  auto const end = Clock::now() + std::chrono::milliseconds(test::patience_ms);
+  while (!is_posted() && Clock::now() < end) b->control.run(one_turn());
+  EXPECT_TRUE(is_posted());
+}
+
+// Its conversations are adopted one by one while its runs are taken over.
+TEST_P(AfterAKill, WhatOfACancelledRunIsLeftIsEndedOnceItsRuntimeIsAdopted) {
+  auto const run = begin_at_the_dead_one();
+  auto const epoch = a->manager.find(id_of("c1")).value().epoch.get();
+  auto const cancelling = [epoch](RunRow const& row) {
+    store::RunDecision decision;
+    decision.run = judge(row.clone(), CancelAsked{}, std::chrono::system_clock::now()).run;
+    decision.run.sandbox_id = "c1";
+    decision.run.runtime_epoch = epoch;
+    decision.run.bash_command_id = "cmd1";
+    decision.writes = true;
+    return decision;
+  };
+  ASSERT_TRUE(a->control.run(rows().judge(run.id, run.fence, cancelling)));
+  ASSERT_TRUE(a->control.run(a->backing.store->leave(a->manager.gateway())));
+  engine.holds_creates = true;
+  b.emplace(url(), engine);
+  b->serve();
+  b->control.run_until([this] { return b->service->stats().taken_over.read() == 1; });
+  for (int i = 0; i < 20; ++i) b->control.run(one_turn());
+  EXPECT_THAT(agent.executed(), testing::IsEmpty());
+  engine.let_creates_go();
+  b->control.run_until([this] {
+    engine_control.loop().restart();
+    engine_control.loop().poll();
+    return !agent.executed().empty();
+  });
+  EXPECT_THAT(agent.executed().front(), testing::StartsWith("ln -sn nestgate:stopped:"));
+  until(*b, run.id, [](RunRow const& row) { return row.clean_up == store::CleanUp::nothing; });
 }
 
 }  // namespace

@@ -291,6 +291,17 @@ TEST_F(ConversationRecovery, RemovesOrphansWhereTheSettingsSaySo) {
   EXPECT_EQ(manager().stats().orphans_removed.read(), 1U);
 }
 
+TEST_F(ConversationRecovery, BuriesWhoIsKnownToBeDeadWhateverItHeld) {
+  {
+    test::Backing earlier(control, url());
+    ASSERT_TRUE(control.run(earlier.store->renew(dead_gateway_name(), 1h)));
+    ASSERT_TRUE(control.run(earlier.store->renew("far-away", 1h)));
+  }
+  auto const names = control.run(gateway().backing.store->gateways());
+  ASSERT_TRUE(names);
+  EXPECT_THAT(*names, testing::UnorderedElementsAre("far-away", manager().gateway()));
+}
+
 TEST_F(ConversationRecovery, ComesLaterWhenTheProviderIsAwayAtFirst) {
   settings.reconcile_pause = 5ms;
   leave_row("c1", Phase::running);

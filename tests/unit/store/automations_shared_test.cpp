@@ -151,6 +151,7 @@ TEST(AutomationIndexes, AreUsedByWhatIsAskedForOften) {
            "DESC LIMIT 10",
            "SELECT id FROM endpoint WHERE user_id = 'u' AND org_id = 'o' AND enabled = 1",
            "SELECT id FROM delivery WHERE state = 'waiting' AND next_at <= 1 ORDER BY next_at LIMIT 10",
+           "SELECT id FROM delivery WHERE state = 'waiting' AND holder > '' AND holder <> 'g'",
            "SELECT id FROM delivery WHERE run_id = 'r' ORDER BY created_at DESC, id DESC LIMIT 10",
        }) {
     auto plan = file.run("EXPLAIN QUERY PLAN " + statement);

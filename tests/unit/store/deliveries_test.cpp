@@ -137,7 +137,7 @@ class Outbox : public AutomationCalls {
     return gateway_.judge(id, ending(RunStatus::completed));
   }
   std::vector<AutomationStore::DueDelivery> due(std::chrono::milliseconds lease = 1h, std::size_t limit = 100) {
-    return gateway_.get(store_.claim_deliveries(lease, limit));
+    return gateway_.get(store_.claim_deliveries("g", lease, limit));
   }
   static Result result_of(DeliveryRow const& delivery, std::string error = "") {
     Result result;
@@ -258,6 +258,33 @@ TEST_P(Outbox, GivesWhatIsDueToOneWorkerForALease) {
   ASSERT_EQ(third.size(), 1u) << "whose lease is over is anybody's";
   EXPECT_EQ(third[0].delivery.fence, 2u);
   EXPECT_FALSE(third[0].endpoint);
+}
+
+TEST_P(Outbox, WaitsForNoLeaseOfAGatewayThatIsDead) {
+  put(endpoint_of("e1"));
+  end("r1");
+  auto const first = due(1h);
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(gateway_.get(store_.free_deliveries("other")), 0u) << "its gateway lives";
+  EXPECT_TRUE(due().empty());
+  gateway_.get(gateway_.store().leave("g"));
+  EXPECT_EQ(gateway_.get(store_.free_deliveries("g")), 0u) << "who asks lives";
+  EXPECT_EQ(gateway_.get(store_.free_deliveries("other")), 1u);
+  auto const again = due();
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].delivery.id, first[0].delivery.id);
+  EXPECT_EQ(again[0].delivery.fence, 2u);
+}
+
+TEST_P(Outbox, HasAnAttemptWaitForItsPauseWhoeverMadeTheOneBefore) {
+  put(endpoint_of("e1"));
+  end("r1");
+  auto result = result_of(due().at(0).delivery, "it answered 500");
+  result.next_at = std::chrono::system_clock::now() + 1h;
+  record(std::move(result));
+  gateway_.get(gateway_.store().leave("g"));
+  EXPECT_EQ(gateway_.get(store_.free_deliveries("other")), 0u);
+  EXPECT_TRUE(due().empty());
 }
 
 TEST_P(Outbox, KeepsWhatCameOfEachAttempt) {

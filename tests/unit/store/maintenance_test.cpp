@@ -31,7 +31,7 @@ void fill_automations(AutomationGateway& gateway) {
   gateway.get(store.enqueue_own(std::move(own), std::move(upload), "bytes", 0));
   auto const run = gateway.begin(run_of("r2"), "dead");
   gateway.judge(run.id, ending(RunStatus::completed));
-  auto const due = gateway.get(store.claim_deliveries(1s, 10));
+  auto const due = gateway.get(store.claim_deliveries("g", 1s, 10));
   AutomationStore::DeliveryResult result;
   result.delivery_id = due.at(0).delivery.id;
   result.fence = due.at(0).delivery.fence;

@@ -208,6 +208,19 @@ TEST_F(PostgresBackendTest, WakesWhoListensOnceForACommittedTransaction) {
   EXPECT_EQ(woken, 2);
 }
 
+TEST_F(PostgresBackendTest, IsNotWokenByWhatItWroteItself) {
+  Gate gate(control_, url());
+  Gate other(control_, url());
+  int woken = 0;
+  gate->on_notify([&woken] { ++woken; });
+  control_.run_until([&woken] { return woken == 1; });  // it listens
+  auto const tell = [](Sql& sql) -> Task<> { co_await sql.notify(); };
+  EXPECT_TRUE(control_.run(gate->write(tell)));
+  EXPECT_TRUE(control_.run(other->write(tell)));  // heard behind it
+  control_.run_until([&woken] { return woken >= 2; });
+  EXPECT_EQ(woken, 2);
+}
+
 TEST_F(PostgresBackendTest, GoesOnWithAJobWhenItsServerWasStartedAnew) {
   test::PostgresServer server;
   auto const database = server.make_database();
