@@ -32,7 +32,8 @@ struct ConnectionLost : Unusable {
 };
 
 // A connection to a PostgreSQL server. Used by one coroutine at a time, on the loop that it was opened on; a cancel of that
-// coroutine costs the connection. Everything throws Unusable: StatementRefused or ConnectionLost.
+// coroutine costs the connection. Everything throws Unusable: StatementRefused or ConnectionLost, but for a name that is
+// not found in time.
 class PostgresConnection {
  public:
   static Task<std::unique_ptr<PostgresConnection>> open(PostgresUrl url, PostgresTimes times);
