@@ -498,7 +498,7 @@ TEST_F(Runs, OfALargeEventReadItFromAFile) {
   auto const file = agent.upload(path).value();
   EXPECT_THAT(file, StartsWith(R"({"trigger": "event")"));
   EXPECT_GT(file.size(), 200'000U);
-  EXPECT_THAT(agent.commands().at(0).text, HasSubstr("rm -f -- " + tarball_of(id) + ".env " + path));
+  EXPECT_THAT(agent.commands().at(0).text, HasSubstr("rm -f -- " + tarball_of(id) + " " + tarball_of(id) + ".env " + path));
 }
 
 TEST_F(Runs, ThatFailAreTriedAgainAsAttemptsOfThemselves) {

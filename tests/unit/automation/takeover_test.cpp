@@ -127,6 +127,7 @@ class Gateways {
   }
   static bool is_followed(RunRow const& run) { return !run.bash_command_id.empty(); }
   static bool is_ended(RunRow const& run) { return is_terminal(run.status); }
+  static bool is_clean(RunRow const& run) { return run.clean_up == store::CleanUp::nothing; }
   static Task<> one_turn() { [[maybe_unused]] auto waited = co_await pause_for(1ms); }
   // A is run no more from here on; B goes on with what it had.
   void a_dies() {
@@ -182,7 +183,7 @@ TEST_F(TwoGateways, WhatADeadOneStartedIsFoundAndFollowed) {
   EXPECT_EQ(adopted.holder, b->manager.gateway());
   EXPECT_EQ(b->service->stats().taken_over.read(), 1U);
   agent.end(run.id, 0);
-  auto const ended = until(*b, run.id, is_ended);
+  auto const ended = until(*b, run.id, [](RunRow const& row) { return is_ended(row) && is_clean(row); });
   EXPECT_EQ(ended.status, RunStatus::completed) << ended.error_detail;
   EXPECT_EQ(agent.count(start_line), 1U);
   a_comes_back();
@@ -243,7 +244,7 @@ TEST_F(TwoGateways, WhatWasCancelledWhileItsGatewayWasDeadIsCleanedUp) {
   };
   ASSERT_TRUE(b->control.run(b->backing.store->automations().judge(run.id, std::nullopt, judging)));
   b->serve();
-  until(*b, run.id, [](RunRow const& row) { return row.clean_up == store::CleanUp::nothing; });
+  until(*b, run.id, is_clean);
   EXPECT_EQ(agent.commands().at(0).exit_code, -1);
   a_comes_back();
 }
@@ -330,6 +331,22 @@ TEST_P(AfterAKill, WhatItWasAboutToPostIsPostedByTheNextAtItsStart) {
   EXPECT_TRUE(is_posted());
 }
 
+TEST_P(AfterAKill, WhatItHadUploadedForASecondStartIsRemovedByTheNext) {
+  auto const run = begin_at_the_dead_one();
+  auto const ending = [](RunRow const& row) {
+    store::RunDecision decision;
+    decision.run = judge(row.clone(), CommandEnded{0, "", "", true}, std::chrono::system_clock::now()).run;
+    decision.writes = true;
+    return decision;
+  };
+  ASSERT_TRUE(a->control.run(rows().judge(run.id, run.fence, ending)));
+  b.emplace(url(), engine);
+  b->serve();
+  auto const clean = until(*b, run.id, is_clean);
+  EXPECT_EQ(clean.status, RunStatus::completed);
+  EXPECT_THAT(agent.executed(), testing::ElementsAre(testing::HasSubstr("rm -f -- /tmp/automation-" + run.id + ".tar.gz ")));
+}
+
 // Its conversations are adopted one by one while its runs are taken over.
 TEST_P(AfterAKill, WhatOfACancelledRunIsLeftIsEndedOnceItsRuntimeIsAdopted) {
   auto const run = begin_at_the_dead_one();
@@ -358,7 +375,7 @@ TEST_P(AfterAKill, WhatOfACancelledRunIsLeftIsEndedOnceItsRuntimeIsAdopted) {
     return !agent.executed().empty();
   });
   EXPECT_THAT(agent.executed().front(), testing::StartsWith("ln -sn nestgate:stopped:"));
-  until(*b, run.id, [](RunRow const& row) { return row.clean_up == store::CleanUp::nothing; });
+  until(*b, run.id, is_clean);
 }
 
 }  // namespace

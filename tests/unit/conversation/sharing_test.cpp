@@ -302,18 +302,21 @@ TEST_F(SharedConversations, DoNotOpenToAKeyThatWasWithdrawnElsewhere) {
 
 class ConversationsOfADeadGateway : public SharedConversations {
  protected:
-  // As if `holder` had started c1 and died, while the first gateway looked on.
+  // As if `holder` had started c1 and died, while the first gateway was there; it looks again once all is as it was left.
   void leave_running(std::string const& holder, std::chrono::milliseconds lease) {
-    auto& store = *gateway().backing.store;
-    ASSERT_TRUE(control.run(store.renew(holder, lease)));
+    gateway();
+    Control elsewhere;
+    test::Backing backing(elsewhere, url());
+    auto& store = *backing.store;
+    ASSERT_TRUE(elsewhere.run(store.renew(holder, lease)));
     store::ConversationRow row{id_of("c1")};
     row.owner = "alice";
     row.purpose = "conversation";
-    auto claim = control.run(store.claim(std::move(row), holder, {}));
+    auto claim = elsewhere.run(store.claim(std::move(row), holder, {}));
     ASSERT_TRUE(claim);
     claim->row.phase = store::Phase::running;
     claim->row.endpoint = "127.0.0.1:" + std::to_string(server.port());
-    ASSERT_TRUE(control.run(store.save(std::move(claim->row))));
+    ASSERT_TRUE(elsewhere.run(store.save(std::move(claim->row))));
     engine.put(id_of("c1"), runtime::Presence::running);
   }
   bool is_taken_over() {
