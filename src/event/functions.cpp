@@ -149,7 +149,7 @@ Evaluated<Value> ends_with(Evaluator& evaluator, Arguments const& a) {
 Evaluated<Value> glob(Evaluator& evaluator, Arguments const& a) {
   auto const text = a[0].as_string(), pattern = a[1].as_string();
   if (pattern.size() > evaluator.budget().pattern_bytes_max) return over_budget("length of a pattern");
-  NESTGATE_TRY_VOID(evaluator.pay_steps(1 + text.size() * (1 + pattern.size()) / 8));
+  NESTGATE_TRY_VOID(evaluator.pay_steps(glob_steps(pattern, text)));
   return Value::boolean(glob_matches(pattern, text));
 }
 

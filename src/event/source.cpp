@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "event/evaluator.hpp"
 #include "event/github.hpp"
 #include "nestgate/event/glob.hpp"
 
@@ -71,8 +72,16 @@ Recognition recognise_custom(std::string_view source, Expression const& key, Val
   return Event{std::move(*text), std::move(payload)};
 }
 
-bool any_matches(std::span<std::string const> patterns, std::string_view key) noexcept {
-  return std::ranges::any_of(patterns, [key](std::string const& each) { return each == key || glob_matches(each, key); });
+Evaluated<bool> any_matches(std::span<std::string const> patterns, std::string_view key, Budget const& budget) {
+  std::uint64_t steps = 0;
+  for (auto const& pattern : patterns) {
+    if (pattern == key) return true;
+    if (pattern.size() > budget.pattern_bytes_max) return over_budget("length of a pattern");
+    steps += glob_steps(pattern, key);
+    if (steps > budget.steps_max) return over_budget("steps");
+    if (glob_matches(pattern, key)) return true;
+  }
+  return false;
 }
 
 std::string DetectionRule::jmespath() const {
@@ -100,7 +109,9 @@ std::span<std::string_view const> event_key_patterns(BuiltinSource source) noexc
 bool is_delivered(BuiltinSource source, std::string_view pattern) noexcept {
   auto const types = event_types(source);
   auto const type = type_of_pattern(pattern);
-  return types.empty() || std::ranges::any_of(types, [type](std::string_view each) { return glob_matches(type, each); });
+  if (types.empty()) return true;
+  if (type.size() > event_key_bytes_max) return false;
+  return std::ranges::any_of(types, [type](std::string_view each) { return glob_matches(type, each); });
 }
 
 std::string_view type_of_pattern(std::string_view pattern) noexcept { return pattern.substr(0, pattern.find('.')); }

@@ -123,17 +123,21 @@ Task<Outcome<std::string>> Client::start(std::string command, std::chrono::secon
   co_return std::move(*id);
 }
 
-Task<Outcome<std::vector<CommandOutput>>> Client::outputs_behind(std::string_view command_id, std::int64_t order,
-                                                                 Deadline by) {
-  std::string query = "kind__eq=BashOutput&sort_order=TIMESTAMP&limit=100&order__gt=" + std::to_string(order);
+Task<Outcome<OutputPage>> Client::output_behind(std::string_view command_id, std::int64_t order, std::string_view page_id,
+                                                Deadline by) {
+  std::string query = "kind__eq=BashOutput&sort_order=TIMESTAMP&limit=1&order__gt=" + std::to_string(order);
   query += "&command_id__eq=";
   append_percent_encoded(query, command_id);
+  if (!page_id.empty()) {
+    query += "&page_id=";
+    append_percent_encoded(query, page_id);
+  }
   auto call = upstream::call_to(at_, "/api/bash/bash_events/search", query);
   NESTGATE_CO_TRY(answer, co_await send("search", std::move(call), by));
   if (!answer.ok()) co_return upstream::refused("search", answer.status);
-  auto outputs = parse_outputs(answer.body);
-  if (!outputs) co_return unreadable("search");
-  co_return std::move(*outputs);
+  auto page = parse_outputs(answer.body);
+  if (!page) co_return unreadable("search");
+  co_return std::move(*page);
 }
 
 Task<Outcome<std::vector<StartedCommand>>> Client::find_commands(std::string part, Deadline by) {

@@ -270,24 +270,28 @@ std::optional<CommandPage> parse_commands(std::string_view answer) {
   return out;
 }
 
-std::optional<std::vector<CommandOutput>> parse_outputs(std::string_view answer) {
+std::optional<OutputPage> parse_outputs(std::string_view answer) {
   dom::parser parser;
+  dom::object page;
   dom::array items;
-  if (parser.parse(answer.data(), answer.size())["items"].get_array().get(items)) return std::nullopt;
-  std::vector<CommandOutput> out;
+  if (parser.parse(answer.data(), answer.size()).get_object().get(page)) return std::nullopt;
+  if (page["items"].get_array().get(items)) return std::nullopt;
+  OutputPage out;
   for (auto const item : items) {
     dom::object object;
     if (item.get_object().get(object)) return std::nullopt;
-    out.push_back(output_of(object));
+    out.items.push_back(output_of(object));
   }
+  std::string_view next;
+  if (!page["next_page_id"].get_string().get(next)) out.next_page_id = next;
   return out;
 }
 
 std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer) {
   auto outputs = parse_outputs(answer);
   if (!outputs) return std::nullopt;
-  if (outputs->empty()) return std::optional<CommandOutput>();
-  return std::optional(std::move(outputs->front()));
+  if (outputs->items.empty()) return std::optional<CommandOutput>();
+  return std::optional(std::move(outputs->items.front()));
 }
 
 }  // namespace nestgate::nested

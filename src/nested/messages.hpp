@@ -58,8 +58,8 @@ struct CommandPage {
   std::string next_page_id;
 };
 std::optional<CommandPage> parse_commands(std::string_view answer);
-// {"items":[BashOutput…]}. Nothing for an answer of another shape.
-std::optional<std::vector<CommandOutput>> parse_outputs(std::string_view answer);
+// {"items":[BashOutput…],"next_page_id":…}. Nothing for an answer of another shape.
+std::optional<OutputPage> parse_outputs(std::string_view answer);
 // The first of {"items":[BashOutput…]}: outer nothing for an answer of another shape, inner nothing for no items.
 std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer);
 

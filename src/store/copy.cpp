@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <filesystem>
 
 #include "nestgate/net/task_group.hpp"
@@ -11,7 +12,8 @@
 namespace nestgate::store {
 namespace {
 
-constexpr std::string_view rows_a_batch = "200";
+constexpr std::int64_t batch_rows_max = 200;
+constexpr std::size_t batch_bytes_wanted = 4 * 1024 * 1024;
 
 // Thrown here: another than `unavailable`.
 [[noreturn]] void refuse(FaultKind kind, std::string reason) {
@@ -100,7 +102,29 @@ Task<> need_empty(Sql& sql) {
   }
 }
 
-// The statements that one table is copied with.
+std::size_t bytes_of(SqlValue const& value) {
+  auto const* const text = std::get_if<std::string>(&value);
+  auto const* const blob = std::get_if<Blob>(&value);
+  if (blob) return blob->bytes ? blob->bytes->size() : 0;
+  return text ? text->size() : sizeof(std::int64_t);
+}
+
+// How many rows are taken at once: some are a few bytes, others tarballs.
+class BatchSize {
+ public:
+  std::int64_t rows() const noexcept { return rows_; }
+  void note(std::vector<std::vector<SqlValue>> const& batch) {
+    std::size_t bytes = 0;
+    for (auto const& row : batch)
+      for (auto const& value : row) bytes += bytes_of(value);
+    rows_ = bytes > batch_bytes_wanted ? std::max<std::int64_t>(rows_ / 4, 1) : std::min(rows_ * 2, batch_rows_max);
+  }
+
+ private:
+  std::int64_t rows_ = 1;
+};
+
+// The statements that one table is copied with. `first` and `next` end with a parameter: how many rows.
 struct TableStatements {
   std::string first, next, insert;
   std::vector<std::size_t> key;  // which columns
@@ -123,9 +147,10 @@ TableStatements statements_of(SchemaTable const& table, std::vector<std::string>
   }
   auto const name = "\"" + std::string(table.name) + "\"";
   auto const select = "SELECT " + list + " FROM " + name;
-  auto const order = " ORDER BY " + std::string(table.key) + " LIMIT " + std::string(rows_a_batch);
-  made.first = select + order;
-  made.next = select + " WHERE (" + std::string(table.key) + ") > (" + parameters(made.key.size()) + ")" + order;
+  auto const order = " ORDER BY " + std::string(table.key) + " LIMIT ?";
+  made.first = select + order + "1";
+  made.next = select + " WHERE (" + std::string(table.key) + ") > (" + parameters(made.key.size()) + ")" + order +
+              std::to_string(made.key.size() + 1);
   made.insert = "INSERT INTO " + name + " (" + list + ") VALUES (" + parameters(columns.size()) + ")";
   return made;
 }
@@ -141,7 +166,8 @@ Task<CopiedTable> copy_table(Sql& from, Sql& to, SchemaTable table, std::string_
   CopiedTable copied{std::string(table.name)};
   auto const columns = co_await columns_of(from, columns_statement, table.name);
   auto const statements = statements_of(table, columns);
-  auto rows = co_await from.query(statements.first);
+  BatchSize size;
+  auto rows = co_await from.query(statements.first, size.rows());
   while (rows.size() != 0) {
     std::vector<std::vector<SqlValue>> batch;
     while (rows.step()) {
@@ -149,9 +175,11 @@ Task<CopiedTable> copy_table(Sql& from, Sql& to, SchemaTable table, std::string_
       for (std::size_t i = 0; i < columns.size(); ++i) row.push_back(rows.value());
     }
     copied.rows += batch.size();
+    size.note(batch);
     std::vector<SqlValue> last;
-    last.reserve(statements.key.size());
+    last.reserve(statements.key.size() + 1);
     for (auto const column : statements.key) last.push_back(batch.back()[column]);
+    last.emplace_back(size.rows());
     co_await to.execute_each(statements.insert, std::move(batch));
     rows = co_await from.execute(statements.next, std::move(last));
   }

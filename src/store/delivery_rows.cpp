@@ -23,6 +23,11 @@ std::string const put_endpoint_row =
     "excluded.secrets, "
     "enabled = excluded.enabled, disabled_reason = excluded.disabled_reason, failing_since = excluded.failing_since, "
     "updated_at = excluded.updated_at";
+// Of one that was read.
+constexpr std::string_view replace_endpoint_row =
+    "UPDATE endpoint SET automation_id = ?2, url = ?3, secrets = ?4, enabled = ?5, disabled_reason = ?6, failing_since = "
+    "?7, "
+    "updated_at = ?8 WHERE id = ?1 AND updated_at = ?9";
 std::string const select_endpoints = "SELECT " + std::string(endpoint_columns) + " FROM endpoint ";
 std::string const select_endpoint = select_endpoints + "WHERE id = ?1";
 std::string const select_endpoint_page =
@@ -171,12 +176,20 @@ Task<> record_endpoints(Sql& sql, std::vector<DeliveryResult> const& results) {
 
 }  // namespace
 
-Task<> DeliveryRows::put_endpoint(Sql& sql, EndpointRow const& endpoint) const {
+Task<Outcome<>> DeliveryRows::put_endpoint(Sql& sql, EndpointRow const& endpoint) const {
   auto const now = co_await store_now(sql);
+  if (endpoint.updated_at != Time{}) {
+    auto const written =
+        co_await sql.query(replace_endpoint_row, endpoint.id, endpoint.automation_id, endpoint.url, seal_secrets(endpoint),
+                           endpoint.enabled, endpoint.disabled_reason, endpoint.failing_since, now, endpoint.updated_at);
+    if (written.changed() != 0) co_return Outcome<>{};
+    co_return fail(FaultKind::conflict, "store.put_endpoint", "the endpoint was changed or removed meanwhile");
+  }
   auto const created_at = endpoint.created_at == Time{} ? now : endpoint.created_at;
   co_await sql.query(put_endpoint_row, endpoint.id, endpoint.tenant.user_id, endpoint.tenant.org_id, created_at,
                      endpoint.automation_id, endpoint.url, seal_secrets(endpoint), endpoint.enabled,
                      endpoint.disabled_reason, endpoint.failing_since, now);
+  co_return Outcome<>{};
 }
 
 Task<std::optional<EndpointRow>> DeliveryRows::find_endpoint(Sql& sql, std::string const& id) const {

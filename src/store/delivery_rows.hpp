@@ -11,7 +11,7 @@ class DeliveryRows {
   // They outlive this.
   DeliveryRows(Sealer const& sealer, AutomationRows const& automations) : sealer_(sealer), automations_(automations) {}
 
-  Task<> put_endpoint(Sql& sql, EndpointRow const& endpoint) const;
+  Task<Outcome<>> put_endpoint(Sql& sql, EndpointRow const& endpoint) const;
   Task<std::optional<EndpointRow>> find_endpoint(Sql& sql, std::string const& id) const;
   Task<RowPage<EndpointRow>> list_endpoints(Sql& sql, Tenant const& tenant, PageOf page) const;
   Task<> remove_endpoint(Sql& sql, std::string const& id) const;

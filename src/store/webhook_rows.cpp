@@ -14,9 +14,9 @@ std::string const columns = std::string(made_with).append(", ").append(members);
 
 std::string const insert_row =
     "INSERT INTO webhook (" + columns + ") VALUES (" + placeholders(columns) + ") ON CONFLICT (org_id, source) DO NOTHING";
-std::string const update_row = "UPDATE webhook SET " + assignments(members) +
-                               " WHERE id = " + placeholder_behind(members, 1) +
-                               " AND org_id = " + placeholder_behind(members, 2);
+std::string const update_row =
+    "UPDATE webhook SET " + assignments(members) + " WHERE id = " + placeholder_behind(members, 1) +
+    " AND org_id = " + placeholder_behind(members, 2) + " AND updated_at = " + placeholder_behind(members, 3);
 std::string const select_rows = "SELECT " + columns + " FROM webhook ";
 std::string const select_one = select_rows + "WHERE id = ?1 AND org_id = ?2";
 std::string const select_source = select_rows + "WHERE org_id = ?1 AND source = ?2";
@@ -64,11 +64,12 @@ Task<RowPage<WebhookRow>> WebhookRows::list(Sql& sql, std::string const& org_id,
 Task<Outcome<>> WebhookRows::replace(Sql& sql, WebhookRow const& webhook) const {
   auto parameters = members_of(webhook);
   parameters.push_back(Sql::as_value(co_await store_now(sql)));
-  append(parameters, values(webhook.id, webhook.org_id));
+  append(parameters, values(webhook.id, webhook.org_id, webhook.updated_at));
   auto const written = co_await sql.execute(update_row, std::move(parameters));
-  if (written.changed() == 0)
-    co_return fail(FaultKind::not_found, "store.replace_webhook", "there is no event source " + webhook.id);
-  co_return Outcome<>{};
+  if (written.changed() != 0) co_return Outcome<>{};
+  auto const known = co_await find(sql, webhook.org_id, webhook.id);
+  if (!known) co_return fail(FaultKind::not_found, "store.replace_webhook", "there is no event source " + webhook.id);
+  co_return fail(FaultKind::conflict, "store.replace_webhook", "the event source was changed meanwhile");
 }
 
 Task<> WebhookRows::remove(Sql& sql, std::string const& org_id, std::string const& id) const {

@@ -15,7 +15,8 @@ struct Caller {
 };
 
 // Names become UUIDs (version 5, DNS namespace, "nestgate-user:NAME" and "nestgate-organisation:NAME"), so that a user keeps
-// them over restarts. A user without an organisation has one of their own name.
+// them over restarts. A user without an organisation has one alone, whatever organisation has the user's name; a key without
+// an owner is a user of its own.
 Caller caller_of(identity::Principal const& by);
 // The one user of the contract's local mode (automation.md 2.2).
 Caller local_caller();

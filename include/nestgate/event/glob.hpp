@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 
 namespace nestgate::event {
@@ -8,5 +9,9 @@ namespace nestgate::event {
 // point, `[seq]` and `[!seq]` one of a set with ranges; a bracket that is not closed stands for itself; nothing escapes.
 // Time at most the product of both lengths, memory none.
 bool glob_matches(std::string_view pattern, std::string_view text) noexcept;
+// What that costs at most, in the steps of a budget (expression.hpp).
+constexpr std::uint64_t glob_steps(std::string_view pattern, std::string_view text) noexcept {
+  return 1 + std::uint64_t{text.size()} * (1 + pattern.size()) / 8;
+}
 
 }  // namespace nestgate::event

@@ -41,8 +41,9 @@ Recognition recognise(BuiltinSource source, Value const& raw);
 // The key is what `key` finds in the body: text, or a number or boolean as Python writes it.
 Recognition recognise_custom(std::string_view source, Expression const& key, Value const& raw, Budget const& budget = {});
 
-// Whether one of a trigger's patterns is the key, or a glob for it.
-bool any_matches(std::span<std::string const> patterns, std::string_view key) noexcept;
+// Whether one of a trigger's patterns is the key, or a glob for it. Patterns are of any length: the fault is that what they
+// cost is over the budget.
+Evaluated<bool> any_matches(std::span<std::string const> patterns, std::string_view key, Budget const& budget = {});
 
 // How a source's events are told apart: the event is of the first type all of whose members the payload has.
 struct DetectionRule {

@@ -28,6 +28,10 @@ struct CommandOutput {
   std::string standard_error;
   std::int64_t order = 0;  // among the outputs of its command
 };
+struct OutputPage {
+  std::vector<CommandOutput> items;  // those behind the order that was asked for
+  std::string next_page_id;          // "": there is none yet
+};
 
 // A command that was started.
 struct StartedCommand {
@@ -98,8 +102,10 @@ class Client {
   Task<Outcome<CommandOutput>> execute(std::string command, std::chrono::seconds time_max, Deadline by);
   // Starts a command and returns its id. Not idempotent: a timed_out or upstream fault does not say whether it runs.
   Task<Outcome<std::string>> start(std::string command, std::chrono::seconds time_max, Deadline by);
-  // The outputs of a started command behind that order, in their order; at most a hundred.
-  Task<Outcome<std::vector<CommandOutput>>> outputs_behind(std::string_view command_id, std::int64_t order, Deadline by);
+  // The next output of a started command behind that order: of that page ("": the first), which says where the next one is.
+  // One at a time, since each may have megabytes.
+  Task<Outcome<OutputPage>> output_behind(std::string_view command_id, std::int64_t order, std::string_view page_id,
+                                          Deadline by);
   // Those of the newest commands (a thousand at most are looked at) whose text contains `part`, newest first.
   Task<Outcome<std::vector<StartedCommand>>> find_commands(std::string part, Deadline by);
   // The newest output of a started command; nothing when there is none yet.

@@ -230,12 +230,13 @@ class AutomationStore {
   virtual Task<Outcome<std::optional<WebhookRow>>> find_webhook(std::string org_id, std::string id) = 0;
   virtual Task<Outcome<std::optional<WebhookRow>>> find_source(std::string org_id, std::string source) = 0;
   virtual Task<Outcome<RowPage<WebhookRow>>> list_webhooks(std::string org_id, PageOf page) = 0;
-  // Fault not_found.
-  // But for its source.
+  // But for its source. One that was read is written only where nobody wrote since (`updated_at`). Faults: not_found,
+  // conflict.
   virtual Task<Outcome<>> replace_webhook(WebhookRow webhook) = 0;
   virtual Task<Outcome<>> remove_webhook(std::string org_id, std::string id) = 0;
 
-  // Completion endpoints.
+  // Completion endpoints. One that was read (it has an `updated_at`) is written only where it is there and nobody wrote
+  // since. Fault: conflict.
   virtual Task<Outcome<>> put_endpoint(EndpointRow endpoint) = 0;
   virtual Task<Outcome<std::optional<EndpointRow>>> find_endpoint(std::string id) = 0;
   virtual Task<Outcome<RowPage<EndpointRow>>> list_endpoints(Tenant tenant, PageOf page) = 0;

@@ -48,7 +48,18 @@ std::set<std::string_view> features_of(Capabilities const& of, bool has_sources)
 struct Sampled {
   std::optional<bool> matched;
   std::optional<DraftError> error;
+  std::vector<DraftError> undelivered;  // patterns that nothing will match
 };
+
+std::vector<DraftError> undelivered_in(automation::EventTrigger const& trigger) {
+  std::vector<DraftError> out;
+  for (auto const& pattern : trigger.on) {
+    if (!event::is_delivered(BuiltinSource::github, pattern))
+      out.push_back({"trigger.on", "event_type_not_delivered",
+                     "Events of GitHub that match '" + pattern + "' are not taken in here."});
+  }
+  return out;
+}
 
 Sampled judge_sample(automation::EventTrigger const& trigger, EventReader const& reader, std::string_view sample_json) {
   Sampled out;
@@ -158,16 +169,14 @@ Task<upstream::Outcome<CapabilityEndpoints::Judged>> CapabilityEndpoints::judge_
                           "No webhook is configured that delivers events of '" + trigger.source + "' here."});
     co_return out;
   }
-  if (reader->builtin == BuiltinSource::github)
-    for (auto const& pattern : trigger.on)
-      if (!event::is_delivered(BuiltinSource::github, pattern))
-        out.errors.push_back({"trigger.on", "event_type_not_delivered",
-                              "Events of GitHub that match '" + pattern + "' are not taken in here."});
-  if (!sample_json) co_return out;
-  auto work = [trigger = std::move(trigger), reader = *std::move(reader), sample = *std::move(sample_json)] {
-    return judge_sample(trigger, reader, sample);
+  bool const is_github = reader->builtin == BuiltinSource::github;
+  auto work = [trigger = std::move(trigger), reader = *std::move(reader), sample = std::move(sample_json), is_github] {
+    Sampled sampled = sample ? judge_sample(trigger, reader, *sample) : Sampled();
+    if (is_github) sampled.undelivered = undelivered_in(trigger);
+    return sampled;
   };
   auto sampled = co_await run_on(service_.workers(), std::move(work));
+  std::move(sampled.undelivered.begin(), sampled.undelivered.end(), std::back_inserter(out.errors));
   if (sampled.error) out.errors.push_back(*std::move(sampled.error));
   out.sample_matched = sampled.matched;
   co_return out;

@@ -1,6 +1,8 @@
 #include "completion_endpoints.hpp"
 
 #include <array>
+#include <functional>
+#include <utility>
 
 #include "api/answers.hpp"
 #include "api/detail_answers.hpp"
@@ -19,6 +21,7 @@ using proxy::ApiResponse;
 using store::EndpointRow;
 
 constexpr std::uint64_t endpoints_max = 100;  // of one tenant
+constexpr int tries_max = 10;                 // of a change that somebody else's came before
 
 Secret new_key() {
   std::array<unsigned char, 32> key{};
@@ -44,6 +47,9 @@ class CompletionEndpoints final : public EndpointGroup {
   Task<ApiResponse> change(Call call);
   Task<ApiResponse> remove(Call call);
   Task<ApiResponse> rotate(Call call);
+  // Changes the endpoint as it is then, again where somebody else did meanwhile; `edit` says the answer.
+  using Edit = std::function<ApiResponse(EndpointRow&)>;
+  Task<ApiResponse> rewrite(automation::Caller caller, std::string id, Edit edit);
   store::AutomationStore& rows() { return service_.rows(); }
 
   automation::Service& service_;
@@ -89,6 +95,7 @@ Task<ApiResponse> CompletionEndpoints::create(Call call) {
   row.secrets.push_back(new_key());
   row.created_at = row.updated_at = std::chrono::system_clock::now();
   auto const response = answer_with_secret(201, row);
+  row.updated_at = {};  // a new one
   auto put = co_await rows().put_endpoint(std::move(row));
   if (!put) co_return detail_failure(put.error());
   co_return response;
@@ -122,19 +129,30 @@ Task<ApiResponse> CompletionEndpoints::change(Call call) {
   in.change("enabled", enabled, flag());
   in.done();
   if (!faults.empty()) co_return unprocessable(faults);
-  auto row = co_await own_endpoint(rows(), *call.caller, std::move(id));
-  if (!row) co_return detail_failure(row.error());
-  if (url) row->url = *std::move(url);
-  if (enabled) {
-    row->enabled = *enabled;
-    row->disabled_reason.clear();
-    row->failing_since.reset();
+  Edit edit = [url, enabled](EndpointRow& row) {
+    if (url) row.url = *url;
+    if (enabled) {
+      row.enabled = *enabled;
+      row.disabled_reason.clear();
+      row.failing_since.reset();
+    }
+    return answer(200, endpoint_json(row));
+  };
+  co_return co_await rewrite(*std::move(call.caller), std::move(id), std::move(edit));
+}
+
+Task<ApiResponse> CompletionEndpoints::rewrite(automation::Caller caller, std::string id, Edit edit) {
+  for (int tries = 0; tries < tries_max; ++tries) {
+    auto row = co_await own_endpoint(rows(), caller, id);
+    if (!row) co_return detail_failure(row.error());
+    auto const as_read = std::exchange(row->updated_at, std::chrono::system_clock::now());
+    auto response = edit(*row);
+    row->updated_at = as_read;
+    auto put = co_await rows().put_endpoint(*std::move(row));
+    if (put) co_return response;
+    if (put.error().fault.kind != FaultKind::conflict) co_return detail_failure(put.error());
   }
-  row->updated_at = std::chrono::system_clock::now();
-  auto const response = answer(200, endpoint_json(*row));
-  auto put = co_await rows().put_endpoint(*std::move(row));
-  if (!put) co_return detail_failure(put.error());
-  co_return response;
+  co_return refusal(409, "Endpoint was changed concurrently, try again");
 }
 
 Task<ApiResponse> CompletionEndpoints::remove(Call call) {
@@ -159,15 +177,12 @@ Task<ApiResponse> CompletionEndpoints::rotate(Call call) {
     in.done();
   }
   if (!faults.empty()) co_return unprocessable(faults);
-  auto row = co_await own_endpoint(rows(), *call.caller, std::move(id));
-  if (!row) co_return detail_failure(row.error());
-  row->secrets.resize(keeps_previous && !row->secrets.empty() ? 1 : 0);
-  row->secrets.insert(row->secrets.begin(), new_key());
-  row->updated_at = std::chrono::system_clock::now();
-  auto const response = answer_with_secret(200, *row);
-  auto put = co_await rows().put_endpoint(*std::move(row));
-  if (!put) co_return detail_failure(put.error());
-  co_return response;
+  Edit edit = [keeps_previous](EndpointRow& row) {
+    row.secrets.resize(keeps_previous && !row.secrets.empty() ? 1 : 0);
+    row.secrets.insert(row.secrets.begin(), new_key());
+    return answer_with_secret(200, row);
+  };
+  co_return co_await rewrite(*std::move(call.caller), std::move(id), std::move(edit));
 }
 
 }  // namespace

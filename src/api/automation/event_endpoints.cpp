@@ -72,6 +72,7 @@ Task<upstream::Outcome<std::optional<EventSource>>> EventEndpoints::find(std::st
     if (auto const* secrets = builtin_secrets()) out = builtin_source(*builtin, *secrets);
     co_return out;
   }
+  if (!is_storable(name)) co_return out;
   NESTGATE_CO_TRY(row, co_await service_.rows().find_source(std::move(org_id), std::move(name)));
   if (row && row->enabled) out = custom_source(*std::move(row), system_clock::now());
   co_return out;

@@ -7,6 +7,10 @@
 namespace nestgate::api {
 namespace {
 
+Wanted why_no_verdict(event::EvaluationFault const& fault) {
+  return fault.kind == event::EvaluationFault::Kind::over_budget ? Wanted::over_budget : Wanted::failed;
+}
+
 // As Python's decoder says it: "Expecting value: line 1 column 1 (char 0)".
 std::string why_no_json(std::string_view body) {
   auto const fault = find_json_fault(body);
@@ -53,13 +57,15 @@ ReadEvent read_event(EventReader const& reader, std::string_view body) {
 
 Wanted wants(automation::EventTrigger const& trigger, std::string_view key, event::Value const& raw,
              event::Budget const& budget) {
-  if (!event::any_matches(trigger.on, key)) return Wanted::no;
+  auto const is_meant = event::any_matches(trigger.on, key, budget);
+  if (!is_meant) return why_no_verdict(is_meant.error());
+  if (!*is_meant) return Wanted::no;
   if (!trigger.filter || trigger.filter->empty()) return Wanted::yes;
   auto const filter = event::Expression::parse(*trigger.filter);
   if (!filter) return Wanted::failed;
   auto const is_true = filter->matches(raw, budget);
-  if (is_true) return *is_true ? Wanted::yes : Wanted::no;
-  return is_true.error().kind == event::EvaluationFault::Kind::over_budget ? Wanted::over_budget : Wanted::failed;
+  if (!is_true) return why_no_verdict(is_true.error());
+  return *is_true ? Wanted::yes : Wanted::no;
 }
 
 Matched match_event(ReadEvent const& read, std::vector<store::AutomationRow> waiting, MatchLimits const& limits) {

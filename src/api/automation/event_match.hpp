@@ -31,14 +31,14 @@ struct ReadEvent {
 ReadEvent read_event(EventReader const& reader, std::string_view body);
 
 struct MatchLimits {
-  event::Budget budget = {};                     // of each filter
+  event::Budget budget = {};                     // of each filter, and of each trigger's patterns
   std::chrono::milliseconds time_max{2'000};     // of all of them; who comes behind does not match
   std::size_t payloads_bytes_max = 256UL << 20;  // of all runs that are made
 };
 
 struct Matched {
   std::vector<automation::Match> matches;
-  std::size_t over_budget = 0;  // filters that cost too much: no match
+  std::size_t over_budget = 0;  // filters or patterns that cost too much: no match
   std::size_t failed = 0;       // filters that could not be evaluated: no match
   bool is_too_large = false;    // payload times matches; nothing is to be done then
 };

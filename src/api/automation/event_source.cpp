@@ -22,9 +22,9 @@ std::string field_of(proxy::ApiRequest const& request, std::string name) {
   return std::string(request.field(name));
 }
 
-// A long one by its hash: it is a column's text.
+// It is a column's text: what is long or none by its hash.
 std::string bounded(std::string id) {
-  if (id.size() <= delivery_id_bytes_max) return id;
+  if (id.size() <= delivery_id_bytes_max && is_storable(id)) return id;
   std::string out = "sha256:";
   identity::append_hex(out, identity::as_text(identity::sha256({id})));
   return out;

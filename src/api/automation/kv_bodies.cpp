@@ -13,6 +13,9 @@ bool has_value(What what) {
   return what == What::set || what == What::push_left || what == What::push_right || what == What::patch;
 }
 
+// What is beyond 64 bits comes as their ends, and is no amount.
+Rule<std::int64_t> amount() { return whole(INT64_MIN + 2, INT64_MAX - 1); }
+
 Rule<KvOperation> operation() {
   return [](Value const& value, KvOperation& out) {
     Model in(value, Extra::ignore);
@@ -21,7 +24,7 @@ Rule<KvOperation> operation() {
     if (in.need("op", word, names_it)) out.what = parse_kv_operation(word).value_or(What::set);
     in.need("key", out.key, text(1, kv_key_length_max));
     if (has_value(out.what)) in.need("value", out.value, any_value());
-    if (out.what == What::increase || out.what == What::decrease) in.may("by", out.by, whole());
+    if (out.what == What::increase || out.what == What::decrease) in.may("by", out.by, amount());
     if (out.what == What::patch) in.need("path", out.path, text());
     if (out.what == What::set) {
       in.may("nx", out.only_new, flag());
@@ -59,7 +62,7 @@ std::int64_t read_kv_by(Faults& faults, JsonBody const& body) {
       body.state() == JsonBody::State::absent || (body.state() == JsonBody::State::read && body.root().is_null());
   if (is_none) return by;
   Model in(body_value(faults, body), Extra::ignore);
-  in.may("by", by, whole());
+  in.may("by", by, amount());
   in.done();
   return by;
 }

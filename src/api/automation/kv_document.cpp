@@ -1,5 +1,7 @@
 #include "kv_document.hpp"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <array>
 
@@ -162,6 +164,7 @@ std::optional<What> parse_kv_operation(std::string_view given) noexcept {
 std::optional<std::string> why_not_a_kv_key(std::string_view key) {
   if (key.empty()) return "key cannot be empty";
   if (key.find_first_not_of(" \t\n\r\f\v") == key.npos) return "key cannot be whitespace-only";
+  if (!simdjson::validate_utf8(key.data(), key.size())) return "key is not UTF-8";
   if (key.starts_with('$')) return "keys starting with '$' are reserved for system use";
   auto const length = key.size() - static_cast<std::size_t>(std::count_if(key.begin(), key.end(), continues_character));
   if (length > kv_key_length_max)

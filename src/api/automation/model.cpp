@@ -66,6 +66,8 @@ std::string counted(std::size_t count, std::string_view one, std::string_view ma
 }
 
 bool fits_text(Value const& value, std::string const& out, std::size_t min, std::size_t max) {
+  if (!simdjson::validate_utf8(out))
+    return value.refuse("string_unicode", "Input should be a valid string, unable to parse raw data as a unicode string");
   auto const length = characters_in(out);
   if (length < min)
     return value.refuse("string_too_short", "String should have at least " + counted(min, "character", "characters"),
@@ -73,8 +75,7 @@ bool fits_text(Value const& value, std::string const& out, std::size_t min, std:
   if (length > max)
     return value.refuse("string_too_long", "String should have at most " + counted(max, "character", "characters"),
                         context("max_length", max));
-  // No database keeps it in a text.
-  return out.find('\0') == out.npos || value.refuse_value("must not contain null characters");
+  return is_storable(out) || value.refuse_value("must not contain null characters");
 }
 
 // What Python's int() takes of a text: sign, digits with single underscores between them, and Pydantic's ".0".
@@ -90,12 +91,13 @@ std::optional<std::int64_t> parse_whole(std::string_view text) {
   }
   if (text.empty() || text.front() == '_' || text.back() == '_' || text.find("__") != text.npos) return std::nullopt;
   std::int64_t out = 0;
+  bool is_over = false;
   for (char const c : text) {
     if (c == '_') continue;
     if (c < '0' || c > '9') return std::nullopt;
-    bool const is_over = __builtin_mul_overflow(out, 10, &out) || __builtin_add_overflow(out, c - '0', &out);
-    if (is_over) out = INT64_MAX / 10;  // far beyond any bound, and so it stays
+    is_over = is_over || __builtin_mul_overflow(out, 10, &out) || __builtin_add_overflow(out, c - '0', &out);
   }
+  if (is_over) out = INT64_MAX;  // beyond any bound
   return is_negative ? -out : out;
 }
 
@@ -250,6 +252,10 @@ std::string length_context(std::string_view name, std::size_t bound, std::size_t
 }
 
 }  // namespace
+
+bool is_storable(std::string_view text) {
+  return text.find('\0') == text.npos && simdjson::validate_utf8(text.data(), text.size());
+}
 
 Loc below(Loc loc, Step step) {
   loc.push_back(std::move(step));

@@ -92,6 +92,9 @@ using Rule = std::function<bool(Value const& value, T& out)>;
 
 inline constexpr std::size_t no_max = SIZE_MAX;
 
+// Whether databases keep it as a text: UTF-8 without null characters, which what a URL or a header says need not be.
+bool is_storable(std::string_view text);
+
 // A text's length counts characters. `pattern` is told; `matches` decides.
 struct Pattern {
   char const* pattern;

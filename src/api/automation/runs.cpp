@@ -302,6 +302,7 @@ Task<ApiResponse> Runs::resend(Call call) {
   auto delivery_id = percent_decoded(call.taken.back()).value_or(std::string());
   auto run = co_await own_run(rows(), *call.caller, id);
   if (!run) co_return detail_failure(run.error());
+  if (!is_storable(delivery_id)) co_return refusal(404, "Delivery not found");
   auto again = co_await rows().resend(std::move(id), std::move(delivery_id));
   bool const is_unknown = !again && again.error().fault.kind == FaultKind::not_found;
   if (is_unknown) co_return refusal(404, "Delivery not found");

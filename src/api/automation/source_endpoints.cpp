@@ -1,6 +1,8 @@
 #include "source_endpoints.hpp"
 
 #include <array>
+#include <functional>
+#include <utility>
 
 #include "api/answers.hpp"
 #include "api/detail_answers.hpp"
@@ -16,6 +18,8 @@ namespace {
 using http::Method;
 using proxy::ApiResponse;
 using std::chrono::system_clock;
+
+constexpr int tries_max = 10;  // of a change that somebody else's came before
 
 Secret new_secret() {
   std::array<unsigned char, 32> random;
@@ -46,6 +50,9 @@ class SourceEndpoints final : public EndpointGroup {
     std::optional<ApiResponse> refused;
   };
   Task<Found> find(Call const& call, std::string id);
+  // Changes the source as it is then, again where somebody else did meanwhile; `edit` says the answer.
+  using Edit = std::function<std::string(store::WebhookRow&)>;
+  Task<ApiResponse> rewrite(Call const& call, std::string id, Edit edit);
   std::string base_url(Call const& call) const { return base_url_for(service_.settings(), call.request); }
 
   Task<ApiResponse> add(Call call);
@@ -113,13 +120,25 @@ Task<ApiResponse> SourceEndpoints::change(Call call) {
   auto id = path_uuid(faults, "webhook_id", call.taken.front());
   auto wanted = read_source_change(Model(body_value(faults, call.body)));
   if (!faults.empty()) co_return unprocessable(faults);
-  auto found = co_await find(call, std::move(id));
-  if (found.refused) co_return *std::move(found.refused);
-  apply(std::move(wanted), found.row, system_clock::now());
-  auto json = source_json(found.row, base_url(call));
-  auto replaced = co_await service_.rows().replace_webhook(std::move(found.row));
-  if (!replaced) co_return detail_failure(replaced.error());
-  co_return answer(200, std::move(json));
+  Edit edit = [wanted, url = base_url(call)](store::WebhookRow& row) {
+    apply(wanted, row, system_clock::now());
+    return source_json(row, url);
+  };
+  co_return co_await rewrite(call, std::move(id), std::move(edit));
+}
+
+Task<ApiResponse> SourceEndpoints::rewrite(Call const& call, std::string id, Edit edit) {
+  for (int tries = 0; tries < tries_max; ++tries) {
+    auto found = co_await find(call, id);
+    if (found.refused) co_return *std::move(found.refused);
+    auto const as_read = found.row.updated_at;
+    auto json = edit(found.row);
+    found.row.updated_at = as_read;
+    auto replaced = co_await service_.rows().replace_webhook(std::move(found.row));
+    if (replaced) co_return answer(200, std::move(json));
+    if (replaced.error().fault.kind != FaultKind::conflict) co_return detail_failure(replaced.error());
+  }
+  co_return refusal(409, "Webhook was changed concurrently, try again");
 }
 
 Task<ApiResponse> SourceEndpoints::remove(Call call) {
@@ -137,18 +156,14 @@ Task<ApiResponse> SourceEndpoints::rotate(Call call) {
   Faults faults;
   auto id = path_uuid(faults, "webhook_id", call.taken.front());
   if (!faults.empty()) co_return unprocessable(faults);
-  auto found = co_await find(call, std::move(id));
-  if (found.refused) co_return *std::move(found.refused);
-  auto const now = system_clock::now();
-  auto secret = new_secret();
-  auto json = secret_json(secret);
-  found.row.previous_secret = std::move(found.row.secret);
-  found.row.previous_until = now + overlap_;
-  found.row.secret = std::move(secret);
-  found.row.updated_at = now;
-  auto replaced = co_await service_.rows().replace_webhook(std::move(found.row));
-  if (!replaced) co_return detail_failure(replaced.error());
-  co_return answer(200, std::move(json));
+  Edit edit = [overlap = overlap_](store::WebhookRow& row) {
+    auto secret = new_secret();
+    auto json = secret_json(secret);
+    row.previous_secret = std::exchange(row.secret, std::move(secret));
+    row.previous_until = system_clock::now() + overlap;
+    return json;
+  };
+  co_return co_await rewrite(call, std::move(id), std::move(edit));
 }
 
 }  // namespace

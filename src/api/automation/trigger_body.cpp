@@ -36,13 +36,24 @@ Rule<std::chrono::seconds> seconds(std::int64_t max) {
   };
 }
 
+std::string never_fires(std::string const& schedule) {
+  return "Cron expression cannot produce any future fire times: " + schedule;
+}
+
 std::optional<std::string> why_no_schedule(std::string const& text, store::Time now) {
   auto const cron = schedule::Cron::parse(text);
   if (!cron) return "Invalid cron expression: " + text;
-  // In which zone hardly matters: some day must match, and none of a year that has passed does.
   schedule::Rule const rule{*cron, schedule::Zone::utc()};
-  if (!rule.next(now)) return "Cron expression cannot produce any future fire times: " + text;
-  return std::nullopt;
+  return rule.next(now) ? std::nullopt : std::optional<std::string>(never_fires(text));
+}
+
+// By its own clocks: all that it names may be what they leave out, or over there already.
+bool fires(CronTrigger const& trigger, BodyRules const& rules) {
+  auto const cron = schedule::Cron::parse(trigger.schedule);
+  auto const zone = rules.zones.find(trigger.timezone);
+  if (!cron || !zone) return false;
+  schedule::Rule const rule{*cron, *zone, trigger.dst_gap, trigger.dst_overlap};
+  return rule.next(rules.now).has_value();
 }
 
 std::optional<std::string> why_no_zone(std::string const& name, schedule::Zones& zones) {
@@ -96,7 +107,8 @@ bool read_cron(Value const& value, BodyRules const& rules, Trigger& out) {
   in.may("overlap", cron.overlap,
          word<Overlap>({"allow", "skip", "queue_one", "cancel_running"}, &automation::parse_overlap));
   in.may("jitter_seconds", cron.jitter, seconds(jitter_max));
-  bool const is_well = in.done();
+  bool is_well = in.done();
+  if (is_well && !fires(cron, rules)) is_well = in.take("schedule")->refuse_value(never_fires(cron.schedule));
   out = std::move(cron);
   return is_well;
 }

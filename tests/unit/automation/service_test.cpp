@@ -241,6 +241,44 @@ TEST_F(Runs, EndWithTheirCommandWhenNobodyReports) {
   EXPECT_EQ(stops(), 0U);
 }
 
+TEST_F(Runs, AreFollowedOutputByOutputHoweverMuchTheySay) {
+  constexpr int outputs = 130;
+  auto const run = dispatch();
+  until_dispatched(run.id);
+  std::atomic<std::size_t> asked_at_once = 0;
+  // As agent servers do: what is not behind the order goes once the page is made.
+  agent.instead([&asked_at_once](Request const& request) -> std::optional<Reply> {
+    auto const number = [&request](std::string_view name, int otherwise) {
+      auto const at = request.target.find(name);
+      return at == std::string::npos ? otherwise : std::stoi(request.target.substr(at + name.size()));
+    };
+    int const behind = number("order__gt=", -2);
+    if (!request.line().starts_with(search_line) || behind == -2) return std::nullopt;
+    int const limit = number("&limit=", 50), first = number("page_id=", 0), end = std::min(first + limit, outputs);
+    asked_at_once = std::max<std::size_t>(asked_at_once, static_cast<std::size_t>(limit));
+    std::string items;
+    for (int i = std::max(first, behind + 1); i < end; ++i)
+      items += (items.empty() ? "" : ",") + R"({"kind":"BashOutput","order":)" + std::to_string(i) + R"(,"stdout":")" +
+               std::to_string(i) + R"( "})";
+    auto const next = end < outputs ? '"' + std::to_string(end) + '"' : std::string("null");
+    return Reply{200, R"({"items":[)" + items + R"(],"next_page_id":)" + next + "}"};
+  });
+  agent.end(run.id, 0);
+  until_settled(run.id);
+  auto const feed = control.run(service().output(run.id));
+  ASSERT_TRUE(feed);
+  std::string said, wanted;
+  for (int i = 0; i < outputs; ++i) wanted += std::to_string(i) + " ";
+  for (;;) {
+    auto const piece = control.run((*feed)->next());
+    ASSERT_TRUE(piece) << piece.error().reason;
+    if (!*piece) break;
+    said += (*piece)->text;
+  }
+  EXPECT_EQ(said, wanted);
+  EXPECT_EQ(asked_at_once, 1U) << "each may have megabytes";
+}
+
 TEST_F(Runs, ThatWereKilledSaySo) {
   auto const run = dispatch();
   until_dispatched(run.id);

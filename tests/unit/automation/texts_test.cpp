@@ -5,6 +5,7 @@
 
 #include "automation/own_run.hpp"
 #include "automation/run_environment.hpp"
+#include "nestgate/automation/caller.hpp"
 #include "nestgate/automation/trigger.hpp"
 
 namespace nestgate::automation {
@@ -49,6 +50,18 @@ TEST(Triggers, ThatAreNoneAreNothing) {
   for (auto const* const json : {"", "{", "[]", "{}", R"({"type":"other"})", R"({"type":"cron"})",
                                  R"({"type":"event","source":"x"})", R"({"type":"event","source":"x","on":[1]})"})
     EXPECT_FALSE(parse_trigger(json)) << json;
+}
+
+TEST(Callers, AreWhoTheyAreWhateverOthersAreNamed) {
+  using identity::Role;
+  auto const member = caller_of({"k1", Role::user, "bob", "acme"});
+  auto const namesake = caller_of({"k2", Role::user, "acme"});
+  EXPECT_NE(namesake.tenant.org_id, member.tenant.org_id) << "a user has no part in an organisation of the same name";
+  auto const key = caller_of({"acme", Role::admin, ""});
+  EXPECT_NE(key.tenant.user_id, namesake.tenant.user_id) << "nor a user in what a key of the same name made";
+  EXPECT_NE(key.tenant.org_id, namesake.tenant.org_id);
+  EXPECT_NE(key.tenant.org_id, member.tenant.org_id);
+  EXPECT_EQ(caller_of({"another key", Role::user, "bob", "acme"}).tenant, member.tenant);
 }
 
 TEST(Targets, AreOneWord) {

@@ -162,11 +162,23 @@ TEST(CustomSource, WithoutAScalarKeyHasNoEvent) {
 
 TEST(Patterns, MatchByTextOrAsAGlob) {
   std::vector<std::string> const patterns{"push", "pull_request.*", "[odd"};
-  EXPECT_TRUE(any_matches(patterns, "push"));
-  EXPECT_TRUE(any_matches(patterns, "pull_request.opened.again"));
-  EXPECT_TRUE(any_matches(patterns, "[odd"));
-  EXPECT_FALSE(any_matches(patterns, "Push"));
-  EXPECT_FALSE(any_matches({}, "push"));
+  EXPECT_TRUE(*any_matches(patterns, "push"));
+  EXPECT_TRUE(*any_matches(patterns, "pull_request.opened.again"));
+  EXPECT_TRUE(*any_matches(patterns, "[odd"));
+  EXPECT_FALSE(*any_matches(patterns, "Push"));
+  EXPECT_FALSE(*any_matches({}, "push"));
+}
+
+TEST(Patterns, CostNoMoreThanTheirBudget) {
+  std::string const key(event_key_bytes_max, 'b');
+  std::vector<std::string> const one_too_long{"*[" + std::string(1'000'000, 'a') + "]"};
+  EXPECT_EQ(any_matches(one_too_long, key).error().kind, EvaluationFault::Kind::over_budget);
+  std::vector<std::string> const many(1'000, "*[" + std::string(1'000, 'a') + "]");
+  EXPECT_EQ(any_matches(many, key).error().kind, EvaluationFault::Kind::over_budget);
+  EXPECT_TRUE(*any_matches({&key, 1}, key)) << "the key itself costs nothing";
+  std::vector<std::string> const plain(1'000, "pull_request.*.of.a.long.name.that.fits");
+  EXPECT_FALSE(*any_matches(plain, "pull_request_review_comment.created"));
+  EXPECT_FALSE(is_delivered(BuiltinSource::github, std::string(event_key_bytes_max + 1, '*'))) << "longer than any type";
 }
 
 TEST(DetectionRules, AreTheExpressionsThatASenderMayUse) {

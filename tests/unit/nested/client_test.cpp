@@ -345,6 +345,20 @@ TEST(Commands, AreStartedAndTheirNewestOutputIsFoundById) {
   EXPECT_EQ(ended->value().standard_error, "b");
 }
 
+TEST(Commands, SayOneOutputBehindAnother) {
+  Nested nested;
+  nested.server.on("GET /api/bash/bash_events/search",
+                   {200, R"({"items":[{"order":7,"exit_code":null,"stdout":"a","stderr":null}],"next_page_id":"p 2"})"});
+  auto const page = nested.control.run(nested.client.output_behind("abc123", 6, "p/1", Deadline::in(20s)));
+  ASSERT_TRUE(page);
+  ASSERT_EQ(page->items.size(), 1U);
+  EXPECT_EQ(page->items[0].order, 7);
+  EXPECT_EQ(page->next_page_id, "p 2");
+  EXPECT_EQ(nested.server.requests().at(0).target,
+            "/api/bash/bash_events/search?kind__eq=BashOutput&sort_order=TIMESTAMP&limit=1&order__gt=6&command_id__eq=abc123"
+            "&page_id=p%2F1");
+}
+
 TEST(Commands, FailWhenTheAnswerHasAnotherShape) {
   for (auto const* body : {"", "[]", "null", "{}", R"({"id":7})", R"({"items":{}})", R"({"items":[1]})"}) {
     Nested nested;

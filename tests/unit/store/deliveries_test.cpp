@@ -115,6 +115,17 @@ TEST_P(EventSources, AreReplacedListedAndRemoved) {
   EXPECT_EQ(gateway_.fault(store_.replace_webhook(webhook_of("w2", "cd"))), FaultKind::not_found);
 }
 
+TEST_P(EventSources, AreNotReplacedByWhatWasReadBeforeAnotherChange) {
+  gateway_.get(store_.add_webhook(webhook_of("w1", "ci")));
+  auto mine = std::move(*gateway_.get(store_.find_webhook("acme", "w1")));
+  auto rotated = std::move(*gateway_.get(store_.find_webhook("acme", "w1")));
+  rotated.secret = Secret("fresh");
+  gateway_.get(store_.replace_webhook(std::move(rotated)));
+  mine.name = "renamed";
+  EXPECT_EQ(gateway_.fault(store_.replace_webhook(std::move(mine))), FaultKind::conflict);
+  EXPECT_TRUE(gateway_.get(store_.find_webhook("acme", "w1"))->secret.equals("fresh"));
+}
+
 class Outbox : public AutomationCalls {
  protected:
   using Result = AutomationStore::DeliveryResult;
@@ -181,6 +192,20 @@ TEST_P(Outbox, HasEndpointsThatCanBeChanged) {
   EXPECT_EQ(gateway_.get(store_.list_endpoints(alice, {1, 0})).total, 2u);
   gateway_.get(store_.remove_endpoint("e1"));
   EXPECT_FALSE(gateway_.get(store_.find_endpoint("e1")));
+}
+
+TEST_P(Outbox, KeepsNoChangeOfAnEndpointThatIsOlderThanAnother) {
+  put(endpoint_of("e1"));
+  auto mine = endpoint("e1"), rotated = endpoint("e1"), late = endpoint("e1");
+  rotated.secrets.front() = Secret("fresh");
+  put(std::move(rotated));
+  mine.enabled = false;
+  EXPECT_EQ(gateway_.fault(store_.put_endpoint(std::move(mine))), FaultKind::conflict);
+  EXPECT_TRUE(endpoint("e1").enabled);
+  EXPECT_TRUE(endpoint("e1").secrets.front().equals("fresh"));
+  gateway_.get(store_.remove_endpoint("e1"));
+  EXPECT_EQ(gateway_.fault(store_.put_endpoint(std::move(late))), FaultKind::conflict);
+  EXPECT_FALSE(gateway_.get(store_.find_endpoint("e1"))) << "what was removed stays so";
 }
 
 TEST_P(Outbox, TellsEveryEndpointThatListens) {

@@ -95,6 +95,12 @@ TEST_F(Bodies, ACronTriggersFaultsAreBelowItsTag) {
         "value_error body.trigger.cron.schedule.: Value error, Cron expression cannot produce any future fire times: " +
             never + "\n");
   }
+  // The clocks of New York leave it out, and it has no other year.
+  std::string const left_out = R"({"type":"cron","timezone":"America/New_York","schedule":"30 2 14 3 * 0 2027")";
+  EXPECT_EQ(why_not_created(with_trigger(left_out + "}")), "");
+  EXPECT_EQ(why_not_created(with_trigger(left_out + R"(,"dst_gap":"skip"})")),
+            "value_error body.trigger.cron.schedule.: Value error, Cron expression cannot produce any future fire times: "
+            "30 2 14 3 * 0 2027\n");
   EXPECT_EQ(why_not_created(with_trigger(R"({"type":"cron","schedule":"@daily","timezone":"Mars/Olympus"})")),
             "value_error body.trigger.cron.timezone.: Value error, Invalid timezone: Mars/Olympus\n");
 }

@@ -49,6 +49,15 @@ TEST(ReadEvent, OfAnOwnSourceIsItsBody) {
             R"({"payload":{"type":"order.made","n":[1,2.0]},"source_override":"orders","event_key":"order.made"})");
 }
 
+TEST(MatchEvent, PaysForPatternsToo) {
+  auto const read = read_event(custom(), R"({"type":")" + std::string(1'000, 'b') + "\"}");
+  ASSERT_TRUE(read.event);
+  auto const matched =
+      match_event(read, rows(waiting("hostile", {"*[" + std::string(1'000'000, 'a') + "]"}), waiting("a", {"b*"})), {});
+  EXPECT_EQ(ids_of(matched), Ids{"a"});
+  EXPECT_EQ(matched.over_budget, 1U);
+}
+
 TEST(ReadEvent, OfABuiltInSourceComesInAnEnvelope) {
   EXPECT_EQ(read_event(github(), R"({"data":{}})").status, 400U);
   for (auto const* body : {"{}", "[]", "\"x\"", "5", "null"}) {

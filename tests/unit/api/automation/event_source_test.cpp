@@ -115,6 +115,7 @@ TEST(EventSource, TellsItsDeliveriesApartByAHeader) {
   auto const long_id = head_of(own, with({{"x-delivery", std::string(5000, 'i')}})).delivery_id;
   EXPECT_EQ(long_id.size(), 71U);
   EXPECT_NE(long_id, head_of(own, with({{"x-delivery", std::string(5001, 'i')}})).delivery_id);
+  EXPECT_TRUE(head_of(own, with({{"x-delivery", "\xff"}})).delivery_id.starts_with("sha256:")) << "no text of a column";
 }
 
 TEST(RequestedTypes, OfGithubAreThoseThatAreTakenIn) {

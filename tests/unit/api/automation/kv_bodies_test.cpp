@@ -65,6 +65,17 @@ TEST(KvBodies, OfNumbersMayBeAbsent) {
   EXPECT_EQ(types_of(faults), "int_from_float");
 }
 
+TEST(KvBodies, TakeNoAmountBeyond64Bits) {
+  for (auto const* by : {"\"9223372036854775808\"", "\"123456789012345678901234\"", "18446744073709551615"}) {
+    Faults faults;
+    read_kv_by(faults, body(std::string(R"({"by":)") + by + "}"));
+    EXPECT_EQ(types_of(faults), "less_than_equal") << by;
+  }
+  Faults faults;
+  read_kv_by(faults, body(R"({"by":"-9223372036854775809"})"));
+  EXPECT_EQ(types_of(faults), "greater_than_equal");
+}
+
 TEST(KvBodies, OfValuesAreAnyJson) {
   for (auto const* json : {"null", "1", "1.0", "\"a\"", "[1,{\"b\":[]}]", "18446744073709551615"}) {
     Faults faults;

@@ -315,6 +315,7 @@ TEST(KvKey, IsATextWithoutControlCharacters) {
   EXPECT_EQ(why_not_a_kv_key(" \t"), "key cannot be whitespace-only");
   EXPECT_EQ(why_not_a_kv_key("$x"), "keys starting with '$' are reserved for system use");
   EXPECT_EQ(why_not_a_kv_key("ü\x1f"), "control character \\x1f at position 1");
+  EXPECT_EQ(why_not_a_kv_key("a\xff"), "key is not UTF-8");
   EXPECT_EQ(why_not_a_kv_key("a\x7f"), "control character \\x7f at position 1");
   std::string longest;
   for (int i = 0; i < 255; ++i) longest += "ü";

@@ -270,6 +270,18 @@ TEST(Model, ShowsAHugeInputNoMoreAndNotesSoManyFaultsAndNoMore) {
   EXPECT_EQ(faults.all()[0].input_json, "null");
 }
 
+TEST(Model, TakesNoTextThatDatabasesRefuse) {
+  Faults faults;
+  Query const query(faults, "name=%ff&other=%00&good=%c3%bc");
+  std::string out;
+  EXPECT_FALSE(query.may("name", out, text()));
+  EXPECT_FALSE(query.may("other", out, text()));
+  EXPECT_TRUE(query.may("good", out, text()));
+  ASSERT_EQ(faults.all().size(), 2U);
+  EXPECT_EQ(faults.all()[0].type, "string_unicode");
+  EXPECT_EQ(faults.all()[1].type, "value_error");
+}
+
 TEST(Model, ReadsTheParametersOfAQuery) {
   Faults faults;
   Query const query(faults, "limit=20&limit=7&name=a%20b+c&flag=yes");
