@@ -109,6 +109,11 @@ Settings const& Service::settings() const noexcept { return parts_->settings; }
 Stats const& Service::stats() const noexcept { return parts_->stats; }
 asio::thread_pool& Service::workers() noexcept { return parts_->pool; }
 
+void Service::use_own_address(std::string base_url) {
+  auto& known = parts_->settings.base_url_default;
+  if (known.empty()) known = std::move(base_url);
+}
+
 void Service::start() {
   parts_->dispatcher.start();
   parts_->planner.start();
