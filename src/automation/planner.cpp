@@ -166,6 +166,8 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
     run.tenant = whose.tenant;
     run.owner = whose.owner;
     run.organisation = whose.organisation;
+    // The one that is queued waits for its turn.
+    if (firing.overlap == Overlap::queue_one) run.concurrent_max = 1;
   }
   for (auto const& skipped : planned.skipped) {
     store::SkippedRow row;

@@ -6,6 +6,7 @@
 #include "api/detail_answers.hpp"
 #include "base_url.hpp"
 #include "nestgate/base/text.hpp"
+#include "nestgate/identity/base64.hpp"
 #include "nestgate/identity/webhook_signature.hpp"
 #include "nestgate/upstream/random.hpp"
 #include "source_webhooks.hpp"
@@ -17,9 +18,12 @@ using http::Method;
 using proxy::ApiResponse;
 using std::chrono::system_clock;
 
-Secret new_secret() {
+Secret new_secret(std::string_view scheme) {
   std::array<unsigned char, 32> random;
   upstream::fill_random(random);
+  // Senders of that scheme read base64, and many of them only with its padding.
+  if (scheme == scheme_standard)
+    return Secret("whsec_" + identity::encode_base64({reinterpret_cast<char const*>(random.data()), random.size()}));
   return identity::webhook_secret_of(random);
 }
 
@@ -77,7 +81,7 @@ Task<ApiResponse> SourceEndpoints::add(Call call) {
   auto body = read_source(Model(body_value(faults, call.body)));
   if (!faults.empty()) co_return unprocessable(faults);
   bool const is_given = body.secret.has_value();
-  Secret secret = is_given ? Secret(*std::move(body.secret)) : new_secret();
+  Secret secret = is_given ? Secret(*std::move(body.secret)) : new_secret(body.scheme);
   Secret const shown = secret.clone();
   std::string const source = body.source;
   auto row = row_of(std::move(body), dashed_uuid(upstream::random_uuid_hex()), call.caller->tenant.org_id, std::move(secret),
@@ -141,7 +145,7 @@ Task<ApiResponse> SourceEndpoints::rotate(Call call) {
   auto found = co_await find(call, std::move(id));
   if (found.refused) co_return *std::move(found.refused);
   auto const now = system_clock::now();
-  auto secret = new_secret();
+  auto secret = new_secret(found.row.signature_scheme);
   auto json = secret_json(secret);
   found.row.previous_secret = std::move(found.row.secret);
   found.row.previous_until = now + overlap_;
