@@ -15,7 +15,8 @@ Caller caller_of(identity::Principal const& by) {
   Caller caller;
   caller.owner = by.owner;
   caller.organisation = by.organisation;
-  caller.sees_all = by.role == identity::Role::admin && by.owner.empty();
+  caller.is_admin = by.role == identity::Role::admin;
+  caller.sees_all = caller.is_admin && by.owner.empty();
   std::string const& user = by.owner.empty() ? by.name : by.owner;
   caller.tenant.user_id = uuid_of("user", user);
   caller.tenant.org_id = uuid_of("organisation", by.organisation.empty() ? user : by.organisation);

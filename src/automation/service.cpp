@@ -243,7 +243,7 @@ Task<Outcome<RunRow>> Service::submit(RunRequest request) {
   if (auto refused = why_refused(request, parts_->settings)) co_return *std::move(refused);
   identity::Principal by;
   by.owner = request.by.owner;
-  if (request.by.sees_all) by.role = identity::Role::admin;
+  if (request.by.is_admin) by.role = identity::Role::admin;
   auto const runtime = parts_->manager.find(*request.conversation);
   if (!runtime || !by.may_use(runtime->owner))
     co_return fail(FaultKind::not_found, "automation.submit", "conversation_id: there is no such conversation");

@@ -90,10 +90,10 @@ identity::Principal principal_of(RunRow const& run) {
 }
 
 // A conversation is its owner's. What nobody owns, and what the settings name, is there for all; an admin's key without an
-// owner may do anything.
+// owner may do anything. A run without an automation was judged when it was taken.
 bool may_run_in(RunRow const& run, std::string_view owner, Target const& of_all) {
-  return owner.empty() || run.owner.empty() || run.runtime_is_own || run.target == to_string(of_all) ||
-         principal_of(run).may_use(owner);
+  return owner.empty() || run.owner.empty() || run.automation_id.empty() || run.runtime_is_own ||
+         run.target == to_string(of_all) || principal_of(run).may_use(owner);
 }
 
 }  // namespace
