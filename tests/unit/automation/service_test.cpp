@@ -400,6 +400,14 @@ TEST_F(Runs, OfEverybodyGoWhereTheSettingsSay) {
   auto row = automation_row({});
   row.owner = "bob";
   until_dispatched(dispatch(create(std::move(row))).id);
+  RunRequest request;
+  request.by = caller_of({"bob", identity::Role::user, "bob"});
+  request.conversation = id_of("c1");
+  request.tarball = tarball_bytes;
+  request.entrypoint = "python main.py";
+  auto const own = control.run(service().submit(std::move(request)));
+  ASSERT_TRUE(own) << own.error().reason;
+  until_dispatched(own->id);
 }
 
 TEST_F(Runs, WithoutTheirTarballFailAndDisableTheirAutomation) {
