@@ -266,7 +266,7 @@ Task<Outcome<RunRow>> Service::submit(RunRequest request) {
   run.owner = request.by.owner;
   run.organisation = request.by.organisation;
   run.trigger_source = "manual";
-  run.target = to_string(named);
+  run.target = to_string(Target{Target::Kind::conversation, runtime->id.text()});
   run.wish_json = to_json(own);
   run.created_at = SystemClock::now();
   store::UploadRow upload;
