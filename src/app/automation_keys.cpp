@@ -22,7 +22,8 @@ void add_automation_api(std::vector<Key<Settings>>& keys) {
       keys, "automation.base_url", Text{0, 500, "http:// or https:// URL without query, or empty", is_base_url},
       Reload::restart,
       "What scripts are told to call back, and the path of the automation API; empty: /api/automation at the origin that "
-      "the client wrote, else at conversations.internal_url.");
+      "the client of a run with its own tarball wrote, else at conversations.internal_url, routing.public_url, or on "
+      "loopback the first port of listen.client.");
   add<&Settings::automation_target>(
       keys, "automation.target", Text{1, 200, R"("fresh", "warm", "conversation:ID" or "label:L")", is_target},
       Reload::restart,

@@ -120,6 +120,8 @@ struct Gateway::Parts {
         cores(thread_count(settings.listen), make_proxy_config(settings), control, late_routes, late_waker, *access_log) {}
 
   bool listen(std::string& problem);
+  // For scripts where no setting says it; "" where no client is let in without TLS and no name is known.
+  std::string automation_base_url() const;
   bool load_certificates(Settings const& from, std::string& problem);
   Task<bool> make_features(std::string& problem);
   AdminSources admin_sources();
@@ -153,6 +155,7 @@ struct Gateway::Parts {
   std::unique_ptr<OperatorApi> operators;
   std::unique_ptr<AdminServer> admin;
   Addresses addresses;
+  std::optional<tcp::endpoint> plain_address;  // the first
   Readiness readiness = Readiness::starting;
   TaskGroup followers{control.loop.get_executor()};
 };
@@ -181,10 +184,27 @@ bool Gateway::Parts::listen(std::string& problem) {
     }
     return true;
   };
-  auto const plain = [this](tcp::endpoint at) { return cores.listen(at); };
+  auto const plain = [this](tcp::endpoint at) {
+    auto const bound = cores.listen(at);
+    if (bound && !plain_address) plain_address = *bound;
+    return bound;
+  };
   auto const tls = [this](tcp::endpoint at) { return cores.listen_tls(at); };
   return bind_all(settings.listen.client, plain, addresses.client) &&
          bind_all(settings.listen.client_tls, tls, addresses.client_tls);
+}
+
+std::string Gateway::Parts::automation_base_url() const {
+  auto origin = settings.routing.public_url;
+  if (origin.empty() && plain_address) {
+    auto at = *plain_address;
+    if (at.address().is_unspecified()) {
+      at.address(at.address().is_v4() ? asio::ip::address(asio::ip::address_v4::loopback())
+                                      : asio::ip::address_v6::loopback());
+    }
+    origin = "http://" + text_of(at);
+  }
+  return origin.empty() ? origin : origin + "/api/automation";
 }
 
 bool Gateway::Parts::listen_admin(std::string& problem) {
@@ -383,6 +403,7 @@ Task<bool> Gateway::Parts::begin_serving(std::string& problem) {
     problem = recovered.error().reason;
     co_return false;
   }
+  automation->use_own_address(automation_base_url());
   automation->start();
   store->on_notify([this] { automation->wake(); });
   cores.open_doors();

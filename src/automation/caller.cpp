@@ -15,9 +15,10 @@ Caller caller_of(identity::Principal const& by) {
   Caller caller;
   caller.owner = by.owner;
   caller.organisation = by.organisation;
-  caller.sees_all = by.role == identity::Role::admin && by.owner.empty();
+  caller.is_admin = by.role == identity::Role::admin;
   // An operator may give a key the name of a user, and a user that of an organisation: none is the other.
   bool const is_key = by.owner.empty();
+  caller.sees_all = caller.is_admin && is_key;
   std::string const& user = is_key ? by.name : by.owner;
   caller.tenant.user_id = uuid_of(is_key ? "key" : "user", user);
   caller.tenant.org_id = by.organisation.empty() ? uuid_of(is_key ? "organisation-of-key" : "organisation-of-user", user)

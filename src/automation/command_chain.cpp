@@ -75,6 +75,7 @@ RunPaths::RunPaths(std::string_view run_id, std::uint32_t attempt) {
   event = stem + ".event.json";
   guard = stem + ".start-" + std::to_string(attempt);
   work_below_base = "automation-runs/" + std::string(run_id);
+  mark = "AUTOMATION_RUN_ID=" + std::string(run_id);
 }
 
 std::string start_mark(RunPaths const& paths, std::uint64_t fence) {
@@ -136,14 +137,17 @@ std::string forget_command(std::vector<std::string> const& guards) {
 }
 
 // A group is signalled only where the shell leads it: another's group would not be the run's alone. "kill -TERM -- -1" is
-// no command of every shell's: dash wants the signal as an option's value.
+// no command of every shell's: dash wants the signal as an option's value. A process that left the group is known by its
+// environment.
 std::string stop_command(RunPaths const& paths) {
   std::string const is_left = "{ kill -s 0 -- \"-$p\" || kill -0 \"$p\"; } 2>/dev/null";
   std::string const wait = "n=0; while " + is_left + " && [ $n -lt 20 ]; do n=$((n+1)); sleep 0.1; done";
   std::string out = "ln -sn nestgate:stopped: " + paths.guard + " 2>/dev/null; " + tidy_command(paths);
   out += "; p=$(readlink " + paths.guard + "); p=${p##*:}; [ -n \"$p\" ] || exit 0; ";
   out += "{ kill -s TERM -- \"-$p\" || kill -TERM \"$p\"; } 2>/dev/null; " + wait + "; ";
-  out += "{ kill -s KILL -- \"-$p\" || kill -KILL \"$p\"; } 2>/dev/null; " + wait + "; ! " + is_left;
+  out += "{ kill -s KILL -- \"-$p\" || kill -KILL \"$p\"; } 2>/dev/null; ";
+  out += "for e in $(grep -ls " + paths.mark + " /proc/[0-9]*/environ 2>/dev/null); do e=${e%/environ}; ";
+  out += "kill -KILL \"${e#/proc/}\" 2>/dev/null; done; " + wait + "; ! " + is_left;
   return out;
 }
 

@@ -25,6 +25,7 @@ struct RunPaths {
   // A symbolic link that only one start of the attempt can make; it leads nowhere and says "nestgate:FENCE:PID".
   std::string guard;
   std::string work_below_base;  // "automation-runs/ID"
+  std::string mark;             // "AUTOMATION_RUN_ID=ID", which is in the environment of the run's processes
 };
 
 // What is in the text of a start of that attempt under that fence, and in no other command.

@@ -179,6 +179,8 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
     run.tenant = plan.tenant;
     run.owner = plan.owner;
     run.organisation = plan.organisation;
+    // The one that is queued waits for its turn.
+    if (firing.overlap == Overlap::queue_one) run.concurrent_max = 1;
   }
   for (auto const& skipped : planned.skipped) {
     store::SkippedRow row;

@@ -109,6 +109,11 @@ Settings const& Service::settings() const noexcept { return parts_->settings; }
 Stats const& Service::stats() const noexcept { return parts_->stats; }
 asio::thread_pool& Service::workers() noexcept { return parts_->pool; }
 
+void Service::use_own_address(std::string base_url) {
+  auto& known = parts_->settings.base_url_default;
+  if (known.empty()) known = std::move(base_url);
+}
+
 void Service::start() {
   parts_->dispatcher.start();
   parts_->planner.start();
@@ -238,9 +243,11 @@ Task<Outcome<RunRow>> Service::submit(RunRequest request) {
   if (auto refused = why_refused(request, parts_->settings)) co_return *std::move(refused);
   identity::Principal by;
   by.owner = request.by.owner;
-  if (request.by.sees_all) by.role = identity::Role::admin;
+  if (request.by.is_admin) by.role = identity::Role::admin;
   auto const runtime = parts_->manager.find(*request.conversation);
-  if (!runtime || !by.may_use(runtime->owner))
+  Target const named{Target::Kind::conversation, request.conversation->text()};
+  bool const is_of_all = to_string(named) == to_string(parts_->settings.target);
+  if (!runtime || !(is_of_all || by.may_use(runtime->owner)))
     co_return fail(FaultKind::not_found, "automation.submit", "conversation_id: there is no such conversation");
   if (runtime->state != conversation::RuntimeState::running)
     co_return fail(FaultKind::conflict, "automation.submit",

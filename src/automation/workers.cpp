@@ -90,6 +90,13 @@ identity::Principal principal_of(RunRow const& run) {
   return by;
 }
 
+// A conversation is its owner's. What nobody owns, and what the settings name, is there for all; an admin's key without an
+// owner may do anything. A run without an automation was judged when it was taken.
+bool may_run_in(RunRow const& run, std::string_view owner, Target const& of_all) {
+  return owner.empty() || run.owner.empty() || run.automation_id.empty() || run.runtime_is_own ||
+         run.target == to_string(of_all) || principal_of(run).may_use(owner);
+}
+
 }  // namespace
 
 // What a run's task works with.
@@ -327,7 +334,9 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
   auto const by = Deadline::in(with_.settings.provision_time_max);
   for (;;) {
     auto view = with_.manager.find(id);
-    if (!view) co_return fail(FaultKind::not_found, "automation.target", "the run's runtime is not known");
+    bool const is_hidden =
+        view && job.run.bash_command_id.empty() && !may_run_in(job.run, view->owner, with_.settings.target);
+    if (!view || is_hidden) co_return fail(FaultKind::not_found, "automation.target", "the run's runtime is not known");
     bool const is_another_life = job.run.runtime_epoch != 0 && view->origin == conversation::Origin::managed &&
                                  view->epoch.get() != job.run.runtime_epoch && job.how == Claim::taken_over;
     if (is_another_life)

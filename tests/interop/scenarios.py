@@ -10,6 +10,7 @@ import signal
 import sys
 import traceback
 
+import automation_scenarios
 import conformance_scenarios
 import gateway_scenarios
 import sandbox_scenarios
@@ -29,6 +30,7 @@ SCENARIOS = [
     ("runtime-api", sandbox_scenarios.runtime_api, 900, "both"),
     ("runtime-api-by-host", sandbox_scenarios.runtime_api_by_host, 900, "full"),
     ("warm", sandbox_scenarios.warm_pool, 900, "full"),
+    ("presets", automation_scenarios.presets, 900, "both"),
 ]
 
 

@@ -11,6 +11,7 @@ namespace nestgate::automation {
 struct Caller {
   store::Tenant tenant;
   std::string owner, organisation;  // by name: whose runtimes are used
+  bool is_admin = false;            // may use any runtime
   bool sees_all = false;            // an admin's key without an owner
 };
 

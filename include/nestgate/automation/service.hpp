@@ -69,6 +69,9 @@ class Service {
           std::shared_ptr<identity::KeyRing const> keys, Settings settings);
   ~Service();
 
+  // Where scripts reach this gateway, ".../api/automation", as long as neither settings nor a run's client say it. Before
+  // start().
+  void use_own_address(std::string base_url);
   // Begins to plan, claim, post; once the manager has recovered.
   void start();
   // New secrets: run tokens of the old ones are good as long as they are among them.

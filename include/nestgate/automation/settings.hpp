@@ -15,8 +15,8 @@ enum class PrivateCallbacks : bool { refuse, allow };
 
 // `[automation]`. A count of 0 is no limit where it is said.
 struct Settings {
-  // What scripts are told to call back, ".../api/automation". Empty: as the client that asked for the run wrote it, else
-  // the gateway's own address.
+  // What scripts are told to call back, ".../api/automation". Empty: as the client that brought the run's tarball wrote
+  // it, else the default.
   std::string base_url;
   std::string base_url_default;             // where nobody wrote one
   Target target;                            // of automations that name none

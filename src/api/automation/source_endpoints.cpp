@@ -8,6 +8,7 @@
 #include "api/detail_answers.hpp"
 #include "base_url.hpp"
 #include "nestgate/base/text.hpp"
+#include "nestgate/identity/base64.hpp"
 #include "nestgate/identity/webhook_signature.hpp"
 #include "nestgate/upstream/random.hpp"
 #include "source_webhooks.hpp"
@@ -21,9 +22,12 @@ using std::chrono::system_clock;
 
 constexpr int tries_max = 10;  // of a change that somebody else's came before
 
-Secret new_secret() {
+Secret new_secret(std::string_view scheme) {
   std::array<unsigned char, 32> random;
   upstream::fill_random(random);
+  // Senders of that scheme read base64, and many of them only with its padding.
+  if (scheme == scheme_standard)
+    return Secret("whsec_" + identity::encode_base64({reinterpret_cast<char const*>(random.data()), random.size()}));
   return identity::webhook_secret_of(random);
 }
 
@@ -84,7 +88,7 @@ Task<ApiResponse> SourceEndpoints::add(Call call) {
   auto body = read_source(Model(body_value(faults, call.body)));
   if (!faults.empty()) co_return unprocessable(faults);
   bool const is_given = body.secret.has_value();
-  Secret secret = is_given ? Secret(*std::move(body.secret)) : new_secret();
+  Secret secret = is_given ? Secret(*std::move(body.secret)) : new_secret(body.scheme);
   Secret const shown = secret.clone();
   std::string const source = body.source;
   auto row = row_of(std::move(body), dashed_uuid(upstream::random_uuid_hex()), call.caller->tenant.org_id, std::move(secret),
@@ -157,7 +161,7 @@ Task<ApiResponse> SourceEndpoints::rotate(Call call) {
   auto id = path_uuid(faults, "webhook_id", call.taken.front());
   if (!faults.empty()) co_return unprocessable(faults);
   Edit edit = [overlap = overlap_](store::WebhookRow& row) {
-    auto secret = new_secret();
+    auto secret = new_secret(row.signature_scheme);
     auto json = secret_json(secret);
     row.previous_secret = std::exchange(row.secret, std::move(secret));
     row.previous_until = system_clock::now() + overlap;

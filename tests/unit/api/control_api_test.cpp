@@ -179,6 +179,7 @@ TEST_F(RunRoutes, SubmitAndShowRuns) {
   EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs/" + id, bob).status, 404U);
   EXPECT_EQ(ask(Method::get, "/api/automation/v1/runs", bob).at("/total"), "0");
   EXPECT_EQ(submit(robot).status, 201U) << "a key for automations of the same owner";
+  EXPECT_EQ(submit({"chief", identity::Role::admin, "carol"}).status, 201U) << "an admin may use any conversation";
 }
 
 TEST_F(RunRoutes, AnswerInTheAutomationApisShapes) {

@@ -205,6 +205,18 @@ TEST_F(RunCommand, IsStoppedWithEveryProcessOfItsGroup) {
   EXPECT_TRUE(status.empty() || status.find(") Z ") != status.npos) << status;
 }
 
+TEST_F(RunCommand, IsStoppedWithThoseThatLeftItsGroup) {
+  pack({{"main.sh", "setsid sh -c 'echo $$ > ../child; exec sleep 600' & wait"}});
+  auto const mark = paths.mark.find('=');
+  put_environment(variables_of(paths.mark.substr(0, mark), paths.mark.substr(mark + 1)));
+  ASSERT_EQ(std::system((line(start(1)) + " &").c_str()), 0);
+  while (!read_file(work() / ".." / "child").ends_with('\n')) std::this_thread::yield();
+  auto const child = static_cast<pid_t>(std::stol(read_file(work() / ".." / "child")));
+  EXPECT_EQ(run(stop_command(paths)), 0) << output();
+  auto const status = read_file("/proc/" + std::to_string(child) + "/stat");
+  EXPECT_TRUE(status.empty() || status.find(") Z ") != status.npos) << status;
+}
+
 TEST_F(RunCommand, OneThatWasStoppedBeforeItCameNeverStarts) {
   pack({{"main.sh", "echo ran > ../ran"}});
   put_environment({});

@@ -223,10 +223,13 @@ TEST_F(Schedules, QueueOneBehindTheRunThatIsOpen) {
   open_run(id, true);
   start();
   until_fired(id);
-  EXPECT_EQ(made.size(), 1U);
+  ASSERT_EQ(made.size(), 1U);
   auto const left = skipped(id);
   ASSERT_EQ(left.size(), 1U);
   EXPECT_EQ(left[0].detail, "one run of it was waiting already");
+  auto const claimed = control.run(rows.claim({made[0].id}, "gateway", {})).value();
+  ASSERT_EQ(claimed.size(), 1U);
+  EXPECT_EQ(claimed[0].what, store::ClaimAnswer::What::at_cap) << "it would run beside the other";
 }
 
 TEST_F(Schedules, CancelTheRunThatIsOpen) {

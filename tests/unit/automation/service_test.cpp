@@ -459,6 +459,30 @@ TEST_F(Runs, AreSkippedWhenThereIsNoRoomInTime) {
   EXPECT_TRUE(find_automation(run.automation_id).enabled);
 }
 
+TEST_F(Runs, AreNotLetIntoTheConversationOfSomebodyElse) {
+  auto row = automation_row(into("conversation:c1"));
+  row.owner = "bob";
+  auto const ended = until_settled(dispatch(create(std::move(row))).id);
+  EXPECT_EQ(ended.status, RunStatus::failed);
+  EXPECT_EQ(ended.error_detail, "the run's runtime is not known");
+  EXPECT_EQ(agent.count(upload_line), 0U);
+}
+
+TEST_F(Runs, OfEverybodyGoWhereTheSettingsSay) {
+  settings.target = *parse_target("conversation:c1");
+  auto row = automation_row({});
+  row.owner = "bob";
+  until_dispatched(dispatch(create(std::move(row))).id);
+  RunRequest request;
+  request.by = caller_of({"bob", identity::Role::user, "bob"});
+  request.conversation = id_of("c1");
+  request.tarball = tarball_bytes;
+  request.entrypoint = "python main.py";
+  auto const own = control.run(service().submit(std::move(request)));
+  ASSERT_TRUE(own) << own.error().reason;
+  until_dispatched(own->id);
+}
+
 TEST_F(Runs, WithoutTheirTarballFailAndDisableTheirAutomation) {
   auto row = automation_row();
   row.tarball_path = "oh-internal://uploads/" + new_uuid();
