@@ -146,7 +146,7 @@ struct Workers::Runtime {
 Workers::Workers(Executor control, WorkSurroundings around, std::function<void(RunRow const&)> ended)
     : with_(around),
       ended_(std::move(ended)),
-      tarballs_(around.rows, around.settings.tarball_bytes_held_max),
+      tarballs_(control, around.rows, around.settings.tarball_bytes_held_max),
       tasks_(control) {}
 
 Workers::~Workers() = default;
