@@ -150,7 +150,7 @@ Task<bool> Dispatcher::claim_some() {
     running_ -= candidates.size();
     for (auto& run : candidates) {
       note_not_started(run);
-      queue_.put(std::move(run));
+      if (!queue_.knows(run)) queue_.put(std::move(run));
     }
     co_return false;
   }
@@ -162,7 +162,8 @@ Task<bool> Dispatcher::claim_some() {
     }
     --running_;
     note_not_started(candidates[i]);
-    if (answer.what == ClaimAnswer::What::at_cap) queue_.park(std::move(candidates[i]));
+    bool const waits_on = answer.what == ClaimAnswer::What::at_cap && !queue_.knows(candidates[i]);
+    if (waits_on) queue_.park(std::move(candidates[i]));
   }
   co_return true;
 }
@@ -209,7 +210,7 @@ Task<> Dispatcher::read_waiting() {
     if (!found) co_return;
     for (auto& run : *found) {
       seen_version_ = std::max(seen_version_, run.version);
-      if (!queue_.knows(run.id)) queue_.put(std::move(run));
+      if (!queue_.knows(run)) queue_.put(std::move(run));
     }
     if (found->size() < read_at_once_max) co_return;
   }

@@ -36,7 +36,7 @@ class Dispatcher {
   void put(store::RunRow const& run);
   // Makes a run. Where nothing waits before it, it is claimed in the same transaction.
   Task<upstream::Outcome<store::Enqueued>> enqueue(store::RunRow run);
-  // A run of that user is over: what a cap kept back may go on.
+  // A run of that user is in flight no more: what a cap kept back may go on.
   void note_ended(store::RunRow const& run);
   // Another gateway may have made runs, or be dead.
   void wake_scan();

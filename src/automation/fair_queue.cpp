@@ -8,16 +8,21 @@ bool FairQueue::Place::operator<(Place const& other) const noexcept {
   return id < other.id;
 }
 
-void FairQueue::take_out(Waiting& waiting, store::WaitingRun const& run) {
-  auto const user = waiting.find(run.user_id);
-  user->second.erase(place_of(run));
-  if (user->second.empty()) waiting.erase(user);
+void FairQueue::take_out(Waiting& waiting, std::string const& from, store::WaitingRun const& run) {
+  auto const places = waiting.find(from);
+  places->second.erase(place_of(run));
+  if (places->second.empty()) waiting.erase(places);
+}
+
+bool FairQueue::knows(store::WaitingRun const& run) const noexcept {
+  auto const found = known_.find(run.id);
+  return found != known_.end() && found->second.run.version >= run.version;
 }
 
 void FairQueue::insert(store::WaitingRun run, Where where) {
   if (where == Where::delayed) delayed_.emplace(*run.not_before, run.id);
   if (where == Where::ready) ready_[run.user_id].insert(place_of(run));
-  if (where == Where::parked) parked_[run.user_id].insert(place_of(run));
+  if (where == Where::parked) parked_[run.user_id].by_kin[kin_of(run)].insert(place_of(run));
   auto id = run.id;
   known_.insert_or_assign(std::move(id), Known{std::move(run), where});
 }
@@ -38,27 +43,35 @@ void FairQueue::remove(std::string_view id) {
   if (found == known_.end()) return;
   auto const& [run, where] = found->second;
   if (where == Where::delayed) delayed_.erase({*run.not_before, run.id});
-  if (where == Where::ready) take_out(ready_, run);
-  if (where == Where::parked) take_out(parked_, run);
+  if (where == Where::ready) take_out(ready_, run.user_id, run);
+  if (where == Where::parked) {
+    auto const user = parked_.find(run.user_id);
+    take_out(user->second.by_kin, kin_of(run), run);
+    if (user->second.by_kin.empty()) parked_.erase(user);
+  }
   known_.erase(found);
 }
 
 void FairQueue::unpark(std::string_view user_id, std::size_t count) {
   auto const user = parked_.find(user_id);
   if (user == parked_.end()) return;
-  auto& places = user->second;
-  for (; count > 0 && !places.empty(); --count) {
-    auto place = places.extract(places.begin());
+  auto& [by_kin, last_kin] = user->second;
+  auto kin = by_kin.upper_bound(last_kin);
+  for (; count > 0 && !by_kin.empty(); --count) {
+    if (kin == by_kin.end()) kin = by_kin.begin();
+    last_kin = kin->first;
+    auto place = kin->second.extract(kin->second.begin());
     known_.find(place.value().id)->second.where = Where::ready;
     ready_[user->first].insert(std::move(place));
+    kin = kin->second.empty() ? by_kin.erase(kin) : std::next(kin);
   }
-  if (places.empty()) parked_.erase(user);
+  if (by_kin.empty()) parked_.erase(user);
 }
 
 void FairQueue::unpark_of_each(std::size_t count) {
   std::vector<std::string> users;
   users.reserve(parked_.size());
-  for (auto const& [user, places] : parked_) users.push_back(user);
+  for (auto const& [user, parked] : parked_) users.push_back(user);
   for (auto const& user : users) unpark(user, count);
 }
 

@@ -12,12 +12,12 @@ namespace dom = simdjson::dom;
 using store::RunStatus;
 
 std::string_view failure_stage(store::RunRow const& run) {
-  if (run.error_is_guess) return "watchdog";
   dom::parser parser;
   std::string_view phase;
   auto const& detail = run.status_detail_json;
   bool const is_dispatch = !detail.empty() && !parser.parse(detail)["phase"].get_string().get(phase) && phase == "dispatch";
-  return is_dispatch ? "dispatch" : "execution";
+  if (is_dispatch) return "dispatch";
+  return run.error_is_guess ? "watchdog" : "execution";
 }
 
 }  // namespace

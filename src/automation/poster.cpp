@@ -18,6 +18,21 @@ using SystemClock = std::chrono::system_clock;
 
 constexpr std::size_t answer_bytes_max = 64 * 1024;
 constexpr unsigned gone = 410;  // Standard Webhooks: nothing more is wanted
+// Of all attempts under way those to a server that does not answer: they last as long as they may, and all others wait.
+constexpr std::size_t share_of_silent = 16;
+constexpr std::size_t servers_known_max = 10'000;
+
+std::string server_of(store::AutomationStore::DueDelivery const& due) {
+  auto const url =
+      upstream::parse_url(due.endpoint ? due.endpoint->url : parse_plain_callback(due.delivery.callback_json).url);
+  return url ? url->authority() : std::string();
+}
+
+bool is_unanswered(Outcome<unsigned> const& posted) {
+  if (posted || posted.error().status != 0) return false;
+  auto const kind = posted.error().fault.kind;
+  return kind == FaultKind::timed_out || kind == FaultKind::upstream;
+}
 
 }  // namespace
 
@@ -62,8 +77,7 @@ Task<> Poster::claim_loop() {
       auto due = co_await with_.rows.claim_deliveries(with_.gateway, settings.delivery_time_max + 15s, room);
       if (due) {
         claimed = due->size();
-        posting_ += claimed;
-        for (auto& one : *due) attempts_.spawn("automation.deliver", attempt(std::move(one)));
+        for (auto& one : *due) begin(std::move(one));
       }
     }
     if (is_woken_ || (claimed == room && room > 0)) continue;
@@ -83,12 +97,36 @@ Task<> Poster::free_some() {
   [[maybe_unused]] auto freed = co_await with_.rows.free_deliveries(with_.gateway);
 }
 
-Task<> Poster::attempt(Due due) {
+bool Poster::has_room_at(std::string const& server) const {
+  auto const known = servers_.find(server);
+  std::size_t const share = std::max<std::size_t>(with_.settings.deliveries_at_once_max / share_of_silent, 1);
+  return known == servers_.end() || !known->second.is_silent || known->second.posting < share;
+}
+
+// One for which there is no room comes again when its claim is over.
+void Poster::begin(Due due) {
+  auto server = server_of(due);
+  if (!has_room_at(server)) return;
+  ++servers_[server].posting;
+  ++posting_;
+  attempts_.spawn("automation.deliver", attempt(std::move(due), std::move(server)));
+}
+
+void Poster::note_answer(std::string const& server, bool is_silent) {
+  auto const known = servers_.find(server);
+  --known->second.posting;
+  known->second.is_silent = is_silent;
+  if (!is_silent && known->second.posting == 0) servers_.erase(known);
+  if (servers_.size() > servers_known_max) std::erase_if(servers_, [](auto const& one) { return one.second.posting == 0; });
+}
+
+Task<> Poster::attempt(Due due, std::string server) {
   auto const begin = SystemClock::now();
   std::optional<std::chrono::seconds> retry_after;
   auto posted = co_await post(due, retry_after);
   bool const is_cut = co_await is_cancelled();
   --posting_;
+  note_answer(server, is_unanswered(posted));
   if (!is_cut) {
     auto result = result_of(due, posted, retry_after);
     result.attempt.at = begin;

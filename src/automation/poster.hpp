@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -35,13 +36,23 @@ class Poster {
   Task<> claim_loop();
   Task<> free_some();
   Task<> record_loop();
-  Task<> attempt(Due due);
+  void begin(Due due);
+  Task<> attempt(Due due, std::string server);
+  bool has_room_at(std::string const& server) const;
+  void note_answer(std::string const& server, bool is_silent);
   Task<upstream::Outcome<unsigned>> post(Due const& due, std::optional<std::chrono::seconds>& retry_after);
   Result result_of(Due const& due, upstream::Outcome<unsigned> const& posted,
                    std::optional<std::chrono::seconds> retry_after) const;
 
+  // Where callbacks go to: a host and port.
+  struct Server {
+    std::size_t posting = 0;
+    bool is_silent = false;  // the last attempt had no answer
+  };
+
   With with_;
   std::size_t posting_ = 0;
+  std::map<std::string, Server, std::less<>> servers_;
   std::vector<Result> results_;
   bool is_woken_ = false, is_closing_ = false;
   Clock::time_point free_at_ = Clock::now();

@@ -58,7 +58,9 @@ Verdict verdict_of(CommandEnded const& end, RunRow const& run, Time now) {
 
 Verdict verdict_of(DispatchFailed const& failed, RunRow const&, Time) {
   using How = DispatchFailed::How;
-  Verdict verdict{.detail = failed.detail, .status_detail_json = failed.status_detail_json};
+  Verdict verdict{.detail = failed.detail,
+                  .status_detail_json = failed.status_detail_json,
+                  .is_guess = failed.may_have_started && failed.how == How::failed};
   if (failed.how == How::skipped) verdict.status = RunStatus::skipped;
   verdict.may_be_tried_again = failed.how == How::failed;
   return verdict;
@@ -135,6 +137,7 @@ void begin_again(RunRow& run, Verdict const& verdict, Time now) {
   note_attempt(run, verdict.detail, now);
   for (std::uint32_t n = 1; n < run.attempt && pause < retry_pause_max; ++n) pause *= 2;
   run.status = RunStatus::pending;
+  ++run.fence;  // whoever saw to the attempt before has no say in this one
   run.not_before = now + std::min(pause, retry_pause_max);
   ++run.attempt;
   run.status_detail_json = verdict.status_detail_json;

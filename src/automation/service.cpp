@@ -41,7 +41,8 @@ struct Service::Parts {
         settings(std::move(s)),
         book(rows, stats),
         workers(control, WorkSurroundings{rows, manager, book, settings, stats, keys},
-                [this](RunRow const& run) { note_over(run); }),
+                Workers::Listeners{[this](RunRow const& run) { dispatcher.note_ended(run); },
+                                   [this] { stats.in_flight.sub(); }}),
         dispatcher(control, Dispatcher::With{rows, settings, stats, name},
                    Dispatcher::Listeners{
                        [this](store::ClaimedRun claimed, bool is_taken_over) { begin(std::move(claimed), is_taken_over); },
@@ -62,10 +63,6 @@ struct Service::Parts {
   void begin(store::ClaimedRun claimed, bool is_taken_over) {
     stats.in_flight.add();
     workers.begin(std::move(claimed), is_taken_over ? Workers::Claim::taken_over : Workers::Claim::fresh);
-  }
-  void note_over(RunRow const& run) {
-    stats.in_flight.sub();
-    dispatcher.note_ended(run);
   }
   // By an overlap policy, in the transaction that made its successor.
   void note_cancelled(std::string const& id) {
@@ -125,7 +122,7 @@ void Service::start() {
 Task<> Service::Parts::purge_loop() {
   for (;;) {
     auto const removed = co_await rows.purge(SystemClock::now() - settings.runs_kept_for, purged_at_once);
-    bool const is_more = removed && *removed == purged_at_once;
+    bool const is_more = removed && *removed >= purged_at_once;
     auto const pause = is_more ? purge_pause_min : purge_interval;
     auto waited = co_await pause_for(pause);
     if (!waited) co_return;

@@ -1,29 +1,81 @@
 #include "tarballs.hpp"
 
 namespace nestgate::automation {
+namespace {
 
-Task<Outcome<std::shared_ptr<std::string const>>> Tarballs::bytes_of(std::string upload_id) {
-  if (auto const found = by_id_.find(upload_id); found != by_id_.end()) {
-    kept_.splice(kept_.begin(), kept_, found->second);
-    co_return kept_.front().bytes;
+constexpr std::size_t read_at_once_max = 4;
+
+}  // namespace
+
+Tarballs::Tarballs(Executor control, store::AutomationStore& rows, std::uint64_t bytes_max)
+    : rows_(rows), bytes_max_(bytes_max), held_(std::make_shared<Held>(control)) {}
+
+Task<Outcome<Tarballs::Bytes>> Tarballs::bytes_of(std::string upload_id) {
+  for (;;) {
+    if (auto known = find(upload_id)) co_return std::move(known);
+    if (may_read()) break;
+    [[maybe_unused]] auto [woken] = co_await held_->changed.async_wait(no_throw);
+    bool const is_cut = co_await is_cancelled();
+    if (is_cut) co_return upstream::fail(FaultKind::cancelled, "automation.tarballs", "the gateway is shutting down");
   }
-  NESTGATE_CO_TRY(read, co_await rows_.upload_bytes(upload_id));
-  if (!read) co_return std::shared_ptr<std::string const>();
-  auto bytes = std::make_shared<std::string const>(std::move(*read));
+  ++reading_;
+  auto read = co_await rows_.upload_bytes(upload_id);
+  --reading_;
+  held_->changed.cancel();
+  if (!read) co_return read.error();
+  if (!*read) co_return Bytes();
+  auto bytes = counted(std::move(**read));
   keep(std::move(upload_id), bytes);
-  co_return std::move(bytes);
+  co_return in_use(std::move(bytes));
 }
 
-void Tarballs::keep(std::string id, std::shared_ptr<std::string const> bytes) {
+Tarballs::Bytes Tarballs::find(std::string_view id) {
+  auto const found = by_id_.find(id);
+  if (found == by_id_.end()) return nullptr;
+  kept_.splice(kept_.begin(), kept_, found->second);
+  return in_use(kept_.front().bytes);
+}
+
+bool Tarballs::may_read() {
+  drop_unused_while([this] { return held_->bytes >= bytes_max_; });
+  return reading_ < read_at_once_max && (held_->bytes < bytes_max_ || (held_->bytes == 0 && reading_ == 0));
+}
+
+void Tarballs::keep(std::string id, Bytes bytes) {
   if (bytes->size() > bytes_max_ || by_id_.contains(id)) return;
-  bytes_ += bytes->size();
   kept_.push_front({id, std::move(bytes)});
   by_id_.emplace(std::move(id), kept_.begin());
-  while (bytes_ > bytes_max_) {
-    bytes_ -= kept_.back().bytes->size();
-    by_id_.erase(kept_.back().id);
-    kept_.pop_back();
+  drop_unused_while([this] { return held_->bytes > bytes_max_; });
+}
+
+// What is on its way is known meanwhile: its bytes are there anyway.
+template <class Holds>
+void Tarballs::drop_unused_while(Holds holds) {
+  for (auto at = kept_.end(); at != kept_.begin() && holds();) {
+    --at;
+    if (at->bytes.use_count() > 1) continue;
+    by_id_.erase(at->id);
+    at = kept_.erase(at);
   }
+}
+
+Tarballs::Bytes Tarballs::counted(std::string bytes) const {
+  held_->bytes += bytes.size();
+  auto release = [held = held_](std::string const* gone) {
+    held->bytes -= gone->size();
+    delete gone;
+  };
+  return Bytes(new std::string(std::move(bytes)), std::move(release));
+}
+
+// Whoever waits for room looks again when it is used no more, be it kept or gone.
+Tarballs::Bytes Tarballs::in_use(Bytes bytes) const {
+  auto const* const what = bytes.get();
+  auto release = [held = held_, bytes = std::move(bytes)](std::string const*) mutable {
+    bytes.reset();
+    held->changed.cancel();
+  };
+  return Bytes(what, std::move(release));
 }
 
 }  // namespace nestgate::automation

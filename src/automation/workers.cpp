@@ -108,6 +108,7 @@ struct Workers::Job {
         paths(run.id, run.attempt),
         how(claim),
         wake(executor),
+        may_have_started(claim == Claim::taken_over),
         was_sent_again(claim == Claim::taken_over) {}
 
   store::AutomationRow const* the_automation() const { return automation ? &*automation : nullptr; }
@@ -128,6 +129,8 @@ struct Workers::Job {
   bool is_lost = false;           // somebody else holds it now
   bool is_held = false;           // as its last write found
   unsigned starts_open = 0;       // that were sent, and may still come
+  bool takes_room = true;         // among those in flight
+  bool may_have_started;          // its script, though no command of it is known
   bool is_earlier_ended = false;  // nothing of the attempt before is left
   bool was_sent_again;            // another start than the last may have run: what was uploaded then may lie there
   Clock::time_point look_at;      // when its command is looked at next
@@ -153,10 +156,10 @@ struct Workers::Runtime {
   nested::Client client() const { return nested::Client(place, session_key.clone()); }
 };
 
-Workers::Workers(Executor control, WorkSurroundings around, std::function<void(RunRow const&)> ended)
+Workers::Workers(Executor control, WorkSurroundings around, Listeners listeners)
     : with_(around),
-      ended_(std::move(ended)),
-      tarballs_(around.rows, around.settings.tarball_bytes_held_max),
+      listeners_(std::move(listeners)),
+      tarballs_(control, around.rows, around.settings.tarball_bytes_held_max),
       tasks_(control) {}
 
 Workers::~Workers() = default;
@@ -184,6 +187,7 @@ void Workers::note_settled(RunRow const& run) {
   // Another attempt begins where nothing of this one is left.
   if (run.status == RunStatus::pending) job.run.clean_up = CleanUp::stop;
   job.wake.cancel();
+  leave_room(job);
   if (job.automation && !job.automation->template_id.empty() && is_terminal(run.status))
     tasks_.spawn("automation.outcome", keep_first_outcome(found->second));
 }
@@ -198,11 +202,19 @@ Task<> Workers::work(JobPtr job) {
   bool const is_cut = co_await is_cancelled();
   auto const mine = jobs_.find(job->run.id);
   if (mine != jobs_.end() && mine->second == job) jobs_.erase(mine);
-  if (!is_cut) ended_(job->run);
+  if (is_cut) co_return;
+  leave_room(*job);
+  listeners_.ended();
+}
+
+// Others need not wait for what is cleaned up: a runtime that does not answer would keep them waiting for ever.
+void Workers::leave_room(Job& job) {
+  if (std::exchange(job.takes_room, false)) listeners_.has_left_room(job.run);
 }
 
 Task<> Workers::live(Job& job) {
   job.is_settled = is_terminal(job.run.status);  // taken over for what is left to clean up
+  if (job.is_settled) leave_room(job);
   auto runtime = co_await reach(job);
   if (!job.is_over()) {
     if (!runtime) {
@@ -252,6 +264,8 @@ Task<> Workers::apply(Job& job, RunEvent event) {
       job.is_held = applied && applied->effect != Effect::refused;
       // Refused: settled otherwise meanwhile, or another's by now.
       if (!applied || applied->effect == Effect::refused) job.is_lost = !job.is_settled;
+      // Settled by another gateway, or by a write of which nobody knew: its task was not told.
+      if (applied && applied->effect == Effect::noted && !job.is_settled) note_settled(applied->run);
       co_return;
     }
     auto const waited = co_await pause_for(store_backoff.pause(tries, upstream::random_number()));
@@ -285,16 +299,26 @@ Task<> Workers::fail_dispatch(Job& job, Failure failure) {
   detail.operation = std::string(failure.fault.where);
   if (failure.status != 0) detail.status_code = static_cast<int>(failure.status);
   DispatchFailed event;
+  event.may_have_started = job.may_have_started;
   event.detail = std::move(failure.reason);
   event.status_detail_json = to_json(detail, job.run.status_detail_json, SystemClock::now());
   if (failure.fault.kind == FaultKind::overloaded) event.how = DispatchFailed::How::skipped;
   if (is_gone_for_good(failure)) {
     event.how = DispatchFailed::How::failed_for_good;
-    if (job.automation) {
-      [[maybe_unused]] auto disabled = co_await with_.rows.disable(job.automation->id, "tarball_missing", event.detail);
-    }
+    co_await disable_automation(job, event.detail);
   }
   co_await apply(job, std::move(event));
+}
+
+// Unless it has got another tarball meanwhile, or the run is another's by now.
+Task<> Workers::disable_automation(Job const& job, std::string detail) {
+  if (!job.automation) co_return;
+  auto const run = co_await with_.rows.find_run(job.run.id);
+  auto const now = co_await with_.rows.find(job.automation->id);
+  bool const is_mine = run && *run && (*run)->fence == job.run.fence;
+  bool const is_same = now && *now && (*now)->tarball_path == job.automation->tarball_path;
+  if (!is_mine || !is_same) co_return;
+  [[maybe_unused]] auto disabled = co_await with_.rows.disable(job.automation->id, "tarball_missing", std::move(detail));
 }
 
 Task<Outcome<Workers::Runtime>> Workers::reach(Job& job) {
@@ -524,10 +548,13 @@ Task<Outcome<std::string>> Workers::start(Job& job, nested::Client& client) {
   auto command = start_command(job.paths, job.run.fence, script);
   ++job.starts_open;
   auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
+  ++job.starts_open;
+  auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
   if (started || is_refusal(started.error())) {
     --job.starts_open;
     co_return started;
   }
+  job.may_have_started = true;
   auto const by = Deadline::in(with_.settings.start_time_max * 2);
   while (!by.passed()) {
     with_.stats.start_searches.add();
@@ -696,7 +723,10 @@ Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string&
   auto& output = **found;
   if (*output.exit_code == started_before) {
     auto other = co_await find_start(job, client);
-    if (other && *other && **other != command_id) {
+    // Without that answer nobody knows whether it is the script's own exit code.
+    if (!other && is_refusal(other.error())) co_return Seen::goes_on;
+    if (!other) co_return Seen::nothing;
+    if (*other && **other != command_id) {
       by_command_.erase({runtime.life(), command_id});
       command_id = std::move(**other);
       by_command_.insert_or_assign({runtime.life(), command_id}, &job);

@@ -32,8 +32,11 @@ struct WorkSurroundings {
 class Workers {
  public:
   enum class Claim : bool { fresh, taken_over };
-  // `ended`: after a run's task is over.
-  Workers(Executor control, WorkSurroundings around, std::function<void(store::RunRow const&)> ended);
+  struct Listeners {
+    std::function<void(store::RunRow const&)> has_left_room;  // it is in flight no more: settled, or its task is over
+    std::function<void()> ended;                              // its task, which may clean up for long
+  };
+  Workers(Executor control, WorkSurroundings around, Listeners listeners);
   ~Workers();
 
   void begin(store::ClaimedRun claimed, Claim how);
@@ -50,6 +53,7 @@ class Workers {
   using JobPtr = std::shared_ptr<Job>;
   using Life = std::pair<std::string, std::uint64_t>;  // a conversation's canonical id and epoch
 
+  void leave_room(Job& job);
   Task<> work(JobPtr job);
   Task<> live(Job& job);
   // Where it runs.
@@ -82,6 +86,7 @@ class Workers {
   Task<> follow(Life life, upstream::Place place, Secret session_key);
   std::optional<std::string> why_lost(Runtime const& runtime) const;
   Task<> fail_dispatch(Job& job, Failure failure);
+  Task<> disable_automation(Job const& job, std::string detail);
   Task<> keep_first_outcome(JobPtr job);
   Task<> clean_up(Job& job, Runtime const* runtime);
   Task<bool> insist(Runtime const& runtime, std::string command);
@@ -92,7 +97,7 @@ class Workers {
   Task<bool> note(Job& job, RunBook::Edit edit);
 
   WorkSurroundings with_;
-  std::function<void(store::RunRow const&)> ended_;
+  Listeners listeners_;
   Tarballs tarballs_;
   std::map<std::string, JobPtr, std::less<>> jobs_;
   std::map<std::pair<Life, std::string>, Job*> by_command_;  // those that are watched

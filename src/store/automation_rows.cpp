@@ -206,11 +206,12 @@ Task<> AutomationRows::note_triggered(Sql& sql, std::vector<std::string> ids) co
   co_await sql.execute_each("UPDATE automation SET last_triggered_at = nestgate_now() WHERE id = ?1", each_alone(ids));
 }
 
-Task<> AutomationRows::purge(Sql& sql, Time before, std::size_t limit) const {
+Task<std::uint64_t> AutomationRows::purge(Sql& sql, Time before, std::size_t limit) const {
   auto rows = co_await sql.query(select_purged, before, limit);
   std::vector<std::string> ids;
   while (rows.step()) ids.push_back(rows.text());
   for (auto const statement : purges) co_await sql.execute_each(statement, each_alone(ids));
+  co_return ids.size();
 }
 
 Values AutomationRows::members_of(AutomationRow const& row) const {

@@ -39,7 +39,7 @@ class AutomationRows {
   // Runs of them were made by a schedule or by hand.
   Task<> note_triggered(Sql& sql, std::vector<std::string> ids) const;
   // Those that were deleted before and have no runs any more.
-  Task<> purge(Sql& sql, Time before, std::size_t limit) const;
+  Task<std::uint64_t> purge(Sql& sql, Time before, std::size_t limit) const;
 
  private:
   Values members_of(AutomationRow const& row) const;

@@ -247,6 +247,9 @@ Task<RowPage<SkippedRow>> Firings::skipped(Sql& sql, std::string const& automati
   co_return out;
 }
 
-Task<> Firings::purge(Sql& sql, Time before, std::size_t limit) const { co_await sql.query(purge_skipped, before, limit); }
+Task<std::uint64_t> Firings::purge(Sql& sql, Time before, std::size_t limit) const {
+  auto const removed = co_await sql.query(purge_skipped, before, limit);
+  co_return static_cast<std::uint64_t>(removed.changed());
+}
 
 }  // namespace nestgate::store

@@ -13,7 +13,7 @@ class Firings {
   Task<Outcome<std::vector<Fired>>> fire(Sql& sql, std::vector<Firing> const& firings) const;
   Task<RowPage<SkippedRow>> skipped(Sql& sql, std::string const& automation_id, PageOf page) const;
   // Rows older than that.
-  Task<> purge(Sql& sql, Time before, std::size_t limit) const;
+  Task<std::uint64_t> purge(Sql& sql, Time before, std::size_t limit) const;
 
  private:
   struct Plan;

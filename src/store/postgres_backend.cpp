@@ -243,8 +243,8 @@ void PostgresBackend::settle_late(Group& group) {
 }
 
 Task<PostgresBackend::Attempt> PostgresBackend::attempt(Group const& group) {
-  PostgresTransaction transaction(*writer_, Access::write);
   bool const has_parts = group.size() > 1;
+  PostgresTransaction transaction(*writer_, has_parts ? Access::write_group : Access::write);
   std::vector<Ran> rans;
   for (auto const& call : group) {
     if (has_parts) transaction.begin_part();

@@ -15,11 +15,19 @@ constexpr std::string_view begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ R
 }  // namespace
 
 PostgresTransaction::PostgresTransaction(PostgresConnection& connection, Access access) : connection_(connection) {
-  first(access == Access::write ? begin_write : begin_read);
+  first(access == Access::read ? begin_read : begin_write);
+  if (access != Access::read) lock(access == Access::write ? lock_together_statement : lock_statement, groups_lock);
 }
 
 void PostgresTransaction::first(std::string_view statement, std::vector<SqlValue> values) {
   first_.push_back(Command{statement, std::move(values)});
+}
+
+void PostgresTransaction::lock(std::string_view statement, std::uint32_t number) {
+  std::vector<SqlValue> key;
+  key.push_back(as_value(lock_space));
+  key.push_back(as_value(number));
+  first(statement, std::move(key));
 }
 
 // The answers to what was asked for, without those of what went first.
@@ -63,10 +71,7 @@ Task<> PostgresTransaction::stand_in(Line line) {
   auto const bit = 1u << number;
   if ((held_.lines & bit) != 0) co_return;
   held_.lines |= bit;
-  std::vector<SqlValue> key;
-  key.push_back(as_value(lock_space));
-  key.push_back(as_value(number));
-  first(lock_statement, std::move(key));
+  lock(lock_statement, number);
 }
 
 Task<> PostgresTransaction::notify() {

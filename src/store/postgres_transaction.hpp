@@ -10,12 +10,17 @@ inline constexpr std::string_view listen_statement = "LISTEN nestgate";
 // Advisory locks of ours are this and the number of what they let through one at a time.
 inline constexpr std::int32_t lock_space = 0x4e475354;  // "NGST"
 inline constexpr std::string_view lock_statement = "SELECT pg_advisory_xact_lock(CAST(?1 AS INTEGER), CAST(?2 AS INTEGER))";
+inline constexpr std::string_view lock_together_statement =
+    "SELECT pg_advisory_xact_lock_shared(CAST(?1 AS INTEGER), CAST(?2 AS INTEGER))";
+inline constexpr std::uint32_t groups_lock = 1'000;  // the number; those of the lines are small
 
 // A transaction on a connection, which outlives it. What begins it, parts it and waits in lines goes to the server along
 // with the next statement: of a claim's round trips none is for them. Throws as PostgresConnection.
 class PostgresTransaction final : public Sql {
  public:
-  enum class Access : std::uint8_t { read, write };
+  // write_group: several calls. Each takes its locks in the same order as all others do, one behind the other they do not:
+  // a group is alone in the database, and what is no group goes on beside its like.
+  enum class Access : std::uint8_t { read, write, write_group };
   PostgresTransaction(PostgresConnection& connection, Access access);
 
   Task<Rows> execute(std::string_view statement, std::vector<SqlValue> values) override;
@@ -44,6 +49,7 @@ class PostgresTransaction final : public Sql {
   };
   Task<std::vector<Rows>> send(std::vector<Command> commands);
   void first(std::string_view statement, std::vector<SqlValue> values = {});
+  void lock(std::string_view statement, std::uint32_t number);
 
   PostgresConnection& connection_;
   std::vector<Command> first_;  // goes before the next statement

@@ -97,7 +97,8 @@ Task<std::vector<ClaimAnswer>> RunClaims::claim(Sql& sql, std::vector<std::strin
     auto& run = found[i];
     if (!run || run->status != RunStatus::pending) continue;
     answers[i].what = What::at_cap;
-    if (!running.has_room(*run, caps)) continue;
+    bool const is_time = !run->not_before || *run->not_before <= now;
+    if (!is_time || !running.has_room(*run, caps)) continue;
     running.add(*run);
     begin(*run, gateway, now);
     changes.push_back(values(run->id, run->version, run->fence, run->holder, run->started_at, version));

@@ -106,8 +106,9 @@ Task<Outcome<EventTaken>> RunEntries::take_event(Sql& sql, std::string const& or
   co_return taken;
 }
 
-Task<> RunEntries::purge(Sql& sql, Time before, std::size_t limit) const {
-  co_await sql.query(purge_deliveries, before, limit);
+Task<std::uint64_t> RunEntries::purge(Sql& sql, Time before, std::size_t limit) const {
+  auto const removed = co_await sql.query(purge_deliveries, before, limit);
+  co_return static_cast<std::uint64_t>(removed.changed());
 }
 
 }  // namespace nestgate::store

@@ -20,7 +20,7 @@ class RunEntries {
                                                         std::string const& delivery_id, std::vector<RunRow> const& runs,
                                                         std::uint64_t waiting_max) const;
   // Delivery ids of events that were taken before.
-  Task<> purge(Sql& sql, Time before, std::size_t limit) const;
+  Task<std::uint64_t> purge(Sql& sql, Time before, std::size_t limit) const;
 
  private:
   RunRows const& runs_;

@@ -1,5 +1,7 @@
 #include "sql_automation_store.hpp"
 
+#include <algorithm>
+
 namespace nestgate::store {
 
 Task<Outcome<AutomationStore::Created>> SqlAutomationStore::create(AutomationRow row) {
@@ -290,12 +292,12 @@ Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::begin_run(Sql& sql, Ru
 }
 
 Task<std::uint64_t> SqlAutomationStore::purge_all(Sql& sql, Time before, std::size_t limit) const {
-  auto const runs = co_await runs_.purge(sql, before, limit);
-  co_await firings_.purge(sql, before, limit);
-  co_await entries_.purge(sql, before, limit);
-  co_await uploads_.purge(sql, before, limit);
-  co_await automations_.purge(sql, before, limit);
-  co_return runs;
+  auto most = co_await runs_.purge(sql, before, limit);
+  most = std::max(most, co_await firings_.purge(sql, before, limit));
+  most = std::max(most, co_await entries_.purge(sql, before, limit));
+  most = std::max(most, co_await uploads_.purge(sql, before, limit));
+  most = std::max(most, co_await automations_.purge(sql, before, limit));
+  co_return most;
 }
 
 }  // namespace nestgate::store

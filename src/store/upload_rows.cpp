@@ -76,6 +76,9 @@ Task<> UploadRows::remove(Sql& sql, std::string const& id) const {
   co_await sql.query("DELETE FROM upload_content WHERE upload_id = ?1", id);
 }
 
-Task<> UploadRows::purge(Sql& sql, Time before, std::size_t limit) const { co_await sql.query(purge_rows, before, limit); }
+Task<std::uint64_t> UploadRows::purge(Sql& sql, Time before, std::size_t limit) const {
+  auto const removed = co_await sql.query(purge_rows, before, limit);
+  co_return static_cast<std::uint64_t>(removed.changed());
+}
 
 }  // namespace nestgate::store

@@ -14,7 +14,7 @@ class UploadRows {
   Task<RowPage<UploadRow>> list(Sql& sql, Tenant const& tenant, std::string const& status, PageOf page) const;
   Task<> remove(Sql& sql, std::string const& id) const;
   // Those that were deleted before.
-  Task<> purge(Sql& sql, Time before, std::size_t limit) const;
+  Task<std::uint64_t> purge(Sql& sql, Time before, std::size_t limit) const;
 };
 
 }  // namespace nestgate::store

@@ -29,6 +29,7 @@ struct DispatchFailed {
   std::string status_detail_json;
   // skipped: no room for its runtime. failed for good: another attempt would come to the same.
   enum class How : std::uint8_t { failed, failed_for_good, skipped } how = How::failed;
+  bool may_have_started = false;  // nobody said that its script did not: its own report beats this
 };
 struct Reported {
   Report report;

@@ -191,7 +191,8 @@ class AutomationStore {
                                                std::vector<RunRow> runs, std::uint64_t waiting_max) = 0;
   // PENDING ones changed behind `version`, by version: at most `limit`.
   virtual Task<Outcome<std::vector<WaitingRun>>> waiting_since(std::uint64_t version, std::size_t limit) = 0;
-  // In the order of `ids`. PENDING ones within the caps become RUNNING: fence + 1, held by `gateway`, started_at now.
+  // In the order of `ids`. PENDING ones within the caps become RUNNING: fence + 1, held by `gateway`, started_at now. One
+  // whose not_before is to come is at_cap.
   virtual Task<Outcome<std::vector<ClaimAnswer>>> claim(std::vector<std::string> ids, std::string gateway, RunCaps caps) = 0;
   // RUNNING runs, and ended ones with something to clean up, whose holder is another gateway that does not live: they get a
   // new fence and this holder.
@@ -281,7 +282,8 @@ class AutomationStore {
 
   // Removes at most `limit` ended runs (nothing to clean up, no delivery waiting) that were completed before, with all that
   // belongs to them; skipped rows and event delivery ids older than that, too, and what was deleted before: uploads, and
-  // automations that have no runs any more. How many runs.
+  // automations that have no runs any more; of each at most `limit`. How many of that of which there were most: `limit`
+  // says that there may be more.
   virtual Task<Outcome<std::uint64_t>> purge(Time before, std::size_t limit) = 0;
 };
 

@@ -85,6 +85,56 @@ TEST(FairQueue, UnparksTheBestOfAUserFirst) {
   EXPECT_THAT(taken(queue, 9), ElementsAre("urgent"));
 }
 
+TEST(FairQueue, AnAutomationThatIsFullHoldsUpNoOtherOfItsUser) {
+  FairQueue queue;
+  constexpr int of_full = 100, at_once = 8;
+  auto const of = [](std::string automation, std::string id, std::int64_t created) {
+    auto one = run(std::move(id), "a", created);
+    one.automation_id = std::move(automation);
+    return one;
+  };
+  for (int i = 0; i < of_full; ++i) queue.park(of("full", "full" + std::to_string(i), i));
+  queue.park(of("free", "free", of_full));
+  queue.unpark("a", at_once);
+  auto const tried = taken(queue, at_once);
+  EXPECT_THAT(tried, testing::Contains("free"));
+  EXPECT_EQ(tried.size(), static_cast<std::size_t>(at_once));
+  EXPECT_EQ(tried.front(), "full0") << "the best of each first";
+}
+
+TEST(FairQueue, HasATurnForEachAutomationHoweverManyAreFull) {
+  FairQueue queue;
+  std::set<std::string> left;
+  auto const of = [](std::string id) {
+    auto one = run(id, "a", 1);
+    one.automation_id = std::move(id);
+    return one;
+  };
+  for (char const id : std::string_view("abcdefg")) left.insert(std::string(1, id));
+  for (auto const& id : left) queue.park(of(id));
+  for (int round = 0; round < 4; ++round) {
+    queue.unpark("a", 2);
+    for (auto const& id : taken(queue, 9)) {
+      left.erase(id);
+      queue.park(of(id));
+    }
+  }
+  EXPECT_THAT(left, IsEmpty());
+}
+
+TEST(FairQueue, KnowsARunAsItIsNow) {
+  FairQueue queue;
+  auto one = run("a1", "a", 1);
+  one.version = 5;
+  queue.park(one);
+  EXPECT_TRUE(queue.knows(one));
+  one.version = 6;
+  one.not_before = at(50);
+  EXPECT_FALSE(queue.knows(one)) << "it waits for another attempt";
+  queue.put(one);
+  EXPECT_THAT(taken(queue, 9, at(49)), IsEmpty());
+}
+
 TEST(FairQueue, ARunThatIsPutAgainIsThereOnce) {
   FairQueue queue;
   queue.put(run("a1", "a", 1));

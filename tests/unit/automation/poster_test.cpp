@@ -329,6 +329,22 @@ TEST_F(Completions, ThatADeadGatewayClaimedArePostedAgainWithTheirId) {
   EXPECT_EQ(sink.requests().at(0).value("webhook-id"), claimed[0].delivery.id);
 }
 
+TEST_F(Completions, ToAServerThatDoesNotAnswerHoldUpNoOthers) {
+  test::Gate gate;
+  ScriptedServer silent([&](test::Request const&) {
+    gate.pass();
+    return Reply{200, ""};
+  });
+  auto const silent_url = "http://127.0.0.1:" + std::to_string(silent.port()) + "/";
+  settings.deliveries_at_once_max = 2;
+  settings.delivery_time_max = 50ms;
+  until_tried(end_run(silent_url), 1);
+  settings.delivery_time_max = std::chrono::milliseconds(2 * test::patience_ms);
+  for (int i = 0; i < 3; ++i) end_run(silent_url);
+  EXPECT_EQ(until_ended(end_run(url())).state, DeliveryState::delivered);
+  gate.open();
+}
+
 TEST_F(Completions, UnderWayAreWrittenDownWhenTheGatewayStops) {
   test::Gate gate;
   std::atomic<bool> is_there = false;

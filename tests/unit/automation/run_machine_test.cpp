@@ -121,10 +121,12 @@ TEST(RunMachine, AFailedRunIsTriedAgainAsItsPolicySaysWithPausesThatDouble) {
   run.retry_pause_s = 10;
   run.bash_command_id = "cmd";
   run.holder = "g";
+  auto const fence = run.fence;
   auto const second = judge(std::move(run), CommandEnded{1, "o", "e"}, now);
   EXPECT_EQ(second.effect, Effect::again);
   EXPECT_EQ(second.run.status, RunStatus::pending);
   EXPECT_EQ(second.run.attempt, 2U);
+  EXPECT_EQ(second.run.fence, fence + 1) << "who held it before is superseded";
   EXPECT_EQ(second.run.not_before, now + 10s);
   EXPECT_EQ(second.run.bash_command_id, "");
   EXPECT_EQ(second.run.exit_code, std::nullopt) << "of the attempt that is over";
@@ -140,6 +142,16 @@ TEST(RunMachine, AFailedRunIsTriedAgainAsItsPolicySaysWithPausesThatDouble) {
   auto last = third.run.clone();
   last.status = RunStatus::running;
   EXPECT_EQ(judge(std::move(last), failed(), now).effect, Effect::settled);
+}
+
+TEST(RunMachine, AStartThatNobodyAnsweredIsAGuessThatTheScriptsReportBeats) {
+  auto refused = judge(run_in(RunStatus::running), DispatchFailed{"refused", ""}, now);
+  EXPECT_EQ(judge(std::move(refused.run), Reported{}, now).effect, Effect::refused);
+  DispatchFailed unanswered{"no answer", ""};
+  unanswered.may_have_started = true;
+  auto failed = judge(run_in(RunStatus::running), unanswered, now);
+  EXPECT_EQ(failed.run.status, RunStatus::failed);
+  EXPECT_EQ(judge(std::move(failed.run), Reported{}, now).effect, Effect::corrected);
 }
 
 TEST(RunMachine, NothingIsTriedAgainThatWasCancelledOrFailedForGood) {

@@ -1,5 +1,6 @@
 // The way of a run through dispatch, watch and completion.
 
+#include "automation/run_book.hpp"
 #include "service_fixture.hpp"
 
 namespace nestgate::automation {
@@ -205,6 +206,57 @@ TEST_F(Runs, CannotStartTwiceAndFollowTheStartThatGotThrough) {
   auto const ended = until_settled(run.id);
   EXPECT_EQ(ended.status, RunStatus::completed);
   EXPECT_EQ(ended.exit_code, 0);
+}
+
+TEST_F(Runs, AreNotJudgedByAStartThatWasTurnedAwayWhileNobodySaysWhichGotThrough) {
+  settings.start_time_max = 50ms;
+  std::atomic<int> starts = 0, refused = 0;
+  std::atomic<unsigned> status = 200;  // of searches for commands, which find none; 0: they do
+  agent.before_answer([&](Request const& request) {
+    if (!request.line().starts_with(start_line)) return;
+    if (++starts == 1) return gate.pass();
+    status = 503;
+  });
+  agent.instead([&](Request const& request) -> std::optional<Reply> {
+    if (status == 0 || request.target.find("kind__eq=BashCommand") == std::string::npos) return std::nullopt;
+    if (status != 200) ++refused;
+    return Reply{status, R"({"items":[]})"};
+  });
+  auto const run = dispatch();
+  control.run_until([&] { return refused >= 3; });
+  EXPECT_EQ(find(run.id).status, RunStatus::running);
+  status = 0;
+  until(run.id, [](RunRow const& row) { return row.bash_command_id == "cmd1"; });
+  gate.open();
+  agent.end(run.id, 0);
+  EXPECT_EQ(until_settled(run.id).status, RunStatus::completed);
+}
+
+TEST_F(Runs, ThatAreOverHoldUpNobodyHoweverLongTheirProcessesLast) {
+  settings.runs_in_flight_max = 1;
+  agent.fail_stops(1'000'000);
+  auto const first = dispatch();
+  until_dispatched(first.id);
+  ASSERT_TRUE(cancel(first.id));
+  until_dispatched(dispatch().id);
+  EXPECT_EQ(find(first.id).clean_up, store::CleanUp::stop);
+}
+
+TEST_F(Runs, WhoseStartNobodyAnsweredMayStillReportTheirSuccess) {
+  quick_deadline();
+  settings.provision_time_max = 1ms;
+  settings.start_time_max = 20ms;
+  hold_answers(start_line);
+  agent.instead([](Request const& request) -> std::optional<Reply> {
+    if (!request.line().starts_with(search_line)) return std::nullopt;
+    return Reply{503, ""};
+  });
+  auto const run = dispatch();
+  EXPECT_EQ(until_settled(run.id).status, RunStatus::failed);
+  auto const reported = report(run.id, Report(), token_of(run.id));
+  ASSERT_TRUE(reported) << reported.error().reason;
+  EXPECT_EQ(reported->status, RunStatus::completed);
+  gate.open();
 }
 
 TEST_F(Runs, GoOnWhateverASearchIsAnswered) {
@@ -495,6 +547,33 @@ TEST_F(Runs, WithoutTheirTarballFailAndDisableTheirAutomation) {
   EXPECT_EQ(agent.count(upload_line), 0U);
 }
 
+TEST_F(Runs, WithoutTheirTarballLeaveAnAutomationAloneThatGotAnother) {
+  settings.tarball_bytes_held_max = 0;
+  auto policy = into("conversation:c1");
+  policy.attempts_max = 2;
+  policy.retry_pause = 0s;
+  auto const run = dispatch(create(policy));
+  until_dispatched(run.id);
+  test::Gate gate;
+  std::atomic<bool> is_there = false;
+  agent.before_answer([&](Request const& request) {
+    if (!request.line().starts_with(execute_line)) return;
+    is_there = true;
+    gate.pass();
+  });
+  agent.end(run.id, 3);
+  control.run_until([&is_there] { return is_there.load(); });  // the first attempt's processes are ended
+  auto row = find_automation(run.automation_id);
+  ASSERT_TRUE(control.run(rows.remove_upload(row.tarball_path.substr(row.tarball_path.rfind('/') + 1))));
+  row.tarball_path = "oh-internal://uploads/" + add_upload();
+  ASSERT_TRUE(control.run(rows.replace(std::move(row))).value());
+  gate.open();
+  until_settled(run.id);
+  until_idle();
+  EXPECT_TRUE(find_automation(run.automation_id).enabled);
+  agent.before_answer({});
+}
+
 TEST_F(Runs, OfATarballPathThatNobodyCanReadFail) {
   auto row = automation_row();
   row.tarball_path = "s3://bucket/key";
@@ -581,6 +660,30 @@ TEST_F(Runs, ThatFailAreTriedAgainAsAttemptsOfThemselves) {
   EXPECT_EQ(service().stats().attempts_again.read(), 1U);
 }
 
+// The script may report before the answer to its start has come.
+TEST_F(Runs, ThatWaitForAnotherAttemptAreNoMoreThoseOfTheOneBefore) {
+  RunRow run;
+  run.id = new_uuid();
+  run.tenant = caller.tenant;
+  run.attempts_max = 2;
+  auto const id = run.id;
+  std::vector<RunRow> runs;
+  runs.push_back(std::move(run));
+  ASSERT_TRUE(control.run(rows.enqueue(std::move(runs), 0)));
+  auto claimed = control.run(rows.claim({id}, "gateway", {})).value();
+  auto const fence = claimed.at(0).claimed.value().run.fence;
+  Stats stats;
+  RunBook book(rows, stats);
+  book.listen({[](RunRow const&) {}, [](RunRow const&) {}, [] {}});
+  EXPECT_EQ(control.run(book.apply(id, std::nullopt, Reported{failure()})).value().effect, Effect::again);
+  auto const note_its_command = [](RunRow& row) { row.bash_command_id = "cmd1"; };
+  EXPECT_FALSE(control.run(book.note(id, fence, note_its_command)).value());
+  EXPECT_EQ(control.run(book.apply(id, fence, DispatchFailed{"no answer", ""})).value().effect, Effect::refused);
+  auto const waiting = find(id);
+  EXPECT_EQ(waiting.status, RunStatus::pending);
+  EXPECT_EQ(waiting.bash_command_id, "") << "the second attempt would take it for its own";
+}
+
 TEST_F(Runs, ThatAreTriedAgainGetAnotherFreshRuntime) {
   auto policy = into("fresh");
   policy.attempts_max = 2;
@@ -598,6 +701,21 @@ TEST_F(Runs, ThatAreTriedAgainGetAnotherFreshRuntime) {
   until_idle();
   EXPECT_FALSE(manager->find(id_of("run-" + run.id)));
   EXPECT_FALSE(manager->find(id_of("run-" + run.id + "-2")));
+}
+
+// The other gateway tells this one nothing.
+TEST_F(Runs, ThatAnotherGatewaySettledLeaveNothingToCleanUp) {
+  settings.scan_interval = 1h;
+  auto const run = dispatch(create(into("fresh")));
+  until_dispatched(run.id);
+  Stats stats;
+  RunBook other(rows, stats);
+  other.listen({[](RunRow const&) {}, [](RunRow const&) {}, [] {}});
+  auto settled = control.run(other.apply(run.id, std::nullopt, Reported{})).value();
+  EXPECT_EQ(settled.run.clean_up, store::CleanUp::tidy);
+  agent.end(run.id, 0);
+  until(run.id, [](RunRow const& row) { return row.clean_up == store::CleanUp::nothing; });
+  EXPECT_FALSE(manager->find(id_of("run-" + run.id)));
 }
 
 TEST_F(Runs, OfOneIdempotencyKeyAreOne) {

@@ -146,6 +146,33 @@ TEST_F(PostgresBackendTest, DoesAJobAgainThatADeadlockUndid) {
   EXPECT_GT(runs, 2);
 }
 
+// Each call takes its locks in the order of all; a group takes them in the order of its calls.
+TEST_F(PostgresBackendTest, GroupsOfTwoGatewaysDoNotWaitForEachOtherInACircle) {
+  server_.psql(database_, "INSERT INTO t VALUES (1), (2)");
+  Gate one(control_, url());
+  Gate other(control_, url());
+  int runs = 0;
+  auto const touching = [&runs](std::int64_t row) {
+    return [&runs, row](Sql& sql) -> Task<> {
+      ++runs;
+      co_await sql.query("UPDATE t SET a = a WHERE a = ?1", row);
+    };
+  };
+  auto const looking = [](Sql& sql) -> Task<> { co_await sql.query("SELECT 1"); };
+  constexpr int rounds = 20;
+  for (int round = 0; round < rounds; ++round) {
+    std::vector<Task<Outcome<>>> calls;
+    calls.push_back(one->write(looking));  // what comes meanwhile is the next group
+    calls.push_back(other->write(looking));
+    calls.push_back(one->write(touching(1)));
+    calls.push_back(other->write(touching(2)));
+    calls.push_back(one->write(touching(2)));
+    calls.push_back(other->write(touching(1)));
+    for (auto const& outcome : all(std::move(calls))) EXPECT_TRUE(outcome);
+  }
+  EXPECT_EQ(runs, rounds * 4) << "what a deadlock undid was done again";
+}
+
 TEST_F(PostgresBackendTest, StandsInALineWithOtherGateways) {
   Gate one(control_, url());
   Gate other(control_, url());

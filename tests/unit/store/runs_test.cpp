@@ -270,6 +270,20 @@ TEST_P(Runs, AreClaimedWithWhatTheyRun) {
   EXPECT_FALSE(answer[0].claimed->automation);
 }
 
+// A queue may know it as it was before: another gateway decided that it is tried again, and when.
+TEST_P(Runs, AreNotClaimedBeforeTheirTime) {
+  auto run = run_of("r1");
+  run.not_before = std::chrono::system_clock::now() + 1h;
+  gateway_.enqueue(std::move(run));
+  EXPECT_THAT(claimed({"r1"}, {}), ElementsAre(What::at_cap));
+  gateway_.judge("r1", [](RunRow const& row) {
+    auto decision = change_of(row, RunStatus::pending);
+    decision.run.not_before = at(1s);
+    return decision;
+  });
+  EXPECT_THAT(claimed({"r1"}, {}), ElementsAre(What::claimed));
+}
+
 TEST_P(Runs, AreCappedInAll) {
   enqueue_each({"r1", "r2", "r3"});
   EXPECT_THAT(claimed({"r1", "r2", "r3"}, {.in_all = 2}), ElementsAre(What::claimed, What::claimed, What::at_cap));
@@ -532,6 +546,14 @@ TEST_P(Purge, TakesWhatIsOldAndOver) {
   EXPECT_TRUE(gateway_.deliveries("told").empty());
   EXPECT_THAT(gateway_.get(store_.attempts(result.delivery_id)), IsEmpty());
   EXPECT_EQ(gateway_.deliveries("untold").size(), 1u);
+}
+
+TEST_P(Purge, SaysThatThereIsMoreOfWhatBelongsToNoRun) {
+  auto const soon = std::chrono::system_clock::now() + 1h;
+  for (auto const* const id : {"d1", "d2", "d3"}) gateway_.get(store_.take_event("acme", "github", id, {}, 0));
+  EXPECT_EQ(gateway_.get(store_.purge(soon, 2)), 2u);
+  EXPECT_EQ(gateway_.get(store_.purge(soon, 2)), 1u);
+  EXPECT_EQ(gateway_.get(store_.purge(soon, 2)), 0u);
 }
 
 TEST_P(Purge, TakesWhatBelongsToNoRun) {
