@@ -294,7 +294,7 @@ TEST_F(Runs, EndWithTheirCommandWhenNobodyReports) {
 }
 
 TEST_F(Runs, AreFollowedOutputByOutputHoweverMuchTheySay) {
-  constexpr int outputs = 130;
+  static constexpr int outputs = 130;
   auto const run = dispatch();
   until_dispatched(run.id);
   std::atomic<std::size_t> asked_at_once = 0;
@@ -310,8 +310,8 @@ TEST_F(Runs, AreFollowedOutputByOutputHoweverMuchTheySay) {
     asked_at_once = std::max<std::size_t>(asked_at_once, static_cast<std::size_t>(limit));
     std::string items;
     for (int i = std::max(first, behind + 1); i < end; ++i)
-      items += (items.empty() ? "" : ",") + R"({"kind":"BashOutput","order":)" + std::to_string(i) + R"(,"stdout":")" +
-               std::to_string(i) + R"( "})";
+      items += std::string(items.empty() ? "" : ",") + R"({"kind":"BashOutput","order":)" + std::to_string(i) +
+               R"(,"stdout":")" + std::to_string(i) + R"( "})";
     auto const next = end < outputs ? '"' + std::to_string(end) + '"' : std::string("null");
     return Reply{200, R"({"items":[)" + items + R"(],"next_page_id":)" + next + "}"};
   });
