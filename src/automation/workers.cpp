@@ -548,8 +548,6 @@ Task<Outcome<std::string>> Workers::start(Job& job, nested::Client& client) {
   auto command = start_command(job.paths, job.run.fence, script);
   ++job.starts_open;
   auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
-  ++job.starts_open;
-  auto started = co_await client.start(std::move(command), job.time_max, Deadline::in(with_.settings.start_time_max));
   if (started || is_refusal(started.error())) {
     --job.starts_open;
     co_return started;
