@@ -22,7 +22,7 @@ from postgresql import PostgreSQL, free_port, told  # noqa: E402
 from scenario import Failed, adopt_orphans, end_what_is_left, end_with_parent, wait_for  # noqa: E402
 
 PREFIX = "/api/automation"
-START_S, STOP_S = 60, 30
+START_S, STOP_S = 60, 60  # a drain may take its grace of 30 s
 
 # Deadlines that are seen soon, and work directories that anybody may make. One that this nestgate does not have is left out.
 WISHES = {"automation.report_margin": '"1s"', "automation.watch_interval": '"250ms"', "automation.start_timeout": '"2s"',
