@@ -18,7 +18,7 @@ CHAOS_FLAGS ?=
 configure = cmake --preset $(1) $(2) >build/$(1).configure.log || { cat build/$(1).configure.log; exit 1; }
 ninja = cmake --build build/$(1) -j $(JOBS)
 
-.PHONY: help build demo run test test-asan test-leaves-asan test-tsan gcc-check bench bench-smoke bench-automation fuzz interop chaos lint format install check clean
+.PHONY: help build demo run test-build test test-asan test-leaves-asan test-tsan gcc-check bench bench-smoke bench-automation fuzz interop chaos lint format install check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -37,11 +37,13 @@ run: build ## the same gateway stays up and prints addresses, keys and example c
 	deploy/install-deps.sh --demo
 	python3 deploy/demo.py --bin build/release/bin --stay
 
-test: ## every test
+test-build: ## the programs of the tests
 	deploy/install-deps.sh --build --test
 	@mkdir -p build
 	$(call configure,dev)
 	$(call ninja,dev)
+
+test: test-build ## every test
 	ctest --test-dir build/dev --output-on-failure -j $(JOBS)
 
 test-asan: ## every test under address and undefined-behaviour sanitizers
@@ -115,8 +117,8 @@ lint: ## format, clang-tidy's short list, module layers, house rules, the table 
 	python3 tests/tools/known_faults.py
 	git ls-files -co --exclude-standard '*.hpp' '*.cpp' | xargs clang-format-19 --dry-run --Werror
 	@mkdir -p build
-	$(call configure,release)
-	run-clang-tidy-19 -quiet -p build/release -j $(JOBS) "$$PWD/src/.*\.cpp" >build/clang-tidy.log 2>&1 || { grep -E -A3 'error:|Error' build/clang-tidy.log; exit 1; }
+	$(call configure,release,-B build/lint)
+	run-clang-tidy-19 -quiet -p build/lint -j $(JOBS) "$$PWD/src/.*\.cpp" >build/clang-tidy.log 2>&1 || { grep -E -A3 'error:|Error' build/clang-tidy.log; exit 1; }
 
 format: ## rewrite our C++ files in the house format
 	deploy/install-deps.sh --lint
