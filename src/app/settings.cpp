@@ -565,6 +565,14 @@ class Loader {
                                                   " is more than automation.run_timeout_max; allowed: at most " +
                                                   print_duration(settings_.automation.run_time_max));
     }
+    auto const room = static_cast<std::int64_t>(settings_.limits.own_bodies_bytes_max);
+    auto const largest =
+        std::int64_t{std::max(settings_.limits.api_body_bytes_max, settings_.limits.webhook_body_bytes_max)};
+    if (room < largest) {
+      fault("limits.own_bodies_bytes_max", print_bytes(room) + " is less than one body may have; allowed: at least " +
+                                               print_bytes(largest) +
+                                               ", limits.api_body_bytes_max and limits.webhook_body_bytes_max");
+    }
   }
 
   SettingsSource const& source_;

@@ -447,6 +447,8 @@ TEST_F(SettingsFile, RefusesApiKeysThatCannotBeToldApartOrOwnNothing) {
 TEST_F(SettingsFile, HoldsLimitsAgainstEachOther) {
   EXPECT_THAT(fault_of("[automation]\nrun_timeout_max = \"1m\"\n" + std::string(with_secret)),
               HasSubstr("automation.run_timeout_default: 10m is more than automation.run_timeout_max"));
+  EXPECT_THAT(fault_of("[limits]\nown_bodies_bytes_max = \"32MiB\"\n" + std::string(with_secret)),
+              HasSubstr("limits.own_bodies_bytes_max: 32MiB is less than one body may have; allowed: at least 64MiB"));
 }
 
 TEST_F(SettingsFile, ReadsSigningKeysOfCompletions) {
