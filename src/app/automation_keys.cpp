@@ -36,6 +36,9 @@ void add_automation_api(std::vector<Key<Settings>>& keys) {
   add<&Settings::automation_webhook_secret_file>(
       keys, "automation.webhook_secret_file", secret_path, Reload::restart,
       "What events of the built-in sources are signed with; empty: they are unknown.");
+  add<&Settings::automation_webhook_secret_previous_file>(
+      keys, "automation.webhook_secret_previous_file", secret_path, Reload::restart,
+      "Opens beside it while senders are switched over to a new one; empty: there is none.");
   key.operator()<&Api::cors_origins>("automation.cors_origins",
                                      ListOf<Text>{{1, 500, "origin, as https://example.org", is_origin}, 0, 64},
                                      "Whose pages may send the browser's cookies to the automation API.");

@@ -481,17 +481,28 @@ class Loader {
     return std::make_shared<Secret const>(std::move(*secret));
   }
 
+  void read_webhook_secrets() {
+    constexpr std::string_view previous_key = "automation.webhook_secret_previous_file";
+    auto const& current = settings_.automation_webhook_secret_file;
+    auto const& previous = settings_.automation_webhook_secret_previous_file;
+    if (current.empty() && !previous.empty())
+      fault(previous_key, "is there without automation.webhook_secret_file; allowed: beside it");
+    std::vector<Secret> secrets;
+    for (auto const& [file, key] : {std::pair{current, std::string("automation.webhook_secret_file")},
+                                    std::pair{previous, std::string(previous_key)}}) {
+      if (file.empty()) continue;
+      if (auto secret = read_secret_file(file, key)) secrets.push_back(std::move(*secret));
+    }
+    if (!secrets.empty())
+      settings_.api.automation.webhook_secrets = std::make_shared<std::vector<Secret> const>(std::move(secrets));
+  }
+
   void read_automation() {
     settings_.automation.target = *automation::parse_target(settings_.automation_target);
     settings_.api.automation.local_key =
         read_shared_secret(settings_.automation_local_key_file, "automation.local_api_key_file");
     settings_.automation.kv_secret = read_shared_secret(settings_.automation_kv_secret_file, "automation.kv_secret_file");
-    auto const webhook = read_shared_secret(settings_.automation_webhook_secret_file, "automation.webhook_secret_file");
-    if (webhook) {
-      std::vector<Secret> secrets;
-      secrets.push_back(webhook->clone());
-      settings_.api.automation.webhook_secrets = std::make_shared<std::vector<Secret> const>(std::move(secrets));
-    }
+    read_webhook_secrets();
     if (settings_.automation.base_url.empty() && !settings_.conversations.internal_url.empty())
       settings_.automation.base_url_default = settings_.conversations.internal_url + "/api/automation";
   }
@@ -553,6 +564,14 @@ class Loader {
       fault("automation.run_timeout_default", print_duration(settings_.automation.run_time_default) +
                                                   " is more than automation.run_timeout_max; allowed: at most " +
                                                   print_duration(settings_.automation.run_time_max));
+    }
+    auto const room = static_cast<std::int64_t>(settings_.limits.own_bodies_bytes_max);
+    auto const largest =
+        std::int64_t{std::max(settings_.limits.api_body_bytes_max, settings_.limits.webhook_body_bytes_max)};
+    if (room < largest) {
+      fault("limits.own_bodies_bytes_max", print_bytes(room) + " is less than one body may have; allowed: at least " +
+                                               print_bytes(largest) +
+                                               ", limits.api_body_bytes_max and limits.webhook_body_bytes_max");
     }
   }
 

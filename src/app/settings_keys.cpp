@@ -590,6 +590,9 @@ void add_limits(std::vector<Key<Settings>>& keys) {
   limit.operator()<&Limits::api_body_bytes_max>(
       "limits.api_body_bytes_max", Bytes{64_KiB, 1_GiB},
       "Body of a request to the gateway's own routes (tarballs are the largest; most take less); beyond it 413.");
+  limit.operator()<&Limits::own_bodies_bytes_max>(
+      "limits.own_bodies_bytes_max", Bytes{1_MiB, 64_GiB},
+      "Bodies of requests to the gateway's own routes that are held at once, whoever sends them; beyond it 503.");
   limit.operator()<&Limits::callback_body_bytes_max>(
       "limits.callback_body_bytes_max", Bytes{1_KiB, 1_MiB},
       "Body of a request that carries a run's token instead of an API key; beyond it 413.");

@@ -10,6 +10,7 @@
 
 #include "nestgate/codec/json_writer.hpp"
 #include "nestgate/net/accept.hpp"
+#include "own_body_room.hpp"
 
 namespace nestgate::proxy {
 namespace {
@@ -113,8 +114,8 @@ struct CoreSet::Worker {
 
 CoreSet::CoreSet(unsigned threads, Config const& config, Core& control, OwnRoutes& own_routes, conversation::Waker& waker,
                  LineSink& access_log)
-    : control_(control) {
-  Surroundings const surroundings{control, own_routes, *this, *this, access_log, waker, on_untrusted_};
+    : own_bodies_(std::make_unique<OwnBodyRoom>()), control_(control) {
+  Surroundings const surroundings{control, own_routes, *this, *this, access_log, waker, on_untrusted_, *own_bodies_};
   for (unsigned i = 0; i < threads; ++i) {
     workers_.push_back(std::make_unique<Worker>(CoreIndex(static_cast<std::uint16_t>(i)), config, surroundings));
   }

@@ -18,6 +18,7 @@
 #include "nestgate/http/websocket.hpp"
 #include "nestgate/net/stream_io.hpp"
 #include "opened.hpp"
+#include "own_body_room.hpp"
 #include "remote_stream.hpp"
 #include "tunnel.hpp"
 
@@ -35,6 +36,8 @@ struct ExchangeFailure {
 
 inline constexpr ExchangeFailure body_timeout{408, "body_timeout", "the request's body did not arrive in time"};
 inline constexpr ExchangeFailure runtime_removed{503, "runtime_stopping", "the conversation's runtime is stopping", 1};
+inline constexpr ExchangeFailure no_room_for_body{503, "overloaded",
+                                                  "bodies of requests take limits.own_bodies_bytes_max together", 1};
 inline constexpr ExchangeFailure key_withdrawn{401, "unauthorized", "the key was withdrawn"};
 
 template <class Stream>
@@ -358,7 +361,7 @@ class Session final : public Watch {
   // In session_own.hpp: the gateway's own routes
   Task<Next> serve_own(Decision decision, std::size_t head_bytes);
   void fill_api_request(ApiRequest& request, Decision const& decision, http::RequestHead const& head) const;
-  Task<Next> answer_own(ApiRequest request);
+  Task<Next> answer_own(ApiRequest request, HeldOwnBody& held);
   Task<Next> relay_stream(ApiResponse const& response, RemoteStream& pieces);
   void append_piece(Framing framing, std::string_view piece);
   std::size_t take_own_body(WipedString& body);
@@ -369,6 +372,7 @@ class Session final : public Watch {
   };
   OwnBodyLimit own_body_limit(ApiRequest const& request) const;
   Task<Next> refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes);
+  Task<Next> refuse_without_room(std::size_t head_bytes);
 
   ProxyCore& proxy_;
   ProxyCore::Internals& shared_;

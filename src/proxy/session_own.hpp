@@ -26,6 +26,11 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
   if (head.body == http::BodyKind::length && head.content_length > limit.bytes_max) {
     co_return co_await refuse_own_body(limit, head_bytes);
   }
+  auto& room = proxy_.surroundings().own_bodies;
+  if (head.body == http::BodyKind::length && !room.has(head.content_length, limits().own_bodies_bytes_max)) {
+    co_return co_await refuse_without_room(head_bytes);
+  }
+  HeldOwnBody held(room);
   std::string_view ready = in_.view().substr(head_bytes);
   x_.request_chunks.reset();
   if (head.body == http::BodyKind::chunked) x_.request_chunks.emplace(chunk_limits());
@@ -48,9 +53,10 @@ auto Session<Stream>::serve_own(Decision decision, std::size_t head_bytes) -> Ta
     if (x_.request_refusal != http::Refusal::none) co_return co_await refuse_head(x_.request_refusal);
     in_.consume(taken);
     if (request.body.size() > limit.bytes_max) co_return co_await refuse_own_body(limit, 0);
+    if (!held.grow_to(request.body.size(), limits().own_bodies_bytes_max)) co_return co_await refuse_without_room(0);
   }
   if (x_.opened.withdrawn) co_return co_await answer_failure(key_withdrawn, 0);
-  co_return co_await answer_own(std::move(request));
+  co_return co_await answer_own(std::move(request), held);
 }
 
 // Without a key that we know nobody gets to fill our memory, and with one nobody more of it than the route needs.
@@ -97,11 +103,12 @@ auto Session<Stream>::fill_api_request(ApiRequest& request, Decision const& deci
 }
 
 template <class Stream>
-auto Session<Stream>::answer_own(ApiRequest request) -> Task<Next> {
+auto Session<Stream>::answer_own(ApiRequest request, HeldOwnBody& held) -> Task<Next> {
   set_phase(Phase::own, std::chrono::milliseconds(0));
   auto& around = proxy_.surroundings();
   auto handled = around.own_routes.handle(std::move(request));
   ApiResponse response = co_await call_on(around.control, std::move(handled));
+  held.end();
   RemoteStream pieces(around.control, std::move(response.stream));
   if (stopping_) co_return Next::close;
   if (x_.opened.withdrawn) co_return co_await answer_failure(key_withdrawn, 0);
@@ -190,6 +197,12 @@ auto Session<Stream>::refuse_own_body(OwnBodyLimit limit, std::size_t head_bytes
   }
   ExchangeFailure const failure{413, "body_too_large", message, 0};
   co_return co_await answer_failure(failure, head_bytes);
+}
+
+template <class Stream>
+auto Session<Stream>::refuse_without_room(std::size_t head_bytes) -> Task<Next> {
+  proxy_.counters().rejected[static_cast<std::size_t>(Reject::overloaded)].add();
+  co_return co_await answer_failure(no_room_for_body, head_bytes);
 }
 
 }  // namespace nestgate::proxy

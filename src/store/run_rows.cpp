@@ -40,17 +40,13 @@ constexpr std::string_view count_pending = "SELECT count(*), min(created_at) FRO
 constexpr std::string_view count_running = "SELECT count(*) FROM automation_run WHERE status = 'RUNNING'";
 
 // The runs of an automation are its tenant's.
-constexpr std::string_view of_tenant = "user_id = ?1 AND org_id = ?2";
 constexpr std::string_view of_automation_of_tenant =
     "automation_id = ?3 AND EXISTS (SELECT 1 FROM automation WHERE automation.id = ?3 AND automation.user_id = ?1 AND "
     "automation.org_id = ?2)";
-std::string const count_by_status = "SELECT status, count(*) FROM automation_run WHERE ";
-std::string const count_of_tenant = count_by_status + std::string(of_tenant) + " GROUP BY status";
-std::string const count_of_automation = count_by_status + std::string(of_automation_of_tenant) + " GROUP BY status";
 
 // A list's statements. What is not asked for is still a parameter, so that a place is always the same one's.
 struct ListStatements {
-  std::string page, count;
+  std::string page, count, by_status;
 };
 enum class Whose : std::uint8_t { all, tenant, automation, automation_of_tenant };
 
@@ -79,7 +75,7 @@ ListStatements list_statements(Whose whose, bool of_conversation) {
     from += " AND CAST(?12 AS TEXT) = ''";
   }
   return {"SELECT " + columns + " " + from + " ORDER BY created_at DESC, id DESC LIMIT ?13 OFFSET ?14",
-          "SELECT count(*) " + from};
+          "SELECT count(*) " + from, "SELECT status, count(*) " + from + " GROUP BY status"};
 }
 
 ListStatements const& statements_for(RunFilter const& filter) {
@@ -342,15 +338,11 @@ Task<RowPage<RunRow>> RunRows::list(Sql& sql, RunFilter const& filter, PageOf pa
   co_return out;
 }
 
-Task<std::map<RunStatus, std::uint64_t>> RunRows::count(Sql& sql, Tenant const& tenant,
-                                                        std::string const& automation_id) const {
-  std::string_view const statement = automation_id.empty() ? count_of_tenant : count_of_automation;
-  auto parameters = values(tenant.user_id, tenant.org_id);
-  if (!automation_id.empty()) append(parameters, values(automation_id));
-  auto rows = co_await sql.execute(statement, std::move(parameters));
+Task<std::map<RunStatus, std::uint64_t>> RunRows::count(Sql& sql, RunFilter const& filter) const {
+  auto rows = co_await sql.execute(statements_for(filter).by_status, parameters_of(filter));
   std::map<RunStatus, std::uint64_t> counts;
   while (rows.step()) {
-    auto const status = known(parse_run_status(rows.text()), automation_id);
+    auto const status = known(parse_run_status(rows.text()), filter.automation_id);
     counts.emplace(status, rows.count());
   }
   co_return counts;

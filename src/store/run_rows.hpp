@@ -36,7 +36,7 @@ class RunRows {
   Task<std::vector<std::optional<RunRow>>> find_each(Sql& sql, std::vector<std::string> const& ids) const;
   Task<std::vector<WaitingRun>> waiting_since(Sql& sql, std::uint64_t version, std::size_t limit) const;
   Task<RowPage<RunRow>> list(Sql& sql, RunFilter const& filter, PageOf page) const;
-  Task<std::map<RunStatus, std::uint64_t>> count(Sql& sql, Tenant const& tenant, std::string const& automation_id) const;
+  Task<std::map<RunStatus, std::uint64_t>> count(Sql& sql, RunFilter const& filter) const;
   Task<AutomationStore::Depth> depth(Sql& sql) const;
   Task<std::uint64_t> purge(Sql& sql, Time before, std::size_t limit) const;
 

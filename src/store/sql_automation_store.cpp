@@ -119,10 +119,9 @@ Task<Outcome<RowPage<RunRow>>> SqlAutomationStore::list_runs(RunFilter filter, P
   return backend_.read([this, filter = std::move(filter), page](Sql& sql) { return runs_.list(sql, filter, page); });
 }
 
-Task<Outcome<std::map<RunStatus, std::uint64_t>>> SqlAutomationStore::count_runs(Tenant tenant, std::string automation_id) {
-  return backend_.read([this, tenant = std::move(tenant), automation_id = std::move(automation_id)](Sql& sql) {
-    return runs_.count(sql, tenant, automation_id);
-  });
+Task<Outcome<std::map<RunStatus, std::uint64_t>>> SqlAutomationStore::count_runs(RunFilter filter) {
+  filter.statuses.clear();
+  return backend_.read([this, filter = std::move(filter)](Sql& sql) { return runs_.count(sql, filter); });
 }
 
 Task<Outcome<JudgedRun>> SqlAutomationStore::judge(std::string id, std::optional<std::uint64_t> fence, RunJudge judge) {

@@ -43,7 +43,7 @@ class SqlAutomationStore final : public AutomationStore {
   Task<Outcome<std::vector<ClaimedRun>>> take_over(std::string gateway, std::size_t limit) override;
   Task<Outcome<std::optional<RunRow>>> find_run(std::string id) override;
   Task<Outcome<RowPage<RunRow>>> list_runs(RunFilter filter, PageOf page) override;
-  Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(Tenant tenant, std::string automation_id) override;
+  Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(RunFilter filter) override;
   Task<Outcome<JudgedRun>> judge(std::string id, std::optional<std::uint64_t> fence, RunJudge judge) override;
   Task<Outcome<Depth>> depth() override;
   Task<Outcome<>> add_upload(UploadRow upload, std::string bytes) override;

@@ -115,7 +115,8 @@ struct Settings {
   std::string automation_target = "fresh";                // as written; parsed into automation.target
   std::string automation_local_key_file;                  // as written; read into api.automation.local_key
   std::string automation_kv_secret_file;                  // as written; read into automation.kv_secret
-  std::string automation_webhook_secret_file;             // as written; read into api.automation.webhook_secret
+  std::string automation_webhook_secret_file;             // as written; read into api.automation.webhook_secrets
+  std::string automation_webhook_secret_previous_file;    // as written; read into api.automation.webhook_secrets
   std::vector<std::string> completion_signing_key_files;  // as written; read into automation.webhook_signing_keys
   Limits limits;
   Timeouts timeouts;

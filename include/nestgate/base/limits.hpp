@@ -17,9 +17,10 @@ struct Limits {
   std::uint32_t trailer_bytes_max = 8 * 1024;
   std::uint32_t relay_buffer_bytes = 64 * 1024;
   std::uint32_t api_body_bytes_max = 64 * 1024 * 1024;  // a request to the gateway's own routes (tarballs are the largest)
-  std::uint32_t callback_body_bytes_max = 64 * 1024;    // a run's report: comes without an API key
-  std::uint32_t webhook_body_bytes_max = 8 * 1024 * 1024;  // what a nested server pushes: 5 MiB at once, with its key
-  std::uint32_t alias_answer_bytes_max = 1024 * 1024;      // an answer that is read for the id it hands out
+  std::uint64_t own_bodies_bytes_max = 512ULL * 1024 * 1024;  // such bodies that are held at once, of all cores together
+  std::uint32_t callback_body_bytes_max = 64 * 1024;          // a run's report: comes without an API key
+  std::uint32_t webhook_body_bytes_max = 8 * 1024 * 1024;     // what a nested server pushes: 5 MiB at once, with its key
+  std::uint32_t alias_answer_bytes_max = 1024 * 1024;         // an answer that is read for the id it hands out
   std::uint32_t aliases_per_runtime_max = 10'000;
   std::uint32_t tunnel_backlog_bytes_max = 8 * 1024 * 1024;       // what a client did not read yet, then 1013
   std::uint32_t first_frame_bytes_max = 64 * 1024;                // agent_server.md 2.2

@@ -63,6 +63,7 @@ class CoreSet final : public conversation::DirectoryPublisher, public SidPublish
   Result<asio::ip::tcp::endpoint> listen_on_all(asio::ip::tcp::endpoint at, Security security);
 
   OnUntrusted on_untrusted_;
+  std::unique_ptr<OwnBodyRoom> own_bodies_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::vector<std::filesystem::path> unix_paths_;
   Core& control_;

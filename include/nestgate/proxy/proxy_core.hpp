@@ -49,6 +49,8 @@ class SidPublisher {
 // certificate that is not trusted, or nothing that speaks TLS. On that core's thread.
 using OnUntrusted = std::function<void(ConversationId const& id, std::string_view authority, std::string_view why)>;
 
+class OwnBodyRoom;
+
 // What the proxy needs of the rest of the gateway; all outlive the cores.
 struct Surroundings {
   Core& control;  // where own routes are handled
@@ -58,6 +60,7 @@ struct Surroundings {
   LineSink& access_log;
   conversation::Waker& waker;  // on the control core
   OnUntrusted const& on_untrusted;
+  OwnBodyRoom& own_bodies;  // of all cores
 };
 
 // The data plane of one core: its directory, its sessions and tunnels, its limits and counters. Used by its core's thread

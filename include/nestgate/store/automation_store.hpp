@@ -202,8 +202,8 @@ class AutomationStore {
   virtual Task<Outcome<std::optional<RunRow>>> find_run(std::string id) = 0;
   // Newest first (created_at, then id), without their wishes and event payloads.
   virtual Task<Outcome<RowPage<RunRow>>> list_runs(RunFilter filter, PageOf page) = 0;
-  // How many of the tenant's runs (of one automation, if given) are in each status.
-  virtual Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(Tenant tenant, std::string automation_id) = 0;
+  // How many of these runs are in each status; `filter.statuses` leaves none out.
+  virtual Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(RunFilter filter) = 0;
   // Reads, judges and writes in one transaction; with the end of a run go its deliveries. With a `fence` nothing is done
   // unless the run has it still. Those that are asked for together are decided each by itself, in their order. Faults:
   // not_found.

@@ -14,13 +14,17 @@ namespace dom = simdjson::dom;
 using automation::Report;
 using automation::StatusDetail;
 
-constexpr std::size_t error_bytes_max = 8 * 1024;  // kept in the store, and shown in every list
+// All of this is kept in the store and shown in every list.
+constexpr std::size_t error_bytes_max = 8 * 1024;
+constexpr std::size_t word_bytes_max = 255;
+constexpr std::size_t user_action_bytes_max = 1024;
+constexpr std::size_t object_bytes_max = 8 * 1024;
 constexpr std::size_t conversation_characters_max = 255;
 constexpr std::size_t phase_characters_max = 200;
 
-std::string text_in(dom::object object, std::string_view name) {
+std::string text_in(dom::object object, std::string_view name, std::size_t bytes_max = no_max) {
   std::string_view text;
-  return object[name].get_string().get(text) ? std::string() : std::string(text);
+  return object[name].get_string().get(text) ? std::string() : std::string(cut_to(text, bytes_max));
 }
 
 // What a script says of its failure.
@@ -85,9 +89,9 @@ std::string_view kind_by_words(std::string_view code, std::string_view detail) {
 void classify(ScriptError& out, dom::object error) {
   dom::object classification;
   if (!error["classification"].get_object().get(classification)) {
-    out.kind = text_in(classification, "kind");
-    out.user_action = text_in(classification, "user_action");
-    out.error_id = text_in(classification, "error_id");
+    out.kind = text_in(classification, "kind", word_bytes_max);
+    out.user_action = text_in(classification, "user_action", user_action_bytes_max);
+    out.error_id = text_in(classification, "error_id", word_bytes_max);
     bool is_retryable = false;
     if (!classification["retryable"].get_bool().get(is_retryable)) out.is_retryable = is_retryable;
   } else if (out.is_typed) {
@@ -99,10 +103,10 @@ void classify(ScriptError& out, dom::object error) {
 ScriptError error_in(dom::object error) {
   ScriptError out;
   out.is_typed = is_conversation_error(error);
-  out.code = text_in(error, "code");
+  out.code = text_in(error, "code", word_bytes_max);
   out.detail = text_in(error, "detail");
   if (out.detail.empty()) out.detail = text_in(error, "message");
-  out.source = text_in(error, "source");
+  out.source = text_in(error, "source", word_bytes_max);
   classify(out, error);
   return out;
 }
@@ -154,11 +158,19 @@ void read_error(Value const& value, Report& out, store::Time now) {
   if (!out.error_detail.empty()) out.status_detail_json = status_detail(error, out.error_detail, now);
 }
 
+// A part of an object would say something else: one that is too long is refused.
+Rule<std::string> short_object() {
+  return checked<std::string>(any_object(), [](std::string const& json) -> std::optional<std::string> {
+    if (json.size() <= object_bytes_max) return std::nullopt;
+    return "must have at most " + std::to_string(object_bytes_max) + " bytes as JSON";
+  });
+}
+
 void read_later_members(Model& in, Report& out) {
   JsonMembers later("");
   for (auto const name : {"blocking_factor", "task_outcome"}) {
     std::optional<std::string> object;
-    in.may(name, object, any_object());
+    in.may(name, object, short_object());
     if (object) later.set(name, *object);
   }
   out.additions_json = later.json();

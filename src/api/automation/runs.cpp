@@ -70,7 +70,7 @@ class Runs final : public EndpointGroup {
   Task<ApiResponse> deliveries(Call call);
   Task<ApiResponse> resend(Call call);
 
-  Task<ApiResponse> answer_list(store::RunFilter filter, store::Tenant tenant, store::PageOf page);
+  Task<ApiResponse> answer_list(store::RunFilter filter, store::PageOf page);
   // A run's script shows its token, anybody else a key: why this is neither.
   std::optional<ApiResponse> refuse_reporter(Call const& call) const;
   automation::Reporter reporter_of(Call& call) const;
@@ -113,11 +113,10 @@ Task<ApiResponse> Runs::dispatch(Call call) {
   co_return answer(201, run_json(*run));
 }
 
-Task<ApiResponse> Runs::answer_list(store::RunFilter filter, store::Tenant tenant, store::PageOf page) {
-  auto const automation_id = filter.automation_id;
-  auto found = co_await rows().list_runs(std::move(filter), page);
+Task<ApiResponse> Runs::answer_list(store::RunFilter filter, store::PageOf page) {
+  auto found = co_await rows().list_runs(filter, page);
   if (!found) co_return detail_failure(found.error());
-  auto counts = co_await rows().count_runs(std::move(tenant), automation_id);
+  auto counts = co_await rows().count_runs(std::move(filter));
   if (!counts) co_return detail_failure(counts.error());
   co_return answer(200, runs_json(*found, *counts));
 }
@@ -134,7 +133,7 @@ Task<ApiResponse> Runs::list_of_automation(Call call) {
   auto row = co_await own_automation(rows(), *call.caller, filter.automation_id);
   if (!row) co_return detail_failure(row.error());
   if (status) filter.statuses.push_back(*status);
-  co_return co_await answer_list(std::move(filter), row->tenant, page);
+  co_return co_await answer_list(std::move(filter), page);
 }
 
 Task<ApiResponse> Runs::list(Call call) {
@@ -151,7 +150,7 @@ Task<ApiResponse> Runs::list(Call call) {
   if (!faults.empty()) co_return unprocessable(faults);
   if (status) filter.statuses.push_back(*status);
   if (!call.caller->sees_all) filter.tenant = call.caller->tenant;
-  co_return co_await answer_list(std::move(filter), call.caller->tenant, page);
+  co_return co_await answer_list(std::move(filter), page);
 }
 
 Task<ApiResponse> Runs::schedule(Call call) {

@@ -447,6 +447,8 @@ TEST_F(SettingsFile, RefusesApiKeysThatCannotBeToldApartOrOwnNothing) {
 TEST_F(SettingsFile, HoldsLimitsAgainstEachOther) {
   EXPECT_THAT(fault_of("[automation]\nrun_timeout_max = \"1m\"\n" + std::string(with_secret)),
               HasSubstr("automation.run_timeout_default: 10m is more than automation.run_timeout_max"));
+  EXPECT_THAT(fault_of("[limits]\nown_bodies_bytes_max = \"32MiB\"\n" + std::string(with_secret)),
+              HasSubstr("limits.own_bodies_bytes_max: 32MiB is less than one body may have; allowed: at least 64MiB"));
 }
 
 TEST_F(SettingsFile, ReadsSigningKeysOfCompletions) {
@@ -486,6 +488,23 @@ TEST_F(SettingsFile, ReadsTheSecretsOfAutomationsFromFiles) {
     EXPECT_THAT(fault_of("[automation]\n" + key + " = \"nowhere\"\n" + std::string(with_secret)),
                 HasSubstr("automation." + key + ": "))
         << key;
+}
+
+TEST_F(SettingsFile, ReadsTheEventSecretThatIsReplacedBesideTheNewOne) {
+  folder_.write("new", "the-new-secret");
+  folder_.write("old", "the-old-secret\n");
+  auto const loaded =
+      load_with_secret("[automation]\nwebhook_secret_file = \"new\"\nwebhook_secret_previous_file = \"old\"\n");
+  ASSERT_TRUE(loaded.settings) << testing::PrintToString(loaded.faults);
+  auto const& secrets = *loaded.settings->api.automation.webhook_secrets;
+  ASSERT_EQ(secrets.size(), 2U);
+  EXPECT_TRUE(secrets[0].equals("the-new-secret"));
+  EXPECT_TRUE(secrets[1].equals("the-old-secret"));
+  EXPECT_THAT(fault_of("[automation]\nwebhook_secret_previous_file = \"old\"\n" + std::string(with_secret)),
+              HasSubstr("automation.webhook_secret_previous_file: is there without automation.webhook_secret_file"));
+  EXPECT_THAT(fault_of("[automation]\nwebhook_secret_file = \"new\"\nwebhook_secret_previous_file = \"nowhere\"\n" +
+                       std::string(with_secret)),
+              HasSubstr("automation.webhook_secret_previous_file: "));
 }
 
 TEST_F(SettingsFile, TakesOriginsAsBrowsersWriteThem) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "support/eventually.hpp"
 #include "support/scripted.hpp"
 
 namespace nestgate::test {
@@ -74,6 +75,119 @@ TEST(OwnRoutes, TakeNoMoreOfABodyThanTheRouteNeedsFromThatKey) {
   auto const by_admin =
       at.gateway.ask(post(path, bearer(admin_api_key), "Content-Length: 101\r\n\r\n" + std::string(101, 'x')));
   EXPECT_EQ(by_admin.status, 200u);
+}
+
+// A gateway whose own routes hold what they get until the test lets them go, with room for 1000 bytes of bodies.
+class BodiesOfOwnRoutes : public testing::Test {
+ protected:
+  explicit BodiesOfOwnRoutes(unsigned threads = 1) : gateway_(limited(), threads) {
+    gateway_.own_routes().on_request = [this](proxy::ApiRequest request) { return hold(std::move(request)); };
+    gateway_.start();
+  }
+  ~BodiesOfOwnRoutes() override { let_go(); }
+
+  static std::string with_body(std::size_t bytes) {
+    return post("/api/automation/hold/complete", "", length(bytes) + std::string(bytes, 'x'));
+  }
+  static std::string length(std::size_t bytes) { return "Content-Length: " + std::to_string(bytes) + "\r\n\r\n"; }
+  // Is held until let_go().
+  Connection held(std::size_t bytes) {
+    auto const before = holding_.load();
+    auto client = gateway_.connect();
+    client.send(with_body(bytes));
+    EXPECT_TRUE(eventually([&] { return holding_.load() == before + 1; }));
+    return client;
+  }
+  void let_go() {
+    gateway_.run([](BodiesOfOwnRoutes& test) -> Task<> {
+      test.lets_go_ = true;
+      for (auto const& timer : test.waiting_) timer->cancel();
+      test.waiting_.clear();  // none may outlive the loop
+      co_return;
+    }(*this));
+  }
+  Answer probe(std::size_t bytes) {
+    return gateway_.ask(post("/api/automation/now/complete", "", length(bytes) + std::string(bytes, 'x')));
+  }
+  std::uint64_t rejected(std::size_t core = 0) const {
+    return gateway_.stats(core).rejected[static_cast<std::size_t>(proxy::Reject::overloaded)].read();
+  }
+
+  std::atomic<std::size_t> holding_{0};
+  bool lets_go_ = false;  // on the control thread, as the next
+  std::vector<std::shared_ptr<Timer>> waiting_;
+  Gateway gateway_;
+
+ private:
+  static proxy::Config limited() {
+    auto config = default_config();
+    config.limits.own_bodies_bytes_max = 1000;
+    return config;
+  }
+  Task<proxy::ApiResponse> hold(proxy::ApiRequest request) {
+    if (request.path.find("/hold/") != std::string::npos && !lets_go_) {
+      auto const timer = std::make_shared<Timer>(gateway_.control(), Clock::time_point::max());
+      waiting_.push_back(timer);
+      holding_.fetch_add(1);
+      auto [ec] = co_await timer->async_wait(no_throw);
+      static_cast<void>(ec);
+    }
+    co_return proxy::ApiResponse{};
+  }
+};
+
+TEST_F(BodiesOfOwnRoutes, AreRefusedBeyondWhatTheyMayTakeTogether) {
+  auto first = held(600);
+  for (auto const& rest : {"Expect: 100-continue\r\n" + length(401),
+                           "Transfer-Encoding: chunked\r\n\r\n191\r\n" + std::string(401, 'x') + "\r\n"}) {
+    auto const refused = gateway_.ask(post("/api/automation/now/complete", "", rest));
+    EXPECT_EQ(refused.status, 503u);
+    EXPECT_EQ(error_code_of(refused), "overloaded");
+    EXPECT_EQ(refused.value("retry-after"), "1");
+    EXPECT_EQ(refused.value("connection"), "close");
+  }
+  EXPECT_EQ(rejected(), 2u);
+  EXPECT_EQ(probe(400).status, 200u) << "there is room for that";
+  EXPECT_EQ(probe(0).status, 200u);
+  let_go();
+  EXPECT_EQ(read_answer(first).status, 200u);
+  EXPECT_EQ(probe(1000).status, 200u);
+}
+
+TEST_F(BodiesOfOwnRoutes, TakeNoRoomBeforeTheyCome) {
+  auto announced = gateway_.connect();
+  announced.send(post("/api/automation/now/complete", "", "Expect: 100-continue\r\n" + length(1000)));
+  EXPECT_EQ(announced.read_until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+  EXPECT_EQ(probe(1000).status, 200u);
+}
+
+TEST_F(BodiesOfOwnRoutes, GiveTheirRoomBackHoweverTheyEnd) {
+  auto const path = "/api/automation/now/complete";
+  auto left = gateway_.connect();
+  left.send(post(path, "", length(1000) + std::string(900, 'x')));
+  EXPECT_TRUE(eventually([&] { return probe(101).status == 503; })) << "it is held while it comes";
+  left.close();
+  EXPECT_TRUE(eventually([&] { return probe(1000).status == 200; })) << "its client left";
+  auto const malformed = "Transfer-Encoding: chunked\r\n\r\n1f4\r\n" + std::string(500, 'x') + "\r\nno chunk\r\n";
+  EXPECT_EQ(gateway_.ask(post(path, "", malformed)).status, 400u);
+  EXPECT_EQ(gateway_
+                .ask(post("/api/automation/short", bearer(alice_api_key),
+                          "Transfer-Encoding: chunked\r\n\r\n65\r\n" + std::string(101, 'x') + "\r\n"))
+                .status,
+            413u);
+  EXPECT_TRUE(eventually([&] { return probe(1000).status == 200; }));
+}
+
+class BodiesOfTwoCores : public BodiesOfOwnRoutes {
+ protected:
+  BodiesOfTwoCores() : BodiesOfOwnRoutes(2) {}
+};
+
+TEST_F(BodiesOfTwoCores, HaveOneRoom) {
+  auto const first = held(500);
+  auto const second = held(500);
+  for (int i = 0; i < 16; ++i) EXPECT_EQ(probe(1).status, 503u);
+  EXPECT_EQ(rejected(0) + rejected(1), 16u);
 }
 
 TEST(OwnRoutes, SayHowToShowAKey) {

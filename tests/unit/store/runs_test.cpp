@@ -486,11 +486,18 @@ TEST_P(RunLists, ShowAPeriods) {
 
 TEST_P(RunLists, AreCountedByStatus) {
   using testing::Pair;
-  EXPECT_THAT(gateway_.get(store_.count_runs(alice, "")),
-              ElementsAre(Pair(RunStatus::pending, 3), Pair(RunStatus::completed, 1), Pair(RunStatus::failed, 1)));
-  EXPECT_THAT(gateway_.get(store_.count_runs(alice, "a1")),
+  auto const counted = [&](RunFilter const& filter) { return gateway_.get(store_.count_runs(filter)); };
+  EXPECT_THAT(counted({}),
+              ElementsAre(Pair(RunStatus::pending, 4), Pair(RunStatus::completed, 1), Pair(RunStatus::failed, 1)));
+  EXPECT_THAT(counted({.tenant = alice, .statuses = {RunStatus::failed}}),
+              ElementsAre(Pair(RunStatus::pending, 3), Pair(RunStatus::completed, 1), Pair(RunStatus::failed, 1)))
+      << "whatever status is asked for";
+  EXPECT_THAT(counted({.tenant = alice, .automation_id = "a1"}),
               ElementsAre(Pair(RunStatus::pending, 1), Pair(RunStatus::failed, 1)));
-  EXPECT_THAT(gateway_.get(store_.count_runs(bob, "a1")), IsEmpty());
+  EXPECT_THAT(counted({.tenant = bob, .automation_id = "a1"}), IsEmpty());
+  EXPECT_THAT(counted({.conversation = "c1"}), ElementsAre(Pair(RunStatus::completed, 1), Pair(RunStatus::failed, 1)));
+  EXPECT_THAT(counted({.created_from = at(2s), .created_until = at(4s)}),
+              ElementsAre(Pair(RunStatus::completed, 1), Pair(RunStatus::failed, 1)));
 }
 
 TEST_P(RunLists, SayHowDeepTheQueueIs) {

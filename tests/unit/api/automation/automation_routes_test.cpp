@@ -343,6 +343,24 @@ TEST_F(AutomationRoutes, ADispatchMakesARunAndAKeyMakesItOne) {
   EXPECT_EQ(call(Method::get, "/v1/runs?created_from=yesterday").at("/detail/0/type"), "datetime_parsing");
 }
 
+TEST_F(AutomationRoutes, RunsAreCountedByStatusOfThoseThatTheListHas) {
+  auto const id = make();
+  auto const made = call_by(alice, Method::post, "/v1", std::string(plain_body));
+  ASSERT_EQ(made.status, 201U) << made.body;
+  auto const run = call(Method::post, "/v1/" + id + "/dispatch").at("/id");
+  call(Method::post, "/v1/" + id + "/dispatch");
+  call(Method::post, "/v1/runs/" + run + "/cancel");
+  call_by(alice, Method::post, "/v1/" + made.at("/id") + "/dispatch");
+  auto const counts = [this](std::optional<identity::Principal> by, std::string query) {
+    return call_by(std::move(by), Method::get, "/v1/runs" + std::move(query)).at("/status_counts");
+  };
+  EXPECT_EQ(counts(ops, ""), R"({"PENDING":2,"CANCELLED":1})") << "an admin's list has everybody's";
+  EXPECT_EQ(counts(alice, ""), R"({"PENDING":1})");
+  EXPECT_EQ(counts(ops, "?automation_id=" + id), R"({"PENDING":1,"CANCELLED":1})");
+  EXPECT_EQ(counts(std::nullopt, "?status=PENDING"), R"({"PENDING":1,"CANCELLED":1})");
+  EXPECT_EQ(counts(ops, "?created_until=2020-01-01T00:00:00Z"), "{}");
+}
+
 TEST_F(AutomationRoutes, ARunIsCancelledOnce) {
   auto const run = call(Method::post, "/v1/" + make() + "/dispatch").at("/id");
   EXPECT_EQ(call_by(alice, Method::post, "/v1/runs/" + run + "/cancel").at("/detail"), "Not your automation");

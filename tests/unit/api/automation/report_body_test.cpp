@@ -68,6 +68,27 @@ TEST(Report, CutsALongErrorAtACharacter) {
   EXPECT_EQ(error_text("\"" + text + "é and more\""), text);
 }
 
+TEST(Report, CutsEachTextOfAnError) {
+  std::string const text(300, 'x');
+  auto const error = R"({"code":")" + text + R"(","source":")" + text + R"(","classification":{"kind":")" + text +
+                     R"(","user_action":")" + std::string(1100, 'x') + R"(","error_id":")" + text + R"("},"extra":1})";
+  for (auto const* const word : {"code", "kind", "source", "error_id"})
+    EXPECT_EQ(detail_member(error, word).size(), 255U + 2) << word;
+  EXPECT_EQ(detail_member(error, "user_action").size(), 1024U + 2);
+  EXPECT_EQ(error_text(error).size(), std::string_view(" [kind=, source=]").size() + 3 * 255);
+}
+
+TEST(Report, RefusesAnObjectThatIsTooLongForAList) {
+  for (std::string const name : {"blocking_factor", "task_outcome"}) {
+    auto const told = [&](std::size_t bytes) {
+      auto const object = R"({"a":")" + std::string(bytes - std::string_view(R"({"a":""})").size(), 'x') + "\"}";
+      return read(R"({"status":"COMPLETED",")" + name + "\":" + object + "}").faults;
+    };
+    EXPECT_EQ(told(8 * 1024), "");
+    EXPECT_EQ(told(8 * 1024 + 1), "value_error " + name + "\n");
+  }
+}
+
 constexpr std::string_view typed =
     R"({"kind":"ConversationErrorEvent","source":"environment","parent_id":null,"code":"RateLimitError","detail":"slow down","classification":)";
 
