@@ -170,6 +170,7 @@ Task<Outcome<unsigned>> Poster::post(Due const& due, std::optional<std::chrono::
   call.content_type = "application/json";
   call.body = {delivery.payload};
   call.answer_bytes_max = answer_bytes_max;
+  call.retry_after_max = with_.settings.delivery_give_up;
   call.reach = upstream::Reach::public_only;
   if (with_.settings.private_callbacks == PrivateCallbacks::allow) call.reach = upstream::Reach::anywhere;
   auto const now = std::chrono::duration_cast<std::chrono::seconds>(SystemClock::now().time_since_epoch()).count();
@@ -215,12 +216,15 @@ Poster::Result Poster::result_of(Due const& due, Outcome<unsigned> const& posted
   result.attempt.error = failure.reason;
   schedule::Backoff const backoff{settings.delivery_pause_first, settings.delivery_pause_max,
                                   schedule::Backoff::Jitter::equal};
-  std::chrono::milliseconds pause = backoff.pause(result.attempt.number, upstream::random_number());
-  if (retry_after) pause = std::max<std::chrono::milliseconds>(pause, *retry_after);
+  std::chrono::milliseconds const pause = backoff.pause(result.attempt.number, upstream::random_number());
   result.next_at = now + pause;
+  auto const last_at = delivery.created_at + settings.delivery_give_up;
   bool const is_for_good =
       failure.fault.kind == FaultKind::forbidden || failure.fault.kind == FaultKind::bad_input || failure.status == gone;
-  if (is_for_good || result.next_at - delivery.created_at > settings.delivery_give_up) {
+  bool const is_over = is_for_good || result.next_at > last_at;
+  // However long the receiver wants to be left alone, it is asked once more before this is given up.
+  if (retry_after && !is_over) result.next_at = std::max(result.next_at, std::min<store::Time>(now + *retry_after, last_at));
+  if (is_over) {
     result.state = DeliveryState::failed;
     with_.stats.callbacks_given_up.add();
   }

@@ -15,6 +15,7 @@
 #include <boost/beast/http/parser.hpp>
 #include <cerrno>
 #include <charconv>
+#include <ctime>
 #include <memory>
 #include <utility>
 
@@ -81,12 +82,24 @@ Task<Result<TcpSocket>> connect(Call const& call) {
   co_return std::move(socket);
 }
 
-std::optional<std::chrono::seconds> parse_retry_after(std::string_view text) {
-  constexpr std::chrono::seconds::rep seconds_max = 3600;
-  std::chrono::seconds::rep seconds = 0;
-  auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (ec != std::errc{} || end != text.data() + text.size() || seconds < 0) return std::nullopt;
-  return std::chrono::seconds(std::min(seconds, seconds_max));
+// The form of RFC 9110, 5.6.7 that is to be sent.
+std::optional<std::chrono::sys_seconds> parse_http_date(std::string const& text) {
+  std::tm parts{};
+  auto const* const end = ::strptime(text.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  if (end == nullptr || end != text.c_str() + text.size()) return std::nullopt;
+  return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts)));
+}
+
+// Seconds, or a moment: one that is over is no wait.
+std::optional<std::chrono::seconds> parse_retry_after(std::string_view text, std::chrono::seconds longest) {
+  std::chrono::seconds::rep count = 0;
+  auto const [end, ec] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (ec == std::errc{} && end == text.data() + text.size() && count >= 0)
+    return std::min(std::chrono::seconds(count), longest);
+  auto const at = parse_http_date(std::string(text));
+  if (!at) return std::nullopt;
+  auto const now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  return std::clamp(*at - now, std::chrono::seconds(0), longest);
 }
 
 // Written in one go into room that suffices, so that no second copy of a secret field is left behind.
@@ -203,7 +216,7 @@ Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   auto const type = parser.get()[beast::http::field::content_type];
   answer.content_type.assign(type.data(), type.size());
   auto const wait = parser.get()[beast::http::field::retry_after];
-  answer.retry_after = parse_retry_after({wait.data(), wait.size()});
+  answer.retry_after = parse_retry_after({wait.data(), wait.size()}, call.retry_after_max);
   if (call.on_piece && answer.ok()) {
     if (!call.on_piece({})) co_return Fault{FaultKind::cancelled, {}, "upstream.read"};
     NESTGATE_CO_TRY_VOID(co_await read_body(stream, buffer, parser, call.on_piece));

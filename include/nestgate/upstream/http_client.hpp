@@ -66,6 +66,7 @@ struct Call {
   std::vector<std::string_view> body;  // sent one behind the other, never copied; what they view outlives the call
   std::string content_type;
   std::size_t answer_bytes_max = 16 * 1024 * 1024;  // of a body that is not taken by `on_piece`
+  std::chrono::seconds retry_after_max{3600};       // what the answer says beyond it is cut
   Reach reach = Reach::anywhere;
   std::optional<asio::ip::tcp::endpoint> at;  // there, instead of where the URL's host is looked up
   std::string unix_socket;                    // a path: there instead of to the URL's host and port, and never over TLS
@@ -81,7 +82,7 @@ struct Answer {
   unsigned status = 0;
   std::string content_type;
   std::string body;
-  std::optional<std::chrono::seconds> retry_after;  // when it was said in seconds, at most an hour
+  std::optional<std::chrono::seconds> retry_after;  // from now on; said in seconds or as a date
   bool stays_open = false;                          // its connection can take another call
   bool ok() const noexcept { return status >= 200 && status < 300; }
 };

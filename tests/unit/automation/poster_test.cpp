@@ -221,6 +221,22 @@ TEST_F(Completions, WaitAsLongAsTheReceiverSays) {
   EXPECT_GE(failed.next_at - attempts(failed).back().at, 1234s);
 }
 
+TEST_F(Completions, WaitForHoursWhereTheReceiverSaysSo) {
+  sink.on("POST /done", {503, "", "Retry-After: 7200\r\n"});
+  add_endpoint(url());
+  auto const failed = until_tried(end_run(), 1);
+  EXPECT_EQ(failed.state, DeliveryState::waiting);
+  EXPECT_GE(failed.next_at - attempts(failed).back().at, 2h);
+}
+
+TEST_F(Completions, AreTriedOnceMoreBeforeTheyAreGivenUpWhereTheReceiverWantsToWaitLonger) {
+  sink.on("POST /done", {503, "", "Retry-After: 999999\r\n"});
+  add_endpoint(url());
+  auto const failed = until_tried(end_run(), 1);
+  EXPECT_EQ(failed.state, DeliveryState::waiting);
+  EXPECT_EQ(failed.next_at, failed.created_at + settings.delivery_give_up);
+}
+
 TEST_F(Completions, AreNoMoreWantedByAnEndpointThatIsGone) {
   sink.on("POST /done", {410, ""});
   auto const endpoint_id = add_endpoint(url());

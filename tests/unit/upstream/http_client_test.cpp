@@ -5,6 +5,7 @@
 #include <boost/asio/read_until.hpp>
 #include <boost/asio/write.hpp>
 #include <condition_variable>
+#include <ctime>
 
 #include "nestgate/upstream/failure.hpp"
 #include "nestgate/upstream/public_address.hpp"
@@ -70,7 +71,10 @@ TEST(Call, TellsWhenTheServerWantsToBeAskedAgain) {
                         {"", {}},
                         {"9999999999999999999", {}},
                         {"soon", {}},
-                        {"Sat, 21 Nov 2026 17:00:00 GMT", {}}};
+                        {"Sat, 21 Nov 2020 17:00:00 GMT", 0s},
+                        {"Wed, 01 Jan 2500 00:00:00 GMT", 1h},
+                        {"Wed, 01 Jan 2500 00:00:00 CET", {}},
+                        {"Wed, 01 Jan 2500 00:00:00 GMT, soon", {}}};
   for (auto const& c : cases) {
     ScriptedServer server([&c](Request const&) { return Reply{503, "", "Retry-After: " + c.text + "\r\n"}; });
     auto const answer = Control().run(call(call_of(server), Deadline::in(20s))).value();
@@ -78,6 +82,23 @@ TEST(Call, TellsWhenTheServerWantsToBeAskedAgain) {
   }
   ScriptedServer server([](Request const&) { return Reply{503}; });
   EXPECT_FALSE(Control().run(call(call_of(server), Deadline::in(20s)))->retry_after);
+}
+
+TEST(Call, TellsHowLongItIsToAMomentThatTheServerNames) {
+  auto const moment = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now() + 90min);
+  std::tm parts{};
+  ::gmtime_r(&moment, &parts);
+  std::array<char, 64> date{};
+  ASSERT_NE(std::strftime(date.data(), date.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts), 0U);
+  ScriptedServer server([&date](Request const&) {
+    return Reply{503, "", std::string("Retry-After: ").append(date.data()).append("\r\n")};
+  });
+  auto request = call_of(server);
+  request.retry_after_max = 24h;
+  auto const answer = Control().run(call(std::move(request), Deadline::in(20s))).value();
+  ASSERT_TRUE(answer.retry_after);
+  EXPECT_LE(*answer.retry_after, 90min);
+  EXPECT_GT(*answer.retry_after, 80min);
 }
 
 TEST(Call, SendsWhatItIsGivenAndReturnsAnyStatusAsAnAnswer) {
