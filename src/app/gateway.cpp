@@ -255,9 +255,8 @@ Task<bool> Gateway::Parts::make_features(std::string& problem) {
   cores.on_untrusted([](ConversationId const& id, std::string_view authority, std::string_view why) {
     log(LogLevel::warn, "nested server refused", {{"id", id.text()}, {"host", authority}, {"reason", why}});
   });
-  automation =
-      std::make_unique<automation::Service>(control.loop.get_executor(), *manager, store->automations(), manager->gateway(),
-                                            make_key_ring(settings.identity), settings.automation);
+  automation = std::make_unique<automation::Service>(control.loop.get_executor(), *manager, *store, manager->gateway(),
+                                                     make_key_ring(settings.identity), settings.automation);
   late_waker.set(*manager);
   api::Surroundings around{*manager, cores, *automation, *store};
   around.settings = settings.api;

@@ -33,14 +33,14 @@ std::string new_id() { return dashed_uuid(upstream::timed_uuid_hex(SystemClock::
 }  // namespace
 
 struct Service::Parts {
-  Parts(Executor control, conversation::Manager& m, AutomationStore& r, std::string name,
+  Parts(Executor control, conversation::Manager& m, store::Store& store, std::string name,
         std::shared_ptr<identity::KeyRing const> k, Settings s)
       : manager(m),
-        rows(r),
+        rows(store.automations()),
         keys(std::move(k)),
         settings(std::move(s)),
         book(rows, stats),
-        workers(control, WorkSurroundings{rows, manager, book, settings, stats, keys},
+        workers(control, WorkSurroundings{store, rows, manager, book, settings, stats, keys},
                 Workers::Listeners{[this](RunRow const& run) { dispatcher.note_ended(run); },
                                    [this] { stats.in_flight.sub(); }}),
         dispatcher(control, Dispatcher::With{rows, settings, stats, name},
@@ -94,9 +94,9 @@ struct Service::Parts {
   asio::thread_pool pool{worker_threads};
 };
 
-Service::Service(Executor control, conversation::Manager& manager, AutomationStore& rows, std::string gateway,
+Service::Service(Executor control, conversation::Manager& manager, store::Store& store, std::string gateway,
                  std::shared_ptr<identity::KeyRing const> keys, Settings settings)
-    : parts_(std::make_unique<Parts>(control, manager, rows, std::move(gateway), std::move(keys), std::move(settings))) {}
+    : parts_(std::make_unique<Parts>(control, manager, store, std::move(gateway), std::move(keys), std::move(settings))) {}
 
 Service::~Service() = default;
 

@@ -8,6 +8,7 @@
 #include "nestgate/upstream/random.hpp"
 #include "own_run.hpp"
 #include "run_environment.hpp"
+#include "user_configuration.hpp"
 
 namespace nestgate::automation {
 namespace {
@@ -90,11 +91,19 @@ identity::Principal principal_of(RunRow const& run) {
   return by;
 }
 
-// A conversation is its owner's. What nobody owns, and what the settings name, is there for all; an admin's key without an
-// owner may do anything. A run without an automation was judged when it was taken.
-bool may_run_in(RunRow const& run, std::string_view owner, Target const& of_all) {
-  return owner.empty() || run.owner.empty() || run.automation_id.empty() || run.runtime_is_own ||
-         run.target == to_string(of_all) || principal_of(run).may_use(owner);
+// A key without an owner is an admin's. A target that was set after the run was made says nothing of the run.
+bool may_use_all(RunRow const& run, store::AutomationRow const* automation) {
+  if (run.owner.empty()) return true;
+  if (automation == nullptr || !automation->target_by_admin) return false;
+  auto const target = parse_policy(automation->policy_json).target;
+  return target && to_string(*target) == run.target;
+}
+
+// A conversation is its owner's, and without one the admins'. What the settings name is there for all. A run without an
+// automation was judged when it was taken.
+bool may_run_in(RunRow const& run, store::AutomationRow const* automation, std::string_view owner, Target const& of_all) {
+  return run.automation_id.empty() || run.runtime_is_own || run.target == to_string(of_all) ||
+         may_use_all(run, automation) || principal_of(run).may_use(owner);
 }
 
 }  // namespace
@@ -344,7 +353,12 @@ Task<Outcome<ConversationId>> Workers::named_runtime(Job& job, Target const& tar
     if (!id) co_return fail(FaultKind::not_found, "automation.target", "target: there is no such conversation");
     co_return std::move(*id);
   }
-  auto const found = with_.manager.find_labelled(principal_of(job.run), target.name);
+  auto by = principal_of(job.run);
+  auto found = with_.manager.find_labelled(by, target.name);
+  if (!found && may_use_all(job.run, job.the_automation())) {
+    by.role = identity::Role::admin;
+    found = with_.manager.find_labelled(by, target.name);
+  }
   if (!found)
     co_return fail(FaultKind::not_found, "automation.target",
                    "target: no conversation with the label " + target.name + " is running");
@@ -358,8 +372,8 @@ Task<Outcome<Workers::Runtime>> Workers::reach_existing(Job& job, ConversationId
   auto const by = Deadline::in(with_.settings.provision_time_max);
   for (;;) {
     auto view = with_.manager.find(id);
-    bool const is_hidden =
-        view && job.run.bash_command_id.empty() && !may_run_in(job.run, view->owner, with_.settings.target);
+    bool const is_hidden = view && job.run.bash_command_id.empty() &&
+                           !may_run_in(job.run, job.the_automation(), view->owner, with_.settings.target);
     if (!view || is_hidden) co_return fail(FaultKind::not_found, "automation.target", "the run's runtime is not known");
     bool const is_another_life = job.run.runtime_epoch != 0 && view->origin == conversation::Origin::managed &&
                                  view->epoch.get() != job.run.runtime_epoch && job.how == Claim::taken_over;
@@ -414,6 +428,8 @@ Task<Outcome<conversation::View>> Workers::start_runtime(Job& job, ConversationI
   request.id = std::move(id);
   request.by = principal_of(job.run);
   request.purpose = conversation::Purpose::sandbox;
+  NESTGATE_CO_TRY(configuration, co_await configuration_of(with_.store, job.run.owner));
+  request.configuration = std::move(configuration);
   NESTGATE_CO_TRY(started, co_await with_.manager.start(std::move(request)));
   co_return std::move(started.view);
 }

@@ -19,7 +19,8 @@ namespace nestgate::automation {
 
 // What a run's task talks to. All outlive the workers.
 struct WorkSurroundings {
-  store::AutomationStore& rows;
+  store::Store& store;
+  store::AutomationStore& rows;  // of it
   conversation::Manager& manager;
   RunBook& book;
   Settings const& settings;

@@ -13,7 +13,8 @@ constexpr std::string_view made_with = "id, user_id, org_id, created_at, last_tr
 constexpr std::string_view members =
     "owner, organisation, name, model, prompt, setup_script_path, preset_metadata_json, template_id, trigger_json, "
     "trigger_kind, event_source, tarball_path, entrypoint, timeout_s, keep_alive, enabled, disabled_reason, "
-    "disabled_detail, disabled_at, additions_json, policy_json, callback, next_at, failures_in_row, deleted_at, "
+    "disabled_detail, disabled_at, additions_json, policy_json, target_by_admin, callback, next_at, failures_in_row, "
+    "deleted_at, "
     "updated_at, version";
 std::string const columns = std::string(made_with).append(", ").append(members);
 
@@ -219,8 +220,8 @@ Values AutomationRows::members_of(AutomationRow const& row) const {
                 row.preset_metadata_json, unless_empty(row.template_id), row.trigger_json, row.trigger_kind,
                 unless_empty(row.event_source), row.tarball_path, row.entrypoint, row.timeout_s, row.keep_alive, row.enabled,
                 row.disabled_reason, row.disabled_detail, row.disabled_at, row.additions_json, row.policy_json,
-                sealed_unless_empty(sealer_, place_of_callback(row.id), row.callback_json), row.next_at, row.failures_in_row,
-                row.deleted_at, row.updated_at, row.version);
+                row.target_by_admin, sealed_unless_empty(sealer_, place_of_callback(row.id), row.callback_json), row.next_at,
+                row.failures_in_row, row.deleted_at, row.updated_at, row.version);
 }
 
 AutomationRow AutomationRows::row_of(Rows& rows) const {
@@ -251,6 +252,7 @@ AutomationRow AutomationRows::row_of(Rows& rows) const {
   row.disabled_at = rows.optional_time();
   row.additions_json = rows.text();
   row.policy_json = rows.text();
+  row.target_by_admin = rows.flag();
   row.callback_json = opened_or_empty(sealer_, place_of_callback(row.id), rows.blob());
   row.next_at = rows.optional_time();
   row.failures_in_row = static_cast<std::uint32_t>(rows.integer());

@@ -82,6 +82,7 @@ AutomationRow AutomationRow::clone() const {
       .disabled_at = disabled_at,
       .additions_json = additions_json,
       .policy_json = policy_json,
+      .target_by_admin = target_by_admin,
       .callback_json = callback_json.clone(),
       .last_triggered_at = last_triggered_at,
       .next_at = next_at,

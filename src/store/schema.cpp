@@ -349,8 +349,10 @@ CREATE TABLE service_metadata (
 ) STRICT;
 )sql";
 
-// Who claimed a delivery: of a gateway that is dead, others need not wait for its lease.
+// Who claimed a delivery: of a gateway that is dead, others need not wait for its lease. Whose word an automation's target
+// is: of those that are there nobody knows, and they have the rights of their owners alone.
 constexpr char const* version_6 = R"sql(
+ALTER TABLE automation ADD COLUMN target_by_admin INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN holder TEXT NOT NULL DEFAULT '';
 CREATE INDEX delivery_held ON delivery (holder) WHERE state = 'waiting' AND holder > '';
 )sql";

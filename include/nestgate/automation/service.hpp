@@ -15,6 +15,7 @@
 #include "nestgate/conversation/manager.hpp"
 #include "nestgate/schedule/zones.hpp"
 #include "nestgate/store/automation_store.hpp"
+#include "nestgate/store/store.hpp"
 
 namespace nestgate::automation {
 
@@ -64,8 +65,8 @@ class OutputFeed {
 // control core; several gateways on one store share the work.
 class Service {
  public:
-  // `manager` and `rows` outlive it. `gateway`: its name in the store, by which it holds runs.
-  Service(Executor control, conversation::Manager& manager, store::AutomationStore& rows, std::string gateway,
+  // `manager` and `store` outlive it. `gateway`: its name in the store, by which it holds runs.
+  Service(Executor control, conversation::Manager& manager, store::Store& store, std::string gateway,
           std::shared_ptr<identity::KeyRing const> keys, Settings settings);
   ~Service();
 

@@ -46,9 +46,10 @@ struct AutomationRow {
   bool enabled = true;
   std::string disabled_reason, disabled_detail;
   std::optional<Time> disabled_at;
-  std::string additions_json;  // members of later releases, as they were taken
-  std::string policy_json;     // ours: target, priority, overlap, misfire, jitter, retries, caps
-  Secret callback_json{};      // the plain completion callback: URL and bearer; sealed
+  std::string additions_json;    // members of later releases, as they were taken
+  std::string policy_json;       // ours: target, priority, overlap, misfire, jitter, retries, caps
+  bool target_by_admin = false;  // its target was set last by an admin, who may use every conversation
+  Secret callback_json{};        // the plain completion callback: URL and bearer; sealed
   std::optional<Time> last_triggered_at;
   std::optional<Time> next_at;  // the next scheduled moment, jitter left out; nothing: none is planned
   std::uint32_t failures_in_row = 0;

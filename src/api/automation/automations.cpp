@@ -156,6 +156,7 @@ Task<std::optional<ApiResponse>> Automations::try_change(JsonBody const& body, a
   }
   bool const is_new_prompt = changes.prompt.is_given && changes.prompt.value != row.prompt;
   auto const prompt = changes.prompt.value;
+  if (changes.ours.target.is_given) row.target_by_admin = caller.is_admin;
   if (auto const why = apply(std::move(changes), row)) co_return refusal(422, *why);
   std::optional<NewPrompt> made;
   if (is_new_prompt) {
@@ -268,6 +269,7 @@ AutomationRow new_automation(automation::Service const& service, automation::Cal
   row.tenant = caller.tenant;
   row.owner = caller.owner;
   row.organisation = caller.organisation;
+  row.target_by_admin = caller.is_admin;
   row.timeout_s = service.settings().run_time_default.count();
   row.created_at = row.updated_at = now();
   return row;

@@ -86,8 +86,8 @@ class WholeApi : public testing::Test {
                                                       *credentials, manager_settings);
     auto recovered = control.run(manager->recover());
     if (!recovered) throw std::runtime_error(recovered.error().reason);
-    runs = std::make_unique<automation::Service>(control.executor(), *manager, store->automations(), manager->gateway(),
-                                                 std::move(ring), std::move(run_settings));
+    runs = std::make_unique<automation::Service>(control.executor(), *manager, *store, manager->gateway(), std::move(ring),
+                                                 std::move(run_settings));
     auto const audit = [this](api::SecretAccess const& access) {
       audited.push_back(std::string(access.route) + " " + std::string(access.sandbox) + " " + std::string(access.owner) +
                         " " + std::string(access.name) + " " + std::to_string(access.status));

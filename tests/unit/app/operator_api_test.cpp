@@ -26,8 +26,8 @@ class Operators : public testing::Test {
     manager_ =
         std::make_unique<conversation::Manager>(control_.executor(), std::move(provider_owned), publisher_, std::move(ring),
                                                 *backing_.store, *backing_.credentials, conversation::ManagerSettings{});
-    automation_ = std::make_unique<automation::Service>(control_.executor(), *manager_, backing_.store->automations(),
-                                                        manager_->gateway(), ring_of_tokens(), automation::Settings{});
+    automation_ = std::make_unique<automation::Service>(control_.executor(), *manager_, *backing_.store, manager_->gateway(),
+                                                        ring_of_tokens(), automation::Settings{});
     operators_ = std::make_unique<OperatorApi>(*manager_, publisher_, *automation_);
   }
   ~Operators() override {

@@ -76,7 +76,7 @@ class InARealNestlet : public testing::Test {
     settings.private_callbacks = PrivateCallbacks::allow;
     settings.watch_interval = 20ms;
     settings.base_url = "http://127.0.0.1:1/api/automation";
-    service = std::make_unique<Service>(control.executor(), *manager, backing.store->automations(), manager->gateway(), ring,
+    service = std::make_unique<Service>(control.executor(), *manager, *backing.store, manager->gateway(), ring,
                                         std::move(settings));
     service->start();
   }

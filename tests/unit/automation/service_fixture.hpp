@@ -83,8 +83,8 @@ class Automations : public testing::Test {
 
   Service& service() {
     if (!service_) {
-      service_ =
-          std::make_unique<Service>(control.executor(), *manager, rows, manager->gateway(), ring, std::move(settings));
+      service_ = std::make_unique<Service>(control.executor(), *manager, *backing.store, manager->gateway(), ring,
+                                           std::move(settings));
       service_->start();
     }
     return *service_;

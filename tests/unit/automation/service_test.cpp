@@ -474,6 +474,29 @@ TEST_F(Runs, InAFreshRuntimeTakeItWithThem) {
   EXPECT_EQ(find(run.id).clean_up, store::CleanUp::nothing);
 }
 
+TEST_F(Runs, InAFreshRuntimeFindTheModelAndTheSecretsOfTheirUserThere) {
+  auto& store = *backing.store;
+  control.run(store.put_user_settings("alice", Secret(R"({"llm_model":"m","llm_api_key":"k","llm_base_url":"http://m"})")));
+  control.run(store.put_user_secret("alice", {"DEPLOY_KEY", "of the shop", Secret("s\"1")}));
+  control.run(store.put_user_secret("alice", {"no-name-of-a-variable", "", Secret("s2")}));
+  control.run(store.put_user_secret("bob", {"BOBS", "", Secret("s3")}));
+  auto const told = std::make_shared<std::vector<std::string>>();
+  auto const gate_of_told = std::make_shared<std::mutex>();
+  agent.instead([=](Request const& request) -> std::optional<Reply> {
+    if (!request.target.starts_with("/api/settings")) return std::nullopt;
+    if (request.method == "POST") return Reply{405, ""};
+    std::lock_guard const lock(*gate_of_told);
+    told->push_back(request.line() + " " + request.body);
+    return Reply{200, "{}"};
+  });
+  until_dispatched(dispatch(create(into("fresh"))).id);
+  std::lock_guard const lock(*gate_of_told);
+  EXPECT_THAT(
+      *told,
+      ElementsAre(R"(PATCH /api/settings {"agent_settings_diff":{"llm":{"model":"m","api_key":"k","base_url":"http://m"}}})",
+                  R"(PUT /api/settings/secrets {"name":"DEPLOY_KEY","value":"s\"1","description":"of the shop"})"));
+}
+
 TEST_F(Runs, KeepTheirRuntimeWhereThatIsWished) {
   auto row = automation_row(into("fresh"));
   row.keep_alive = true;
@@ -509,30 +532,6 @@ TEST_F(Runs, AreSkippedWhenThereIsNoRoomInTime) {
   EXPECT_EQ(ended.error_detail, "");
   EXPECT_THAT(ended.status_detail_json, HasSubstr(R"("kind":"concurrency_limit")"));
   EXPECT_TRUE(find_automation(run.automation_id).enabled);
-}
-
-TEST_F(Runs, AreNotLetIntoTheConversationOfSomebodyElse) {
-  auto row = automation_row(into("conversation:c1"));
-  row.owner = "bob";
-  auto const ended = until_settled(dispatch(create(std::move(row))).id);
-  EXPECT_EQ(ended.status, RunStatus::failed);
-  EXPECT_EQ(ended.error_detail, "the run's runtime is not known");
-  EXPECT_EQ(agent.count(upload_line), 0U);
-}
-
-TEST_F(Runs, OfEverybodyGoWhereTheSettingsSay) {
-  settings.target = *parse_target("conversation:c1");
-  auto row = automation_row({});
-  row.owner = "bob";
-  until_dispatched(dispatch(create(std::move(row))).id);
-  RunRequest request;
-  request.by = caller_of({"bob", identity::Role::user, "bob"});
-  request.conversation = id_of("c1");
-  request.tarball = tarball_bytes;
-  request.entrypoint = "python main.py";
-  auto const own = control.run(service().submit(std::move(request)));
-  ASSERT_TRUE(own) << own.error().reason;
-  until_dispatched(own->id);
 }
 
 TEST_F(Runs, WithoutTheirTarballFailAndDisableTheirAutomation) {

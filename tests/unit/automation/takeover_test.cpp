@@ -36,8 +36,8 @@ struct Side {
     return settings;
   }
   void serve(Settings settings = quick_settings()) {
-    service = std::make_unique<Service>(control.executor(), manager, backing.store->automations(), manager.gateway(),
-                                        ring_of(), std::move(settings));
+    service = std::make_unique<Service>(control.executor(), manager, *backing.store, manager.gateway(), ring_of(),
+                                        std::move(settings));
     service->start();
     backing.store->on_notify([this] { service->wake(); });
   }

@@ -5,6 +5,7 @@
 
 #include "automation/own_run.hpp"
 #include "automation/run_environment.hpp"
+#include "automation/user_configuration.hpp"
 #include "nestgate/automation/caller.hpp"
 #include "nestgate/automation/trigger.hpp"
 
@@ -14,6 +15,21 @@ namespace {
 using namespace std::chrono_literals;
 using testing::ElementsAre;
 using testing::HasSubstr;
+
+TEST(AModel, IsAmongAUsersSettingsInTheirWords) {
+  auto const told = [](std::string_view settings) { return std::string(agent_settings_of(Secret(settings)).reveal()); };
+  EXPECT_EQ(told(R"({"llm_model":"m","llm_api_key":"a\"b","llm_base_url":"","language":"en"})"),
+            R"({"agent_settings_diff":{"llm":{"model":"m","api_key":"a\"b"}}})");
+  for (std::string_view const none : {"", "{}", "[]", "{", R"({"language":"en"})", R"({"llm_model":null})"})
+    EXPECT_EQ(told(none), "") << none;
+}
+
+TEST(ASecretsName, IsOneThatAnAgentServerTakes) {
+  for (std::string_view const good : {"A", "github_token", "a1_B"}) EXPECT_TRUE(is_agent_secret_name(good)) << good;
+  for (std::string_view const bad : {"", "1A", "_A", "A-B", "\xc3\xa4"}) EXPECT_FALSE(is_agent_secret_name(bad)) << bad;
+  EXPECT_TRUE(is_agent_secret_name(std::string(64, 'a')));
+  EXPECT_FALSE(is_agent_secret_name(std::string(65, 'a')));
+}
 
 std::string again(std::string_view json) {
   auto const trigger = parse_trigger(json);

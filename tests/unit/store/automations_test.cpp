@@ -32,6 +32,7 @@ AutomationRow full_automation() {
   row.disabled_detail = "detail";
   row.disabled_at = at(1s);
   row.additions_json = R"({"x":1})";
+  row.target_by_admin = true;
   row.callback_json = Secret(R"({"url":"https://x","bearer":"b"})");
   row.last_triggered_at = at(2s);
   row.next_at = Time(1'700'000'000'123'456'789ns);

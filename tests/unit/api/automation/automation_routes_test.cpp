@@ -72,6 +72,36 @@ TEST_F(AutomationRoutes, TheLocalKeyIsTheLocalUser) {
   EXPECT_NE(made.at("/next_fire_at"), "null");
 }
 
+TEST_F(AutomationRoutes, KnowWhetherATargetIsAnAdminsWord) {
+  identity::Principal const chief{"chief", identity::Role::admin, "alice"};
+  auto const is_admins = [this](std::string const& id) {
+    return control.run(store->automations().find(id)).value().value().target_by_admin;
+  };
+  auto const make_by = [this](identity::Principal const& by) {
+    return call_by(by, Method::post, "/v1", std::string(plain_body)).at("/id");
+  };
+  auto const change_by = [this](identity::Principal const& by, std::string const& id, std::string body) {
+    EXPECT_EQ(call_by(by, Method::patch, "/v1/" + id, std::move(body)).status, 200U);
+  };
+  EXPECT_TRUE(is_admins(make_by(ops)));
+  EXPECT_TRUE(is_admins(make_by(chief)));
+  EXPECT_FALSE(is_admins(make()));
+  auto const prompted =
+      call_by(chief, Method::post, "/v1/preset/prompt",
+              R"({"name":"n","prompt":"p","trigger":{"type":"cron","schedule":"0 0 1 1 *"},"target":"conversation:c1"})");
+  EXPECT_TRUE(is_admins(prompted.at("/id")));
+  auto const id = make_by(alice);
+  EXPECT_FALSE(is_admins(id));
+  change_by(chief, id, R"({"name":"m"})");
+  EXPECT_FALSE(is_admins(id)) << "its target is not the admin's";
+  change_by(chief, id, R"({"target":"conversation:c1"})");
+  EXPECT_TRUE(is_admins(id));
+  change_by(alice, id, R"({"name":"o"})");
+  EXPECT_TRUE(is_admins(id));
+  change_by(alice, id, R"({"target":"conversation:c1"})");
+  EXPECT_FALSE(is_admins(id));
+}
+
 TEST_F(AutomationRoutes, WhoShowsNoKeyIsToldSoBeforeAnythingElse) {
   auto const refused = [this](auto const& change) {
     auto request = request_for(Method::post, std::string(root) + "/v1", {std::nullopt, {}, "{}"});
