@@ -161,7 +161,7 @@ Task<AdminAnswer> OperatorRuns::follow(std::string id) {
   if (!feed) co_return failed(feed.error());
   AdminAnswer out;
   out.content_type = "text/event-stream";
-  out.stream = api::make_output_stream(automation_, std::move(id), *std::move(feed));
+  out.stream = api::make_output_stream(automation_.rows(), std::move(id), *std::move(feed));
   co_return out;
 }
 

@@ -232,7 +232,12 @@ Task<> Planner::fire(std::vector<std::string> ids, Time now) {
 // Another gateway fired it, or it was changed.
 Task<> Planner::reread(std::string id) {
   auto row = co_await with_.rows.find(id);
-  if (!row) co_return;
+  if (!row) {
+    // Where the row is what cannot be read, its schedule still can.
+    [[maybe_unused]] auto waited = co_await pause_for(store_pause);
+    co_await read_changes();
+    co_return;
+  }
   if (*row) {
     note(**row);
   } else {

@@ -161,6 +161,8 @@ Task<Outcome<unsigned>> Poster::post(Due const& due, std::optional<std::chrono::
     co_return upstream::fail(FaultKind::forbidden, "automation.deliver", "callback: its endpoint was removed");
   if (due.endpoint && !due.endpoint->enabled)
     co_return upstream::fail(FaultKind::forbidden, "automation.deliver", "callback: its endpoint is switched off");
+  if (delivery.is_unreadable || (due.endpoint && due.endpoint->is_unreadable))
+    co_return upstream::fail(FaultKind::forbidden, "automation.deliver", "callback: its secret cannot be opened");
   auto const plain = parse_plain_callback(delivery.callback_json);
   auto url = upstream::parse_url(due.endpoint ? due.endpoint->url : plain.url);
   if (!url) co_return upstream::failed("callback", url.error());

@@ -68,6 +68,8 @@ std::string kind_of(Failure const& failure) {
 // An upload without which no try can succeed: its automation is disabled (automation.md 3.4).
 constexpr std::string_view gone_for_good = "automation.tarball";
 constexpr std::string_view failed_download = "automation.download";
+constexpr std::string_view unreadable = "automation.wish";
+Failure unreadable_wish() { return fail(FaultKind::forbidden, unreadable, "the run's secret cannot be opened"); }
 bool is_gone_for_good(Failure const& failure) { return failure.fault.where == gone_for_good; }
 
 // Of the runtime that is made for this attempt.
@@ -312,6 +314,7 @@ Task<> Workers::fail_dispatch(Job& job, Failure failure) {
   event.detail = std::move(failure.reason);
   event.status_detail_json = to_json(detail, job.run.status_detail_json, SystemClock::now());
   if (failure.fault.kind == FaultKind::overloaded) event.how = DispatchFailed::How::skipped;
+  if (failure.fault.where == unreadable) event.how = DispatchFailed::How::failed_for_good;
   if (is_gone_for_good(failure)) {
     event.how = DispatchFailed::How::failed_for_good;
     co_await disable_automation(job, event.detail);
@@ -341,6 +344,7 @@ Task<Outcome<Workers::Runtime>> Workers::reach(Job& job) {
   if (is_made_for_it(target)) {
     job.run.runtime_is_own = true;  // also one that is half made goes with it
     if (job.is_over()) co_return settled_early();
+    if (job.run.is_unreadable) co_return unreadable_wish();
     co_return co_await provision(job);
   }
   NESTGATE_CO_TRY(id, co_await named_runtime(job, target));
@@ -459,6 +463,7 @@ Task<Outcome<std::string>> Workers::command_of(Job& job, Runtime const& runtime)
 }
 
 Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
+  if (job.run.is_unreadable) co_return unreadable_wish();
   auto const by = Deadline::at(job.claimed_at + with_.settings.provision_time_max + job.time_max);
   schedule::Backoff const backoff{250ms, 15'000ms, schedule::Backoff::Jitter::equal};
   unsigned refusals = 0, downloads = 0;

@@ -112,7 +112,10 @@ Task<std::map<std::string, AutomationRow>> AutomationRows::find_each(Sql& sql, s
   std::map<std::string, AutomationRow> found;
   auto answers = co_await sql.execute_each(select_one, each_alone(ids));
   for (auto& answer : answers)
-    if (auto row = first_of(std::move(answer))) found.emplace(row->id, std::move(*row));
+    if (answer.step()) {
+      auto row = row_of(answer, Callback::left_sealed);
+      found.emplace(row.id, std::move(row));
+    }
   co_return found;
 }
 
@@ -162,7 +165,7 @@ Task<std::vector<AutomationStore::Planned>> AutomationRows::plans_since(Sql& sql
 
 Task<std::vector<AutomationRow>> AutomationRows::listening(Sql& sql, std::string const& org_id,
                                                            std::string const& source) const {
-  co_return all_of(co_await sql.query(select_listening, org_id, source));
+  co_return all_of(co_await sql.query(select_listening, org_id, source), Callback::left_sealed);
 }
 
 Task<std::vector<std::string>> AutomationRows::triggers_of(Sql& sql, std::string const& source) const {
@@ -177,10 +180,10 @@ Task<> AutomationRows::disable(Sql& sql, std::string const& id, std::string cons
   co_await sql.query(disable_row, id, reason, detail, version);
 }
 
-Task<Secret> AutomationRows::callback(Sql& sql, std::string const& id) const {
+Task<std::optional<Secret>> AutomationRows::callback(Sql& sql, std::string const& id) const {
   auto row = co_await sql.query("SELECT callback FROM automation WHERE id = ?1", id);
   if (!row.step()) co_return Secret();
-  co_return opened_or_empty(sealer_, place_of_callback(id), row.blob());
+  co_return opened_if_possible(sealer_, place_of_callback(id), row.blob());
 }
 
 // Most runs go well, of automations whose runs did before: then nothing is written.
@@ -224,7 +227,7 @@ Values AutomationRows::members_of(AutomationRow const& row) const {
                 row.failures_in_row, row.deleted_at, row.updated_at, row.version);
 }
 
-AutomationRow AutomationRows::row_of(Rows& rows) const {
+AutomationRow AutomationRows::row_of(Rows& rows, Callback callback) const {
   AutomationRow row;
   row.id = rows.text();
   row.tenant.user_id = rows.text();
@@ -253,7 +256,8 @@ AutomationRow AutomationRows::row_of(Rows& rows) const {
   row.additions_json = rows.text();
   row.policy_json = rows.text();
   row.target_by_admin = rows.flag();
-  row.callback_json = opened_or_empty(sealer_, place_of_callback(row.id), rows.blob());
+  auto const sealed = rows.blob();
+  if (callback == Callback::opened) row.callback_json = opened_or_empty(sealer_, place_of_callback(row.id), sealed);
   row.next_at = rows.optional_time();
   row.failures_in_row = static_cast<std::uint32_t>(rows.integer());
   row.deleted_at = rows.optional_time();
@@ -262,10 +266,10 @@ AutomationRow AutomationRows::row_of(Rows& rows) const {
   return row;
 }
 
-std::vector<AutomationRow> AutomationRows::all_of(Rows rows) const {
+std::vector<AutomationRow> AutomationRows::all_of(Rows rows, Callback callback) const {
   std::vector<AutomationRow> all;
   all.reserve(rows.size());
-  while (rows.step()) all.push_back(row_of(rows));
+  while (rows.step()) all.push_back(row_of(rows, callback));
   return all;
 }
 

@@ -19,7 +19,7 @@ class AutomationRows {
   Task<AutomationStore::Created> create(Sql& sql, AutomationRow const& row) const;
   Task<std::optional<AutomationRow>> find_template(Sql& sql, Tenant const& tenant, std::string const& template_id) const;
   Task<std::optional<AutomationRow>> find(Sql& sql, std::string const& id) const;
-  // Each of the runs' automations, as far as they are there, by id.
+  // Each of the runs' automations, as far as they are there, by id; without their callbacks.
   Task<std::map<std::string, AutomationRow>> find_each(Sql& sql, std::vector<std::string> ids) const;
   Task<RowPage<AutomationRow>> list(Sql& sql, Tenant const& tenant, PageOf page) const;
   Task<std::optional<AutomationRow>> replace(Sql& sql, AutomationRow const& row) const;
@@ -28,8 +28,8 @@ class AutomationRows {
   Task<std::vector<std::string>> triggers_of(Sql& sql, std::string const& source) const;
   Task<> disable(Sql& sql, std::string const& id, std::string const& reason, std::string const& detail) const;
 
-  // Its plain callback, or nothing.
-  Task<Secret> callback(Sql& sql, std::string const& id) const;
+  // Its plain callback, or an empty one; nothing: it cannot be opened.
+  Task<std::optional<Secret>> callback(Sql& sql, std::string const& id) const;
   // How its count of failures in a row goes on.
   struct FailureCount {
     bool begins_anew = false;
@@ -43,8 +43,10 @@ class AutomationRows {
 
  private:
   Values members_of(AutomationRow const& row) const;
-  AutomationRow row_of(Rows& rows) const;
-  std::vector<AutomationRow> all_of(Rows rows) const;
+  // One that cannot be opened would stop the runs of all the others.
+  enum class Callback : bool { left_sealed, opened };
+  AutomationRow row_of(Rows& rows, Callback callback = Callback::opened) const;
+  std::vector<AutomationRow> all_of(Rows rows, Callback callback = Callback::opened) const;
   std::optional<AutomationRow> first_of(Rows rows) const;
 
   Sealer const& sealer_;

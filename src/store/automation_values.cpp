@@ -114,6 +114,7 @@ RunRow RunRow::clone() const {
       .attempts_json = attempts_json,
       .not_before = not_before,
       .wish_json = wish_json.clone(),
+      .is_unreadable = is_unreadable,
       .event_payload_json = event_payload_json,
       .fence = fence,
       .holder = holder,

@@ -80,6 +80,8 @@ constexpr std::string_view select_attempts =
     "SELECT delivery_id, number, began_at, duration_ms, status_code, error FROM delivery_attempt WHERE delivery_id = ?1 "
     "ORDER BY number";
 
+std::string new_id() { return "msg_" + upstream::random_hex(id_bytes); }
+
 Place place_of_secrets(std::string const& id) { return {"endpoint", "secrets", id}; }
 Place place_of_callback(std::string const& id) { return {"delivery", "callback", id}; }
 
@@ -141,6 +143,17 @@ Task<> record_attempts(Sql& sql, std::vector<DeliveryResult> const& results) {
   }
   co_await sql.execute_each(insert_attempt, std::move(attempts));
   co_await sql.execute_each(record_result, std::move(states));
+}
+
+// The end of a delivery that there is nobody to post to.
+DeliveryResult never_posted(std::string delivery_id) {
+  DeliveryResult result;
+  result.delivery_id = std::move(delivery_id);
+  result.attempt.at = std::chrono::system_clock::now();
+  result.attempt.error = "callback: its secret cannot be opened";
+  result.state = DeliveryState::failed;
+  result.next_at = result.attempt.at;
+  return result;
 }
 
 // What an endpoint's attempts in their order come to.
@@ -213,30 +226,44 @@ Task<> DeliveryRows::remove_endpoint(Sql& sql, std::string const& id) const {
 
 Task<> DeliveryRows::post(Sql& sql, std::vector<End> const& ends) const {
   auto const listeners = co_await find_listeners(sql, ends);
-  std::map<std::string, Secret> callbacks;
+  auto const callbacks = co_await find_callbacks(sql, ends);
   std::vector<Values> rows;
+  std::vector<DeliveryResult> unreadable;
   for (auto const& end : ends) {
     auto const& decision = *end.decision;
     auto const before = rows.size();
     for (auto const& id : listeners.at(audience_of(decision.run)))
-      rows.push_back(new_delivery(decision, id, decision.payload, Secret()));
-    auto const* callback = &decision.callback_json;
-    if (auto const& automation = decision.run.automation_id; !automation.empty()) {
-      auto const [known, is_new] = callbacks.try_emplace(automation);
-      if (is_new) known->second = co_await automations_.callback(sql, automation);
-      callback = &known->second;
+      rows.push_back(new_delivery(decision, new_id(), id, decision.payload, Secret()));
+    auto const its = callbacks.find(decision.run.automation_id);
+    if (its != callbacks.end() && !its->second) {
+      unreadable.push_back(never_posted(new_id()));
+      rows.push_back(new_delivery(decision, unreadable.back().delivery_id, "", decision.plain_payload, Secret()));
+    } else {
+      auto const& callback = its == callbacks.end() ? decision.callback_json : *its->second;
+      if (!callback.empty()) rows.push_back(new_delivery(decision, new_id(), "", decision.plain_payload, callback));
     }
-    if (!callback->empty()) rows.push_back(new_delivery(decision, "", decision.plain_payload, *callback));
     *end.told = rows.size() != before;
   }
   if (rows.empty()) co_return;
   co_await sql.execute_each(insert_delivery, std::move(rows));
+  if (!unreadable.empty()) co_await record_attempts(sql, unreadable);
   co_await sql.notify();
 }
 
-Values DeliveryRows::new_delivery(RunDecision const& end, std::string const& endpoint_id, std::string const& payload,
-                                  Secret const& callback) const {
-  auto const id = "msg_" + upstream::random_hex(id_bytes);
+Task<std::map<std::string, std::optional<Secret>>> DeliveryRows::find_callbacks(Sql& sql,
+                                                                                std::vector<End> const& ends) const {
+  std::map<std::string, std::optional<Secret>> callbacks;
+  for (auto const& end : ends) {
+    auto const& automation = end.decision->run.automation_id;
+    if (automation.empty() || callbacks.contains(automation)) continue;
+    auto callback = co_await automations_.callback(sql, automation);
+    callbacks.emplace(automation, std::move(callback));
+  }
+  co_return callbacks;
+}
+
+Values DeliveryRows::new_delivery(RunDecision const& end, std::string const& id, std::string const& endpoint_id,
+                                  std::string const& payload, Secret const& callback) const {
   return values(id, end.run.id, end.run.tenant.user_id, end.run.tenant.org_id, endpoint_id,
                 sealed_unless_empty(sealer_, place_of_callback(id), callback), payload);
 }
@@ -253,7 +280,7 @@ Task<std::vector<DueDelivery>> DeliveryRows::claim(Sql& sql, std::string const& 
   for (auto const& one : due) questions.push_back(values(one.delivery.endpoint_id));
   auto endpoints = co_await sql.execute_each(select_endpoint, std::move(questions));
   for (std::size_t i = 0; i < due.size(); ++i)
-    if (endpoints[i].step()) due[i].endpoint = endpoint_of(endpoints[i]);
+    if (endpoints[i].step()) due[i].endpoint = endpoint_of(endpoints[i], Unreadable::is_told);
   co_return due;
 }
 
@@ -310,7 +337,7 @@ Blob DeliveryRows::seal_secrets(EndpointRow const& endpoint) const {
   return sealed_unless_empty(sealer_, place_of_secrets(endpoint.id), packed(endpoint.secrets));
 }
 
-EndpointRow DeliveryRows::endpoint_of(Rows& rows) const {
+EndpointRow DeliveryRows::endpoint_of(Rows& rows, Unreadable unreadable) const {
   EndpointRow row;
   row.id = rows.text();
   row.tenant.user_id = rows.text();
@@ -318,7 +345,11 @@ EndpointRow DeliveryRows::endpoint_of(Rows& rows) const {
   row.created_at = rows.time();
   row.automation_id = rows.text();
   row.url = rows.text();
-  row.secrets = unpacked(opened_or_empty(sealer_, place_of_secrets(row.id), rows.blob()), row.id);
+  auto const sealed = rows.blob();
+  auto secrets = unreadable == Unreadable::is_told ? opened_if_possible(sealer_, place_of_secrets(row.id), sealed)
+                                                   : opened_or_empty(sealer_, place_of_secrets(row.id), sealed);
+  row.is_unreadable = !secrets;
+  if (secrets) row.secrets = unpacked(*secrets, row.id);
   row.enabled = rows.flag();
   row.disabled_reason = rows.text();
   row.failing_since = rows.optional_time();
@@ -333,7 +364,9 @@ DeliveryRow DeliveryRows::delivery_of(Rows& rows) const {
   row.tenant.user_id = rows.text();
   row.tenant.org_id = rows.text();
   row.endpoint_id = rows.text();
-  row.callback_json = opened_or_empty(sealer_, place_of_callback(row.id), rows.blob());
+  auto callback = opened_if_possible(sealer_, place_of_callback(row.id), rows.blob());
+  row.is_unreadable = !callback;
+  if (callback) row.callback_json = std::move(*callback);
   row.payload = rows.text();
   auto const state = parse_delivery_state(rows.text());
   if (!state) give_up("delivery " + row.id + ": its state is none");

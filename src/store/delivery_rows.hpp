@@ -34,10 +34,14 @@ class DeliveryRows {
 
  private:
   Blob seal_secrets(EndpointRow const& endpoint) const;
-  EndpointRow endpoint_of(Rows& rows) const;
+  // One whose secrets cannot be opened may not be written again without them; it shall not stop what is due to others.
+  enum class Unreadable : bool { is_a_fault, is_told };
+  EndpointRow endpoint_of(Rows& rows, Unreadable unreadable = Unreadable::is_a_fault) const;
   DeliveryRow delivery_of(Rows& rows) const;
-  Values new_delivery(RunDecision const& end, std::string const& endpoint_id, std::string const& payload,
-                      Secret const& callback) const;
+  // Of the ended runs' automations, by id; nothing: it cannot be opened.
+  Task<std::map<std::string, std::optional<Secret>>> find_callbacks(Sql& sql, std::vector<End> const& ends) const;
+  Values new_delivery(RunDecision const& end, std::string const& id, std::string const& endpoint_id,
+                      std::string const& payload, Secret const& callback) const;
 
   Sealer const& sealer_;
   AutomationRows const& automations_;

@@ -46,6 +46,7 @@ void keep_made_with(RunRow& to, RunRow from) {
   to.retry_pause_s = from.retry_pause_s;
   to.created_at = from.created_at;
   to.wish_json = std::move(from.wish_json);
+  to.is_unreadable = from.is_unreadable;
   to.event_payload_json = std::move(from.event_payload_json);
 }
 

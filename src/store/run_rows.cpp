@@ -271,7 +271,9 @@ Task<std::vector<bool>> RunRows::update(Sql& sql, std::vector<Change> const& cha
 std::optional<RunRow> RunRows::with_input(Rows rows) const {
   if (!rows.step()) return std::nullopt;
   auto run = row_of(rows);
-  run.wish_json = opened_or_empty(sealer_, place_of_wish(run.id), rows.blob());
+  auto wish = opened_if_possible(sealer_, place_of_wish(run.id), rows.blob());
+  run.is_unreadable = !wish;
+  if (wish) run.wish_json = std::move(*wish);
   run.event_payload_json = text_or_empty(rows);
   return run;
 }

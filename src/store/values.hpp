@@ -34,6 +34,13 @@ inline Blob sealed_unless_empty(Sealer const& sealer, Place const& place, Secret
 inline Secret opened_or_empty(Sealer const& sealer, Place const& place, Blob const& sealed) {
   return sealed.bytes ? open_column(sealer, place, *sealed.bytes) : Secret();
 }
+// The same where one that cannot be opened shall not stop the rows beside it: nothing.
+inline std::optional<Secret> opened_if_possible(Sealer const& sealer, Place const& place, Blob const& sealed) {
+  if (!sealed.bytes) return Secret();
+  auto opened = sealer.open(place, *sealed.bytes);
+  if (!opened) return std::nullopt;
+  return std::move(*opened);
+}
 
 // Of "a, b": "?1, ?2", and "a = ?1, b = ?2".
 std::string placeholders(std::string_view columns);

@@ -95,6 +95,7 @@ struct RunRow {
   std::string attempts_json;        // of the tries before this one
   std::optional<Time> not_before;   // of the next try
   Secret wish_json{};               // of a run of its own: what it runs, with its environment; sealed
+  bool is_unreadable = false;       // that cannot be opened with the secrets that there are: it is empty here
   std::string event_payload_json;   // of an event run
   // Dispatch. Every write of a worker names the fence under which it claimed the run.
   std::uint64_t fence = 0;
@@ -174,6 +175,7 @@ struct EndpointRow {
   std::string automation_id;  // "": of all the tenant's automations
   std::string url;
   std::vector<Secret> secrets{};  // newest first; sealed together
+  bool is_unreadable = false;     // they cannot be opened with the secrets that there are (of due deliveries only)
   bool enabled = true;
   std::string disabled_reason;  // "": by hand
   std::optional<Time> failing_since;
@@ -191,8 +193,9 @@ struct DeliveryRow {
   std::string id;  // the webhook-id at each attempt
   std::string run_id;
   Tenant tenant;
-  std::string endpoint_id;  // "": a plain callback, whose url and bearer are its automation's
-  Secret callback_json{};   // of a plain callback: URL and bearer; sealed
+  std::string endpoint_id;     // "": a plain callback, whose url and bearer are its automation's
+  Secret callback_json{};      // of a plain callback: URL and bearer; sealed
+  bool is_unreadable = false;  // that cannot be opened with the secrets that there are: it is empty here
   std::string payload;
   DeliveryState state = DeliveryState::waiting;
   std::uint32_t attempts = 0;

@@ -92,7 +92,7 @@ struct WaitingRun {
 
 struct ClaimedRun {
   RunRow run;
-  std::optional<AutomationRow> automation;  // as it is now; also a deleted one
+  std::optional<AutomationRow> automation;  // as it is now, without its callback; also a deleted one
 };
 
 struct ClaimAnswer {
@@ -155,7 +155,7 @@ class AutomationStore {
     std::uint64_t version = 0;
   };
   virtual Task<Outcome<std::vector<Planned>>> plans_since(std::uint64_t version, std::size_t limit) = 0;
-  // Enabled, not deleted ones of an organisation with an event trigger of that source.
+  // Enabled, not deleted ones of an organisation with an event trigger of that source; without their callbacks.
   virtual Task<Outcome<std::vector<AutomationRow>>> listening(std::string org_id, std::string source) = 0;
   // The triggers of all organisations' enabled event automations of a source.
   virtual Task<Outcome<std::vector<std::string>>> triggers_of(std::string source) = 0;

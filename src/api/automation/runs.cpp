@@ -272,7 +272,7 @@ Task<ApiResponse> Runs::output(Call call) {
   if (!feed) co_return detail_failure(feed.error());
   ApiResponse response;
   response.content_type = "text/event-stream";
-  response.stream = make_output_stream(service_, std::move(id), *std::move(feed));
+  response.stream = make_output_stream(rows(), std::move(id), *std::move(feed));
   co_return response;
 }
 

@@ -11,6 +11,7 @@
 #include "nestgate/upstream/random.hpp"
 #include "support/backing.hpp"
 #include "support/gate.hpp"
+#include "support/store_file.hpp"
 
 namespace nestgate::automation {
 namespace {
@@ -29,7 +30,9 @@ std::string new_uuid() { return dashed_uuid(upstream::random_uuid_hex()); }
 
 class Completions : public testing::Test {
  protected:
-  Completions() { settings.private_callbacks = PrivateCallbacks::allow; }
+  explicit Completions(std::string const& url = "sqlite::memory:") : backing(control, url) {
+    settings.private_callbacks = PrivateCallbacks::allow;
+  }
   ~Completions() override {
     if (poster_) control.run(poster_->stop(Deadline::in(0s)));
   }
@@ -111,7 +114,7 @@ class Completions : public testing::Test {
 
   ScriptedServer sink;
   test::Control control;
-  test::Backing backing{control};
+  test::Backing backing;
   store::AutomationStore& rows = backing.store->automations();
   store::Tenant const tenant{new_uuid(), new_uuid()};
   Settings settings;
@@ -422,6 +425,39 @@ TEST(Completion, KeepsAPlainCallbackAsJson) {
   EXPECT_EQ(again.url, callback.url);
   EXPECT_TRUE(again.bearer.equals("to\"ken"));
   EXPECT_EQ(parse_plain_callback(Secret()).url, "");
+}
+
+class UnreadableCompletions : private test::StoreFile, public Completions {
+ protected:
+  UnreadableCompletions() : Completions(StoreFile::url()) {}
+  // As if it were sealed with a secret that is not there any more.
+  void spoil(std::string const& table, std::string const& column, std::string const& where) {
+    execute("UPDATE " + table + " SET " + column + " = x'00' WHERE " + where);
+  }
+  void expect_given_up(std::string const& run_id) {
+    auto const failed = until_ended(run_id);
+    EXPECT_EQ(failed.state, DeliveryState::failed);
+    EXPECT_EQ(failed.attempts, 1U);
+    EXPECT_EQ(attempts(failed).back().error, "callback: its secret cannot be opened");
+  }
+};
+
+TEST_F(UnreadableCompletions, AreGivenUpWhileTheOthersArePosted) {
+  auto const unreadable = end_run(Completions::url("/lost"));
+  auto const readable = end_run(Completions::url());
+  spoil("delivery", "callback", "run_id = '" + unreadable + "'");
+  expect_given_up(unreadable);
+  EXPECT_EQ(until_ended(readable).state, DeliveryState::delivered);
+  ASSERT_EQ(sink.requests().size(), 1U);
+  EXPECT_EQ(sink.requests()[0].line(), "POST /done");
+}
+
+TEST_F(UnreadableCompletions, OfAnEndpointGoNowhereWithoutItsSignature) {
+  auto const endpoint_id = add_endpoint(Completions::url());
+  auto const unreadable = end_run();
+  spoil("endpoint", "secrets", "id = '" + endpoint_id + "'");
+  expect_given_up(unreadable);
+  EXPECT_THAT(sink.requests(), IsEmpty());
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ inline std::map<std::string, std::string> variables_in(std::string const& text) 
 
 class Automations : public testing::Test {
  protected:
-  Automations() {
+  explicit Automations(std::string const& store_url = "sqlite::memory:") : backing(control, store_url) {
     auto owned = std::make_unique<test::FakeProvider>(agent.endpoint());
     provider = owned.get();
     conversation::ManagerSettings manager_settings;
@@ -177,7 +177,7 @@ class Automations : public testing::Test {
   test::FakeAgent agent;
   test::ScriptedServer sink;
   test::Control control;
-  test::Backing backing{control};
+  test::Backing backing;
   store::AutomationStore& rows = backing.store->automations();
   test::RecordingPublisher publisher;
   std::shared_ptr<identity::KeyRing const> ring = ring_of();

@@ -166,5 +166,109 @@ TEST(AutomationIndexes, AreUsedByWhatIsAskedForOften) {
   }
 }
 
+// What a secret sealed that is not among the settings' any more.
+class UnreadableRows : public SharedAutomations {
+ protected:
+  UnreadableRows() { one_.live("g"); }
+  // The one of `other` in the place of that of `id`.
+  void spoil(std::string const& table, std::string const& column, std::string const& key, std::string const& id,
+             std::string const& other) {
+    database_->execute("UPDATE " + table + " SET " + column + " = (SELECT " + column + " FROM " + table + " WHERE " + key +
+                       " = '" + other + "') WHERE " + key + " = '" + id + "'");
+  }
+  void create(std::string id) {
+    auto row = automation_of(std::move(id));
+    row.callback_json = Secret("callback");
+    row.next_at = at(0s);
+    one_.create(std::move(row));
+  }
+  static RunRow own_run(std::string id) {
+    auto run = run_of(std::move(id), "");
+    run.wish_json = Secret("wish");
+    return run;
+  }
+  static Firing firing_of(std::string id) {
+    Firing firing;
+    firing.automation_id = id;
+    firing.expected_next_at = at(0s);
+    firing.new_next_at = at(1s);
+    firing.overlap = Overlap::cancel_running;
+    firing.cancel = ending(RunStatus::cancelled);
+    firing.runs.push_back(run_of("new-" + id, id));
+    return firing;
+  }
+  void expect_given_up(DeliveryRow const& delivery) {
+    EXPECT_EQ(delivery.state, DeliveryState::failed);
+    auto const attempts = one_.get(one_.automations().attempts(delivery.id));
+    ASSERT_EQ(attempts.size(), 1u);
+    EXPECT_EQ(attempts[0].error, "callback: its secret cannot be opened");
+  }
+};
+INSTANTIATE_TEST_SUITE_P(On, UnreadableRows, testing::ValuesIn(shared_databases()), by_name);
+
+TEST_P(UnreadableRows, OfTheOutboxAreClaimedAsSuchAmongTheOthers) {
+  for (std::string const id : {"e1", "e2"}) {
+    EndpointRow endpoint;
+    endpoint.id = id;
+    endpoint.tenant = alice;
+    endpoint.url = "https://example.org/";
+    endpoint.secrets.emplace_back("secret");
+    one_.get(one_.automations().put_endpoint(std::move(endpoint)));
+  }
+  create("a1");
+  create("a2");
+  for (std::string const id : {"1", "2"}) {
+    one_.enqueue(run_of("r" + id, "a" + id));
+    one_.judge("r" + id, ending(RunStatus::completed));
+  }
+  database_->execute(
+      "UPDATE delivery SET callback = (SELECT callback FROM automation WHERE id = 'a1') WHERE run_id = 'r1' AND callback IS "
+      "NOT NULL");
+  spoil("endpoint", "secrets", "id", "e1", "e2");
+  auto const due = one_.get(one_.automations().claim_deliveries("g", 1h, 100));
+  ASSERT_EQ(due.size(), 6u);
+  for (auto const& one : due) {
+    bool const is_plain = one.delivery.endpoint_id.empty();
+    EXPECT_EQ(one.delivery.is_unreadable, is_plain && one.delivery.run_id == "r1");
+    if (is_plain && one.delivery.run_id == "r2") EXPECT_TRUE(one.delivery.callback_json.equals("callback"));
+    if (!is_plain) EXPECT_EQ(one.endpoint->is_unreadable, one.delivery.endpoint_id == "e1");
+  }
+  EXPECT_EQ(one_.fault(one_.automations().find_endpoint("e1")), FaultKind::unavailable) << "it could be written without";
+}
+
+TEST_P(UnreadableRows, OfRunsAreClaimedAsSuchAmongTheOthers) {
+  create("a1");
+  one_.enqueue(own_run("r1"));
+  one_.enqueue(own_run("r2"));
+  one_.enqueue(run_of("r3", "a1"));
+  database_->execute("UPDATE automation SET callback = (SELECT wish FROM automation_run_input WHERE run_id = 'r1')");
+  spoil("automation_run_input", "wish", "run_id", "r1", "r2");
+  auto const claimed = one_.claim_runs({"r1", "r2", "r3"});
+  for (auto const& answer : claimed) ASSERT_EQ(answer.what, ClaimAnswer::What::claimed);
+  EXPECT_TRUE(claimed[0].claimed->run.is_unreadable);
+  EXPECT_TRUE(claimed[0].claimed->run.wish_json.empty());
+  EXPECT_FALSE(claimed[1].claimed->run.is_unreadable);
+  EXPECT_TRUE(claimed[1].claimed->run.wish_json.equals("wish"));
+  EXPECT_TRUE(claimed[2].claimed->automation);
+  EXPECT_EQ(one_.judge("r1", ending(RunStatus::failed)).run.status, RunStatus::failed);
+  EXPECT_EQ(one_.judge("r3", ending(RunStatus::completed)).run.status, RunStatus::completed);
+  expect_given_up(one_.deliveries("r3").at(0));
+}
+
+TEST_P(UnreadableRows, StopNoScheduleOfOthers) {
+  create("a1");
+  create("a2");
+  one_.enqueue(run_of("r1", "a1"));
+  one_.enqueue(run_of("r2", "a2"));
+  spoil("automation", "callback", "id", "a1", "a2");
+  std::vector<Firing> firings;
+  firings.push_back(firing_of("a1"));
+  firings.push_back(firing_of("a2"));
+  for (auto const& fired : one_.get(one_.automations().fire(std::move(firings)))) EXPECT_EQ(fired.made.size(), 1u);
+  EXPECT_EQ(one_.run("r1").status, RunStatus::cancelled);
+  expect_given_up(one_.deliveries("r1").at(0));
+  EXPECT_EQ(one_.deliveries("r2").at(0).state, DeliveryState::waiting);
+}
+
 }  // namespace
 }  // namespace nestgate::store
