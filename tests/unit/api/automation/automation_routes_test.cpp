@@ -445,13 +445,14 @@ TEST_F(AutomationRoutes, TheServiceIsNotReadyWhileItsStoreDoesNotAnswer) {
     });
     over = true;
   };
-  asio::co_spawn(control.executor(), hold(backing.store->automations(), run, gate, is_over), asio::detached);
+  TaskGroup tasks(control.executor());
+  tasks.spawn("test.hold", hold(backing.store->automations(), run, gate, is_over));
   auto const answered = ask(Method::get, "/api/automation/ready", std::nullopt);
   EXPECT_FALSE(is_over) << "answered before the store was";
   EXPECT_EQ(answered.status, 503U);
   EXPECT_EQ(answered.body, R"({"status":"not_ready","error":"database unavailable"})");
   gate.open();
-  control.run_until([&is_over] { return is_over; });
+  [[maybe_unused]] auto const joined = control.run(tasks.join());
   EXPECT_EQ(ask(Method::get, "/api/automation/ready", std::nullopt).status, 200U);
 }
 
