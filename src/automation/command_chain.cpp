@@ -68,11 +68,18 @@ Secret environment_file(std::vector<std::pair<std::string, Secret>> const& varia
   return Secret(std::move(out));
 }
 
+std::string private_folder_command(std::string_view folder) {
+  std::string const it = quoted(folder);
+  return "umask 077; mkdir -m 700 " + it + " 2>/dev/null || { [ -d " + it + " ] && [ ! -L " + it + " ] && [ -O " + it +
+         " ] && chmod 700 " + it + "; }";
+}
+
 RunPaths::RunPaths(std::string_view run_id, std::uint32_t attempt) {
   std::string const stem = "/tmp/automation-" + std::string(run_id);
   tarball = stem + ".tar.gz";
-  environment = tarball + ".env";
-  event = stem + ".event.json";
+  std::string const private_stem = std::string(private_folder) + "/automation-" + std::string(run_id);
+  environment = private_stem + ".env";
+  event = private_stem + ".event.json";
   guard = stem + ".start-" + std::to_string(attempt);
   work_below_base = "automation-runs/" + std::string(run_id);
   mark = "AUTOMATION_RUN_ID=" + std::string(run_id);
@@ -97,8 +104,10 @@ std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript 
   std::string out = "set +x; { [ -e " + paths.environment + " ] && " + start_mark(paths, fence) +
                     "2>/dev/null; } || { echo 'this run was started before' >&2; exit " + std::to_string(started_before) +
                     "; }; ";
-  out += "trap '" + tidy_command(paths) + "' EXIT; umask 077";
-  out += " && chmod 600 " + paths.environment + " && . " + paths.environment + " && rm -f -- " + paths.environment;
+  out += "trap '" + tidy_command(paths) + "' EXIT";
+  // Where /tmp was emptied the agent server made the folder again, by its umask.
+  out += "; chmod 700 " + std::string(private_folder) + " 2>/dev/null; chmod 600 " + paths.environment + " && . " +
+         paths.environment + " && rm -f -- " + paths.environment;
   std::string work;
   if (script.workspace_base.empty()) {
     out += " && base=/workspace && { [ -w \"$base\" ] || base=${HOME:-/tmp}; }";
@@ -106,7 +115,9 @@ std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript 
   } else {
     work = quoted(std::string(script.workspace_base) + "/" + paths.work_below_base);
   }
-  out += " && mkdir -p -- " + work + " && tar xzf " + paths.tarball + " -C " + work + " && rm -f -- " + paths.tarball;
+  // The script gets the umask that the agent server has: what the chain makes is private, what the script makes is its own.
+  out += " && ( umask 077 && mkdir -p -- " + work + " && tar xzf " + paths.tarball + " -C " + work + " )";
+  out += " && rm -f -- " + paths.tarball;
   out += " && cd -- " + work + " && export WORKSPACE_BASE=\"$PWD\" && unset base";
   if (script.setup_script.empty()) {
     out += " && if [ -f setup.sh ]; then bash setup.sh; fi";

@@ -16,11 +16,16 @@ namespace nestgate::automation {
 // calls has checked.
 Secret environment_file(std::vector<std::pair<std::string, Secret>> const& variables);
 
+// Only the runtime's user may enter it: an agent server makes files by its umask, and these hold secrets.
+inline constexpr std::string_view private_folder = "/tmp/nestgate-private";
+// Makes such a folder, or finds it made. Exit 0: whoever else can write beside it has no way in.
+std::string private_folder_command(std::string_view folder);
+
 // Where one attempt of a run has its files in the runtime.
 struct RunPaths {
   RunPaths(std::string_view run_id, std::uint32_t attempt);
   std::string tarball;      // "/tmp/automation-ID.tar.gz" (automation.md 5.5)
-  std::string environment;  // behind it ".env"
+  std::string environment;  // in `private_folder`
   std::string event;        // an event that is too long for a variable
   // A symbolic link that only one start of the attempt can make; it leads nowhere and says "nestgate:FENCE:PID".
   std::string guard;

@@ -155,7 +155,7 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
   Firing firing;
   firing.automation_id = id;
   firing.overlap = plan.trigger.overlap;
-  if (firing.overlap == Overlap::cancel_running) firing.cancel = cancelling(now);
+  if (firing.overlap == Overlap::cancel_running) firing.cancel = cancelling_for_successor(now);
   firing.expected_next_at = plan.next_at;
   if (!plan.rule) {
     firing.disable = true;

@@ -42,10 +42,10 @@ RunDecision decision_of(Judged judged, Effect& effect) {
 
 }  // namespace
 
-store::RunJudge cancelling(store::Time now) {
+store::RunJudge cancelling_for_successor(store::Time now) {
   return [now](RunRow const& row) {
     Effect effect = Effect::refused;
-    return decision_of(judge(row.clone(), CancelAsked{}, now), effect);
+    return decision_of(judge(row.clone(), CancelAsked{"Ended by a later moment of its schedule"}, now), effect);
   };
 }
 

@@ -13,8 +13,8 @@ namespace nestgate::automation {
 using upstream::Failure;
 using upstream::Outcome;
 
-// What ends a run that is still open, as a user's cancel does.
-store::RunJudge cancelling(store::Time now);
+// What ends a run that is still open because a later moment of its schedule has come.
+store::RunJudge cancelling_for_successor(store::Time now);
 
 // The one place through which runs change once they are made: what the run machine decides is written, and who has to know
 // is told. Lives on the control core.

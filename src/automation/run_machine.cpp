@@ -85,8 +85,8 @@ Verdict verdict_of(GivenUp const& given_up, RunRow const& run, Time now) {
           .is_guess = true};
 }
 
-Verdict verdict_of(CancelAsked const&, RunRow const&, Time) {
-  return {.status = RunStatus::cancelled, .detail = "Cancelled by user", .may_be_tried_again = false};
+Verdict verdict_of(CancelAsked const& asked, RunRow const&, Time) {
+  return {.status = RunStatus::cancelled, .detail = asked.detail, .may_be_tried_again = false};
 }
 
 // What is kept of an event whether or not it decides the run.

@@ -32,6 +32,12 @@ std::string new_id() { return dashed_uuid(upstream::timed_uuid_hex(SystemClock::
 
 }  // namespace
 
+struct Service::StoreAnswer {
+  explicit StoreAnswer(Executor executor) : come(executor, Clock::time_point::max()) {}
+  std::optional<bool> is_good;
+  Timer come;  // cancelled when it has
+};
+
 struct Service::Parts {
   Parts(Executor control, conversation::Manager& m, store::Store& store, std::string name,
         std::shared_ptr<identity::KeyRing const> k, Settings s)
@@ -74,6 +80,7 @@ struct Service::Parts {
     poster.wake();
   }
   Task<> purge_loop();
+  Task<> ask_store(std::shared_ptr<StoreAnswer> answer);
   RunRow run_of(AutomationRow const& automation) const;
   // Its schedule begins now, unless it is the one that it had.
   void plan(AutomationRow& row, AutomationRow const* before);
@@ -90,6 +97,7 @@ struct Service::Parts {
   Dispatcher dispatcher;
   Planner planner;
   Poster poster;
+  std::shared_ptr<StoreAnswer> store_answer;  // that is waited for
   TaskGroup tasks;
   asio::thread_pool pool{worker_threads};
 };
@@ -127,6 +135,35 @@ Task<> Service::Parts::purge_loop() {
     auto waited = co_await pause_for(pause);
     if (!waited) co_return;
   }
+}
+
+Task<> Service::Parts::ask_store(std::shared_ptr<StoreAnswer> answer) {
+  auto const asked = co_await rows.metadata("ready");
+  answer->is_good = static_cast<bool>(asked);
+  store_answer.reset();
+  answer->come.cancel();
+}
+
+// A call of the store does not end before its own time is over, so it is left behind; those who ask meanwhile share it.
+Task<bool> Service::is_store_there(Deadline by) {
+  auto& parts = *parts_;
+  if (parts.is_closing) co_return false;
+  auto answer = parts.store_answer;
+  if (!answer) {
+    answer = parts.store_answer = std::make_shared<StoreAnswer>(parts.tasks.executor());
+    parts.tasks.spawn("automation.ready", parts.ask_store(answer));
+  }
+  [[maybe_unused]] auto const in_time = co_await with_deadline(by, has_come(answer));
+  co_return answer->is_good.value_or(false);
+}
+
+Task<Result<>> Service::has_come(std::shared_ptr<StoreAnswer> answer) {
+  bool is_cut = false;
+  while (!answer->is_good && !is_cut) {
+    [[maybe_unused]] auto [woken] = co_await answer->come.async_wait(no_throw);
+    is_cut = co_await is_cancelled();
+  }
+  co_return Result<>{};
 }
 
 void Service::replace_keys(std::shared_ptr<identity::KeyRing const> keys) { parts_->keys = std::move(keys); }

@@ -1,5 +1,8 @@
 #include "workers.hpp"
 
+#include <algorithm>
+#include <array>
+
 #include "first_run.hpp"
 #include "nestgate/automation/status_detail.hpp"
 #include "nestgate/nested/bash_events.hpp"
@@ -27,7 +30,8 @@ constexpr int looks_saved = 10;                     // where ends are told, a co
 constexpr Clock::duration looks_apart_min = 5ms;    // of all that run in one runtime
 constexpr std::size_t forgotten_at_once_max = 500;  // guards: a command has its bounds
 constexpr unsigned refused_uploads_max = 3;
-constexpr unsigned failed_downloads_max = 5;
+constexpr unsigned failed_downloads_max = 8;  // half a minute, where they fail at once
+constexpr std::size_t private_folders_remembered_max = 10'000;
 constexpr unsigned outcome_tries_max = 5;
 constexpr std::string_view internal_upload = "oh-internal://uploads/";
 
@@ -70,6 +74,11 @@ constexpr std::string_view gone_for_good = "automation.tarball";
 constexpr std::string_view failed_download = "automation.download";
 constexpr std::string_view unreadable = "automation.wish";
 Failure unreadable_wish() { return fail(FaultKind::forbidden, unreadable, "the run's secret cannot be opened"); }
+// By curl's exit code: a host that is not found, refuses, is too slow or breaks off; below 0: the command was cut short.
+bool may_download_later(int code) {
+  constexpr std::array later{5, 6, 7, 16, 18, 22, 28, 35, 52, 55, 56, 92};
+  return code < 0 || std::ranges::find(later, code) != later.end();
+}
 bool is_gone_for_good(Failure const& failure) { return failure.fault.where == gone_for_good; }
 
 // Of the runtime that is made for this attempt.
@@ -504,6 +513,7 @@ Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runti
   RunSurroundings const around{base, runtime.id.text(), runtime.place, runtime.session_key, token, kv};
   auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths, around);
   auto const file = environment_file(environment.variables);
+  NESTGATE_CO_TRY_VOID(co_await make_private_folder(runtime, client));
   if (!environment.event_file.empty()) {
     auto const& event = environment.event_file;
     NESTGATE_CO_TRY_VOID(co_await client.upload(job.paths.event, event, Deadline::in(with_.settings.upload_time_max)));
@@ -525,6 +535,20 @@ Task<Outcome<>> Workers::end_earlier(Job& job, nested::Client& client) {
   if (stopped.exit_code != 0)
     co_return fail(FaultKind::unavailable, "automation.dispatch", "the attempt before it does not end");
   job.is_earlier_ended = true;
+  co_return Outcome<>{};
+}
+
+// Once in a runtime's life: later runs pay no round trip for it.
+Task<Outcome<>> Workers::make_private_folder(Runtime const& runtime, nested::Client& client) {
+  if (with_private_folder_.contains(runtime.life())) co_return Outcome<>{};
+  auto command = private_folder_command(private_folder);
+  NESTGATE_CO_TRY(made, co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max)));
+  if (made.exit_code != 0)
+    co_return fail(FaultKind::conflict, "automation.dispatch",
+                   "The runtime has no private folder for the run's environment: " + std::string(private_folder) +
+                       " cannot be made, or is another user's");
+  if (with_private_folder_.size() >= private_folders_remembered_max) with_private_folder_.clear();
+  with_private_folder_.insert(runtime.life());
   co_return Outcome<>{};
 }
 
@@ -556,7 +580,8 @@ Task<Outcome<>> Workers::fetch_tarball(Job& job, nested::Client& client) {
                            output.standard_error.compare(said + 16, 3, "408") != 0 &&
                            output.standard_error.compare(said + 16, 3, "429") != 0;
   if (is_for_good) co_return fail(FaultKind::not_found, gone_for_good, std::move(reason));
-  co_return fail(FaultKind::upstream, failed_download, std::move(reason));
+  auto const kind = may_download_later(code) ? FaultKind::upstream : FaultKind::bad_input;
+  co_return fail(kind, failed_download, std::move(reason));
 }
 
 // Not idempotent: after an answer that did not come its command is looked for. One that is sent again cannot start twice.

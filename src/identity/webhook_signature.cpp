@@ -19,15 +19,6 @@ std::string_view without(std::string_view prefix, std::string_view text) {
   return text;
 }
 
-bool is_fresh(std::string_view timestamp, FreshWithin const& fresh) {
-  std::int64_t seconds = 0;
-  auto const* end = timestamp.data() + timestamp.size();
-  auto const [at, error] = std::from_chars(timestamp.data(), end, seconds);
-  if (error != std::errc{} || at != end) return false;
-  auto const now = std::chrono::floor<std::chrono::seconds>(fresh.now).time_since_epoch().count();
-  return seconds >= now - fresh.tolerance.count() && seconds <= now + fresh.tolerance.count();
-}
-
 std::string standard_mac(Secret const& key, std::string_view id, std::string_view timestamp, std::string_view payload) {
   auto const mac = hmac_sha256(key.reveal(), {id, ".", timestamp, ".", payload});
   return encode_base64(as_text(mac));
@@ -68,6 +59,15 @@ std::string webhook_signature(std::vector<Secret> const& keys, std::string_view 
     out.append(version).append(standard_mac(key, id, std::to_string(timestamp), payload));
   }
   return out;
+}
+
+bool is_fresh(std::string_view timestamp, FreshWithin const& fresh) {
+  std::int64_t seconds = 0;
+  auto const* end = timestamp.data() + timestamp.size();
+  auto const [at, error] = std::from_chars(timestamp.data(), end, seconds);
+  if (error != std::errc{} || at != end) return false;
+  auto const now = std::chrono::floor<std::chrono::seconds>(fresh.now).time_since_epoch().count();
+  return seconds >= now - fresh.tolerance.count() && seconds <= now + fresh.tolerance.count();
 }
 
 bool verify_webhook(std::vector<Secret> const& keys, SignedHeaders const& headers, std::string_view payload,

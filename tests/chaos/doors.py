@@ -185,8 +185,8 @@ class RuntimeDoor:
         path, _, query = target.partition("?")
         if path == "/api/file/upload":
             place = urllib.parse.parse_qs(query).get("path", [""])[0]
-            if found := re.fullmatch(rf"/tmp/automation-({RUN})\.tar\.gz(\.env)?", place):
-                return "environment" if found[2] else "tarball", self.course.run(found[1])
+            if found := re.fullmatch(rf"/tmp/(?:nestgate-private/)?automation-({RUN})\.(tar\.gz|env)", place):
+                return "environment" if found[2] == "env" else "tarball", self.course.run(found[1])
         if path == "/api/bash/start_bash_command":
             if found := re.search(rf"ln -s nestgate:\d+:\$\$ /tmp/automation-({RUN})\.start", body.decode()):
                 return "start", self.course.run(found[1])

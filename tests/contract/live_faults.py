@@ -60,7 +60,8 @@ def event_reaches_its_script(at, size):
     at.runs.append((automation["id"], run["id"]))
     running = at.started(automation, run)
     running.file("started")
-    left = [p.name for p in pathlib.Path("/tmp").glob(f"automation-{run['id']}*") if p.suffix in (".env", ".gz")]
+    folders = pathlib.Path("/tmp"), pathlib.Path("/tmp/nestgate-private")
+    left = [p.name for folder in folders for p in folder.glob(f"automation-{run['id']}*") if p.suffix in (".env", ".gz")]
     equal(left, [], "what is left of tarball and environment")
 
 

@@ -44,7 +44,9 @@ struct GivenUp {
   std::string detail;
   std::string kind;  // of its status detail
 };
-struct CancelAsked {};
+struct CancelAsked {
+  std::string detail = "Cancelled by user";
+};
 using RunEvent = std::variant<DispatchFailed, Reported, CommandEnded, GivenUp, CancelAsked>;
 
 // What an event did to a run.

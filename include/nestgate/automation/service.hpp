@@ -107,6 +107,9 @@ class Service {
   // Fault not_found.
   Task<Outcome<std::unique_ptr<OutputFeed>>> output(std::string run_id);
 
+  // Whether the store answers by then. False, too: it closes.
+  Task<bool> is_store_there(Deadline by);
+
   store::AutomationStore& rows() noexcept;
   schedule::Zones& zones() noexcept;
   Settings const& settings() const noexcept;
@@ -121,6 +124,8 @@ class Service {
 
  private:
   struct Parts;
+  struct StoreAnswer;
+  static Task<Result<>> has_come(std::shared_ptr<StoreAnswer> answer);
   std::unique_ptr<Parts> parts_;
 };
 

@@ -36,6 +36,8 @@ struct FreshWithin {
   std::chrono::system_clock::time_point now;
   std::chrono::seconds tolerance{300};
 };
+// Whether it is a time, in seconds since 1970, and within.
+bool is_fresh(std::string_view timestamp, FreshWithin const& fresh);
 // Whether one of the signatures of version v1 is that of one of the keys, and its time is fresh. All three are needed.
 bool verify_webhook(std::vector<Secret> const& keys, SignedHeaders const& headers, std::string_view payload,
                     FreshWithin const& fresh);

@@ -57,7 +57,7 @@ class EventEndpoints final : public EndpointGroup {
   }
   // Nothing: there is no such source, or it is switched off.
   Task<upstream::Outcome<std::optional<EventSource>>> find(std::string org_id, std::string name);
-  Task<bool> is_signed(std::shared_ptr<Delivery> delivery);
+  Task<bool> is_signed(std::shared_ptr<Delivery> delivery, store::Time now);
   Task<ApiResponse> take(std::shared_ptr<Delivery> delivery);
   Task<ApiResponse> start_runs(std::shared_ptr<Delivery> delivery, std::vector<store::AutomationRow> waiting);
 
@@ -85,9 +85,9 @@ Task<ApiResponse> EventEndpoints::requested_types(Call call) {
   if (!builtin || !secrets) co_return refusal(404, "Unknown builtin webhook source: " + name);
   auto const source = builtin_source(*builtin, *secrets);
   auto const head = head_of(source, call.request);
-  if (head.signature.empty()) co_return refusal(401, "Missing signature header: " + source.signature_header);
-  bool const is_theirs = is_signed_by(source, head, name, system_clock::now(), settings_.event_time_tolerance);
-  if (!is_theirs) co_return refusal(401, "Invalid signature");
+  auto const now = system_clock::now();
+  bool const is_theirs = !head.signature.empty() && is_signed_by(source, head, name, now, settings_.event_time_tolerance);
+  if (!is_theirs) co_return refusal(401, why_not_signed(source, head, now, settings_.event_time_tolerance));
   std::vector<std::string> triggers;
   if (event::event_types(*builtin).empty()) {
     auto found = co_await service_.rows().triggers_of(name);
@@ -112,18 +112,18 @@ Task<ApiResponse> EventEndpoints::receive(Call call) {
   delivery->source = **std::move(source);
   delivery->head = head_of(delivery->source, call.request);
   delivery->body.swap(call.request.body);
-  bool const is_theirs = !delivery->head.signature.empty() && co_await is_signed(delivery);
+  auto const now = system_clock::now();
+  bool const is_theirs = !delivery->head.signature.empty() && co_await is_signed(delivery, now);
   if (!is_theirs) {
     stats_->refused.add();
-    auto const missing = "Missing signature header: " + delivery->source.signature_header;
-    co_return refusal(401, delivery->head.signature.empty() ? missing : "Invalid signature");
+    co_return refusal(401, why_not_signed(delivery->source, delivery->head, now, settings_.event_time_tolerance));
   }
   stats_->received.add();
   co_return co_await take(delivery);
 }
 
-Task<bool> EventEndpoints::is_signed(std::shared_ptr<Delivery> delivery) {
-  auto work = [delivery, now = system_clock::now(), tolerance = settings_.event_time_tolerance] {
+Task<bool> EventEndpoints::is_signed(std::shared_ptr<Delivery> delivery, store::Time now) {
+  auto work = [delivery, now, tolerance = settings_.event_time_tolerance] {
     return is_signed_by(delivery->source, delivery->head, delivery->body, now, tolerance);
   };
   co_return co_await run_on(service_.workers(), std::move(work));

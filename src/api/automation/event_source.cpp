@@ -83,6 +83,15 @@ DeliveryHead head_of(EventSource const& source, proxy::ApiRequest const& request
   return out;
 }
 
+std::string why_not_signed(EventSource const& source, DeliveryHead const& head, store::Time now,
+                           std::chrono::seconds tolerance) {
+  if (head.signature.empty()) return "Missing signature header: " + source.signature_header;
+  bool const has_time = source.scheme == scheme_standard || source.scheme == scheme_slack;
+  if (has_time && !identity::is_fresh(head.timestamp, {now, tolerance}))
+    return "Timestamp out of tolerance: it must be within " + std::to_string(tolerance.count()) + " seconds of now";
+  return "Invalid signature";
+}
+
 bool is_signed_by(EventSource const& source, DeliveryHead const& head, std::string_view body, store::Time now,
                   std::chrono::seconds tolerance) {
   identity::SignedHeaders const headers{head.id, head.timestamp, head.signature};

@@ -34,6 +34,10 @@ struct DeliveryHead {
 };
 DeliveryHead head_of(EventSource const& source, proxy::ApiRequest const& request);
 
+// Why a delivery that is not signed by its source is refused. Where its time is not good that is said whatever the
+// signature is.
+std::string why_not_signed(EventSource const& source, DeliveryHead const& head, store::Time now,
+                           std::chrono::seconds tolerance);
 bool is_signed_by(EventSource const& source, DeliveryHead const& head, std::string_view body, store::Time now,
                   std::chrono::seconds tolerance);
 

@@ -14,6 +14,7 @@ using proxy::ApiResponse;
 // The release whose routes these are.
 constexpr std::string_view package_version = "1.8.0";
 constexpr std::string_view consent_key = "telemetry_consent";
+constexpr auto store_answer_max = std::chrono::seconds(1);  // a probe does not wait for long
 constexpr std::size_t consents_max = 1'000;
 constexpr std::string_view no_git_sync = "Git sync is not part of this service: automations live in the gateway's store";
 constexpr std::string_view no_drafts =
@@ -81,8 +82,8 @@ std::vector<Endpoint> ServiceRoutes::endpoints() {
 Task<ApiResponse> ServiceRoutes::health(Call) { co_return answer(200, R"({"status":"ok"})"); }
 
 Task<ApiResponse> ServiceRoutes::ready(Call) {
-  auto asked = co_await service_.rows().metadata(std::string(consent_key));
-  if (asked) co_return answer(200, R"({"status":"ready"})");
+  bool const is_there = co_await service_.is_store_there(Deadline::in(store_answer_max));
+  if (is_there) co_return answer(200, R"({"status":"ready"})");
   co_return answer(503, R"({"status":"not_ready","error":"database unavailable"})");
 }
 

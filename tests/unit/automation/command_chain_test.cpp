@@ -30,6 +30,7 @@ class RunCommand : public testing::Test {
     home_ = ::mkdtemp(name.data());
     base = home_.string();
     paths = RunPaths("test-" + home_.filename().string(), 1);
+    EXPECT_EQ(run(private_folder_command(private_folder)), 0) << output();
   }
   ~RunCommand() override {
     std::error_code ignored;
@@ -168,6 +169,32 @@ TEST_F(RunCommand, WorksInAFolderWithASpace) {
   put_environment({});
   EXPECT_EQ(run(start(1)), 0) << output();
   EXPECT_EQ(output(), work().string() + "\n");
+}
+
+TEST_F(RunCommand, HasTheAgentServersUmaskInSetupAndEntrypoint) {
+  pack({{"setup.sh", "umask"}, {"main.sh", "umask"}});
+  put_environment({});
+  EXPECT_EQ(run("umask 027; " + start(1)), 0) << output();
+  EXPECT_EQ(output(), "0027\n0027\n");
+  EXPECT_EQ(fs::status(work().parent_path()).permissions(), fs::perms::owner_all) << "what the chain makes is private";
+}
+
+TEST_F(RunCommand, HasItsSecretsWhereOnlyItsUserCanEnter) {
+  EXPECT_EQ(fs::path(paths.environment).parent_path(), private_folder);
+  EXPECT_EQ(fs::path(paths.event).parent_path(), private_folder);
+  auto const folder = home() / "private";
+  auto const make = [&] { return run(private_folder_command(folder.string())); };
+  EXPECT_EQ(make(), 0) << output();
+  EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all);
+  fs::permissions(folder, fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+  EXPECT_EQ(make(), 0) << output();
+  EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all);
+  fs::remove(folder);
+  fs::create_directory_symlink(base, folder);
+  EXPECT_NE(make(), 0) << "another's choice of a place";
+  fs::remove(folder);
+  std::ofstream(folder) << "no folder";
+  EXPECT_NE(make(), 0);
 }
 
 TEST_F(RunCommand, EndsWithTheEntrypointsStatus) {

@@ -50,6 +50,11 @@ class FakeAgent {
     executed_exit_code_ = exit_code;
     executed_error_ = std::move(error);
   }
+  // What the command that makes the private folder is answered with; it is not among those `executed`.
+  void answer_private_folder(int exit_code) {
+    std::lock_guard const lock(mutex_);
+    folder_exit_code_ = exit_code;
+  }
   // So many stops say that something is left.
   void fail_stops(int count) {
     std::lock_guard const lock(mutex_);
@@ -204,6 +209,8 @@ class FakeAgent {
   }
   Reply execute(std::string text) {
     auto const guard = guard_in(text, "ln -sn nestgate:stopped:");
+    if (text.starts_with("umask 077; mkdir"))
+      return {200, R"({"exit_code":)" + std::to_string(folder_exit_code_) + R"(,"stdout":"","stderr":""})"};
     executed_.push_back(std::move(text));
     if (guard.empty())
       return {200, R"({"exit_code":)" + std::to_string(executed_exit_code_) + R"(,"stdout":"","stderr":)" +
@@ -239,7 +246,7 @@ class FakeAgent {
   mutable std::mutex mutex_;  // guards what is below
   Instead instead_;
   Before before_;
-  int executed_exit_code_ = 0, failing_stops_ = 0;
+  int executed_exit_code_ = 0, folder_exit_code_ = 0, failing_stops_ = 0;
   std::string executed_error_;
   std::vector<Request> requests_;
   std::map<std::string, std::string> uploads_;

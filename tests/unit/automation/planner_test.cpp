@@ -243,6 +243,7 @@ TEST_F(Schedules, CancelTheRunThatIsOpen) {
   EXPECT_THAT(cancelled, ElementsAre(open));
   auto const run = control.run(rows.find_run(open)).value().value();
   EXPECT_EQ(run.status, RunStatus::cancelled);
+  EXPECT_EQ(run.error_detail, "Ended by a later moment of its schedule");
   EXPECT_EQ(run.clean_up, store::CleanUp::stop);
 }
 

@@ -168,7 +168,8 @@ TEST_F(InARealNestlet, AScriptRunsWithItsEnvironmentAndItsEndIsTold) {
             std::string::npos);
   EXPECT_NE(environment.find("\nOWN=it's mine\n"), std::string::npos);
   EXPECT_NE(environment.find("\nWORKSPACE_BASE=" + work.string() + "\n"), std::string::npos);
-  EXPECT_FALSE(fs::exists("/tmp/automation-" + run->id + ".tar.gz.env"));
+  EXPECT_FALSE(fs::exists("/tmp/nestgate-private/automation-" + run->id + ".env"));
+  EXPECT_EQ(fs::status("/tmp/nestgate-private").permissions(), fs::perms::owner_all);
   EXPECT_FALSE(fs::exists("/tmp/automation-" + run->id + ".tar.gz"));
   EXPECT_TRUE(sink.requests().at(0).body.starts_with(R"({"status":"FAILED","run_id":")" + run->id + "\""));
 }

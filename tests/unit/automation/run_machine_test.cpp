@@ -64,6 +64,11 @@ TEST(RunMachine, AFailureWithoutAWordIsSaidSo) {
   EXPECT_EQ(judged.run.error_detail, "Completion callback reported failure");
 }
 
+TEST(RunMachine, WhoEndsARunSaysWhy) {
+  auto const cancelled = judge(run_in(RunStatus::running), CancelAsked{"its own reason"}, now);
+  EXPECT_EQ(cancelled.run.error_detail, "its own reason");
+}
+
 TEST(RunMachine, ThePendingRunTakesNoReportButACancelOrAFailedDispatch) {
   EXPECT_EQ(judge(run_in(RunStatus::pending), completed(), now).effect, Effect::refused);
   EXPECT_EQ(judge(run_in(RunStatus::pending), CommandEnded{0, "", ""}, now).effect, Effect::refused);

@@ -155,9 +155,12 @@ class Automations : public testing::Test {
   }
   static Task<> one_turn() { [[maybe_unused]] auto waited = co_await pause_for(1ms); }
   static std::string tarball_of(std::string const& run_id) { return "/tmp/automation-" + run_id + ".tar.gz"; }
+  static std::string environment_file_of(std::string const& run_id) {
+    return "/tmp/nestgate-private/automation-" + run_id + ".env";
+  }
   // What a script of the run reads from its environment.
   std::map<std::string, std::string> environment_of(std::string const& run_id) {
-    return variables_in(agent.upload(tarball_of(run_id) + ".env").value_or(""));
+    return variables_in(agent.upload(environment_file_of(run_id)).value_or(""));
   }
   Secret token_of(std::string const& run_id) { return ring->run_token(run_id); }
   Outcome<store::RunRow> report(std::string const& id, Report report, Secret token) {

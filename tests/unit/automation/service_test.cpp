@@ -34,6 +34,13 @@ class Runs : public Automations {
       if (request.line().starts_with(line_begin)) gate.pass();
     });
   }
+  // Of the calls but for those that only look.
+  std::vector<std::string> dispatching_lines() const {
+    std::vector<std::string> lines;
+    for (auto const& request : agent.requests())
+      if (!request.line().starts_with(search_line)) lines.push_back(request.line());
+    return lines;
+  }
   Outcome<RunRow> cancel(std::string const& id) { return control.run(service().cancel(id)); }
   std::size_t stops() const {
     std::size_t count = 0;
@@ -57,21 +64,33 @@ class Runs : public Automations {
   Gate gate;
 };
 
-TEST_F(Runs, AreDispatchedByThreeCallsInTheirOrder) {
+TEST_F(Runs, AreDispatchedByThreeCallsInTheirOrderOnceTheirRuntimeHasAPrivateFolder) {
   auto const run = dispatch();
   EXPECT_EQ(run.status, RunStatus::pending);
   auto const claimed = until_dispatched(run.id);
   EXPECT_EQ(claimed.status, RunStatus::running);
   EXPECT_EQ(claimed.sandbox_id, "c1");
-  std::vector<std::string> lines;
-  for (auto const& request : agent.requests()) lines.push_back(request.line());
-  ASSERT_GE(lines.size(), 3U);
-  lines.resize(3);
-  auto const path = "?path=%2Ftmp%2Fautomation-" + run.id + ".tar.gz";
-  EXPECT_THAT(lines, ElementsAre(std::string(upload_line) + path, std::string(upload_line) + path + ".env", start_line));
+  auto const upload_of = [](std::string const& path) { return std::string(upload_line) + "?path=%2Ftmp%2F" + path; };
+  auto const tarball = upload_of("automation-" + run.id + ".tar.gz");
+  auto const environment = upload_of("nestgate-private%2Fautomation-" + run.id + ".env");
+  EXPECT_THAT(dispatching_lines(), ElementsAre(tarball, execute_line, environment, start_line));
+  auto const later = dispatch();
+  until_dispatched(later.id);
+  EXPECT_EQ(agent.count(execute_line), 1U) << "no later run pays for it";
+  EXPECT_THAT(dispatching_lines().back(), StartsWith(start_line));
   EXPECT_EQ(agent.upload(tarball_of(run.id)), tarball_bytes);
   EXPECT_EQ(agent.starts(run.id), 1U);
   EXPECT_EQ(claimed.timeout_at > claimed.started_at, true);
+}
+
+TEST_F(Runs, WithoutAPrivateFolderFailAndShowTheirSecretsToNobody) {
+  agent.answer_private_folder(1);
+  auto const run = dispatch();
+  auto const failed = until_settled(run.id);
+  EXPECT_EQ(failed.status, RunStatus::failed);
+  EXPECT_THAT(failed.error_detail, HasSubstr("/tmp/nestgate-private cannot be made, or is another user's"));
+  EXPECT_EQ(agent.upload(environment_file_of(run.id)), std::nullopt);
+  EXPECT_EQ(agent.starts(run.id), 0U);
 }
 
 TEST_F(Runs, AreToldTheContractsVariablesInTheirOrderAndNoSecretIsInACommand) {
@@ -82,7 +101,7 @@ TEST_F(Runs, AreToldTheContractsVariablesInTheirOrderAndNoSecretIsInACommand) {
   auto const automation = create(std::move(row));
   auto const run = dispatch(automation);
   until_dispatched(run.id);
-  auto const file = agent.upload(tarball_of(run.id) + ".env").value();
+  auto const file = agent.upload(environment_file_of(run.id)).value();
   std::vector<std::string> names;
   for (std::size_t at = 0; at < file.size(); at = file.find('\n', at) + 1)
     names.push_back(file.substr(at + 7, file.find('=', at) - at - 7));
@@ -623,6 +642,25 @@ TEST_F(ExternalTarballs, ThatAreAskedForTooOftenAreTriedAgain) {
   EXPECT_TRUE(find_automation(run.automation_id).enabled);
 }
 
+TEST_F(ExternalTarballs, WhoseHostRefusesAreTriedAgain) {
+  for (int const code : {6, 7, 28, 35, 52, 56}) {
+    auto const before = service().stats().upload_retries.read();
+    auto const run = fetched(code, "curl: no");
+    control.run_until([&] { return service().stats().upload_retries.read() > before; });
+    agent.answer_commands(0, "");
+    EXPECT_EQ(until_dispatched(run.id).status, RunStatus::running) << code;
+  }
+}
+
+TEST_F(ExternalTarballs, ThatNoLaterTryCouldFetchFailAtOnce) {
+  auto const run = fetched(60, "curl: (60) SSL certificate problem");
+  auto const failed = until_settled(run.id);
+  EXPECT_EQ(failed.error_detail, "Failed to download tarball (exit=60): curl: (60) SSL certificate problem");
+  EXPECT_THAT(failed.status_detail_json, HasSubstr(R"("transient":false)"));
+  EXPECT_EQ(service().stats().upload_retries.read(), 0U);
+  EXPECT_TRUE(find_automation(run.automation_id).enabled);
+}
+
 TEST_F(Runs, OfALargeEventReadItFromAFile) {
   auto const automation = create();
   Match match{automation.clone(), R"({"blob":")" + std::string(200'000, 'x') + "\"}"};
@@ -633,14 +671,15 @@ TEST_F(Runs, OfALargeEventReadItFromAFile) {
   auto const id = taken->run_ids.at(0);
   until_dispatched(id);
   auto const variables = environment_of(id);
-  auto const path = "/tmp/automation-" + id + ".event.json";
+  auto const path = "/tmp/nestgate-private/automation-" + id + ".event.json";
   EXPECT_EQ(variables.at("AUTOMATION_EVENT_PAYLOAD_FILE"), path);
   EXPECT_LT(variables.at("AUTOMATION_EVENT_PAYLOAD").size(), 1'000U);
   EXPECT_THAT(variables.at("AUTOMATION_EVENT_PAYLOAD"), HasSubstr("\"event_file\": \"" + path + "\""));
   auto const file = agent.upload(path).value();
   EXPECT_THAT(file, StartsWith(R"({"trigger": "event")"));
   EXPECT_GT(file.size(), 200'000U);
-  EXPECT_THAT(agent.commands().at(0).text, HasSubstr("rm -f -- " + tarball_of(id) + " " + tarball_of(id) + ".env " + path));
+  EXPECT_THAT(agent.commands().at(0).text,
+              HasSubstr("rm -f -- " + tarball_of(id) + " " + environment_file_of(id) + " " + path));
 }
 
 TEST_F(Runs, ThatFailAreTriedAgainAsAttemptsOfThemselves) {

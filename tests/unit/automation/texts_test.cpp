@@ -196,7 +196,7 @@ TEST_F(Environments, PutALongEventIntoAFileAndKeepTheVariableSmall) {
   run.event_payload_json = "\"" + std::string(64 * 1024, 'x') + "\"";
   auto const environment = of(&automation);
   EXPECT_EQ(environment.event_file, event_payload(run, &automation));
-  EXPECT_EQ(value(environment, "AUTOMATION_EVENT_PAYLOAD_FILE"), "/tmp/automation-r1.event.json");
+  EXPECT_EQ(value(environment, "AUTOMATION_EVENT_PAYLOAD_FILE"), "/tmp/nestgate-private/automation-r1.event.json");
   EXPECT_LT(value(environment, "AUTOMATION_EVENT_PAYLOAD").size(), 500U);
   std::size_t total = 0;
   for (auto const& [name, text] : environment.variables) total += name.size() + text.size();

@@ -11,6 +11,6 @@ fi
 
 # One that surrounds this script would be installed into.
 unset VIRTUAL_ENV
-uv venv --quiet --python '>=3.12' .venv
+uv venv --quiet --python '>=3.12,<3.14' .venv
 uv pip install --quiet --python .venv/bin/python \
   "openhands-sdk==$version" "openhands-tools==$version" "openhands-workspace==$version"

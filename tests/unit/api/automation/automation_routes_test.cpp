@@ -480,6 +480,30 @@ TEST_F(AutomationRoutes, TheServiceTellsOfItselfWithoutAKey) {
   EXPECT_TRUE(open("/api/automation/openapi.json").at("/openapi").starts_with("3."));
 }
 
+TEST_F(AutomationRoutes, TheServiceIsNotReadyWhileItsStoreDoesNotAnswer) {
+  auto const run = call(Method::post, "/v1/" + make() + "/dispatch").at("/id");
+  test::Gate gate;
+  bool is_over = false;
+  auto const hold = [](store::AutomationStore& rows, std::string id, test::Gate& until, bool& over) -> Task<> {
+    [[maybe_unused]] auto held = co_await rows.judge(std::move(id), std::nullopt, [&until](store::RunRow const& row) {
+      until.pass();
+      store::RunDecision decision;
+      decision.run = row.clone();
+      return decision;
+    });
+    over = true;
+  };
+  TaskGroup tasks(control.executor());
+  tasks.spawn("test.hold", hold(backing.store->automations(), run, gate, is_over));
+  auto const answered = ask(Method::get, "/api/automation/ready", std::nullopt);
+  EXPECT_FALSE(is_over) << "answered before the store was";
+  EXPECT_EQ(answered.status, 503U);
+  EXPECT_EQ(answered.body, R"({"status":"not_ready","error":"database unavailable"})");
+  gate.open();
+  [[maybe_unused]] auto const joined = control.run(tasks.join());
+  EXPECT_EQ(ask(Method::get, "/api/automation/ready", std::nullopt).status, 200U);
+}
+
 TEST_F(AutomationRoutes, ConsentIsKeptByFrontEnd) {
   auto const consent = [this](std::string body) { return call(Method::post, "/v1/telemetry/consent", std::move(body)); };
   EXPECT_EQ(consent(R"({"consent_granted":true,"frontend_distinct_id":"a"})").body, R"({"consent_granted":true})");

@@ -103,6 +103,24 @@ TEST(EventSource, OfSlackHasATime) {
   EXPECT_FALSE(is_signed_by(source, head_of(source, request), "body", now + std::chrono::seconds(301), tolerance));
 }
 
+TEST(EventSource, RefusesAStaleTimeWithItsBoundsWhateverTheSignatureIs) {
+  auto row = hook("slack_v0");
+  row.signature_header = "X-Slack-Signature";
+  auto const source = custom_source(std::move(row), now);
+  auto const why = [&source](std::string const& signature, std::string const& time) {
+    auto const request = with({{"x-slack-request-timestamp", time}, {"x-slack-signature", signature}});
+    return why_not_signed(source, head_of(source, request), now, tolerance);
+  };
+  auto const stale = "Timestamp out of tolerance: it must be within 300 seconds of now";
+  EXPECT_EQ(why("v0=" + hex_signature("the secret of today", "v0:1799999699:body"), "1799999699"), stale);
+  EXPECT_EQ(why("v0=wrong", "1799999699"), stale);
+  EXPECT_EQ(why("v0=wrong", "1800000000"), "Invalid signature");
+  EXPECT_EQ(why("", "1799999699"), "Missing signature header: X-Slack-Signature");
+  auto const timeless = custom_source(hook(), now);
+  EXPECT_EQ(why_not_signed(timeless, head_of(timeless, with({{"x-signature-256", "wrong"}})), now, tolerance),
+            "Invalid signature");
+}
+
 TEST(EventSource, TellsItsDeliveriesApartByAHeader) {
   std::vector<Secret> secrets;
   auto const github = builtin_source(event::BuiltinSource::github, secrets);

@@ -173,6 +173,7 @@ TEST(PresetFiles, InstallTheVersionThatTheServiceNames) {
   ASSERT_EQ(std::system(run.c_str()), 0);
   auto const calls = test::read_file(folder.path() / "calls");
   EXPECT_NE(calls.find("http://x/api/automation/sdk-version"), std::string::npos) << calls;
+  EXPECT_NE(calls.find("--python >=3.12,<3.14 .venv"), std::string::npos) << calls;
   EXPECT_NE(calls.find("openhands-sdk==1.43.1 openhands-tools==1.43.1 openhands-workspace==1.43.1, in none"),
             std::string::npos)
       << calls;
