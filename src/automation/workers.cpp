@@ -756,6 +756,14 @@ Task<> Workers::wait_for_look(Job& job) {
   }
 }
 
+// How what an ended command said ends: all outputs before the newest may belong to it.
+Task<Outcome<nested::OutputTail>> Workers::output_tail_of(nested::Client& client, std::string const& command_id,
+                                                          nested::CommandOutput newest) {
+  std::size_t const bytes = with_.settings.output_tail_bytes;
+  if (newest.order > 0 && bytes > 0) co_return co_await client.output_tail(command_id, bytes, Deadline::in(small_call_max));
+  co_return nested::OutputTail{tail_of(newest.standard_output, bytes), tail_of(newest.standard_error, bytes)};
+}
+
 // Whether the command has ended. A search that fails says nothing of the run: it is asked again until the time is over.
 Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string& command_id) {
   auto client = runtime.client();
@@ -778,8 +786,10 @@ Task<Workers::Seen> Workers::look(Job& job, Runtime const& runtime, std::string&
       co_return Seen::goes_on;
     }
   }
-  auto const bytes = with_.settings.output_tail_bytes;
-  CommandEnded event{*output.exit_code, tail_of(output.standard_output, bytes), tail_of(output.standard_error, bytes)};
+  auto const exit_code = *output.exit_code;
+  auto tail = co_await output_tail_of(client, command_id, std::move(output));
+  if (!tail) co_return Seen::nothing;
+  CommandEnded event{exit_code, std::move(tail->standard_output), std::move(tail->standard_error)};
   event.leaves_files = job.was_sent_again;
   co_await apply(job, std::move(event));
   co_return Seen::ended;

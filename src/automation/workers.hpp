@@ -78,6 +78,8 @@ class Workers {
   Task<> watch(Job& job, Runtime const& runtime, std::string command_id);
   Task<> watch_to_the_end(Job& job, Runtime const& runtime, Followed const& followed, std::string& command_id);
   enum class Seen : std::uint8_t { ended, goes_on, nothing };  // nothing: the server did not say
+  Task<Outcome<nested::OutputTail>> output_tail_of(nested::Client& client, std::string const& command_id,
+                                                   nested::CommandOutput newest);
   Task<Seen> look(Job& job, Runtime const& runtime, std::string& command_id);
   Task<> wait_for_look(Job& job);
   static void look_soon(Job& job, Clock::time_point at);

@@ -175,4 +175,38 @@ Task<Outcome<std::optional<CommandOutput>>> Client::newest_output(std::string_vi
   co_return std::move(*output);
 }
 
+// The newest is alone in the first page, for it may have megabytes; where it is small, so are mostly those before it.
+Task<Outcome<OutputTail>> Client::output_tail(std::string_view command_id, std::size_t bytes, Deadline by) {
+  constexpr unsigned pages_max = 16;
+  constexpr std::size_t answers_bytes_max = 4 * 1024 * 1024, answer_bytes_small = 64 * 1024;
+  OutputTail tail;
+  std::size_t limit = 1, answers_bytes = 0;
+  std::string page_id;
+  for (unsigned pages = 0; pages < pages_max && answers_bytes < answers_bytes_max; ++pages) {
+    std::string query = "kind__eq=BashOutput&sort_order=TIMESTAMP_DESC&limit=" + std::to_string(limit) + "&command_id__eq=";
+    append_percent_encoded(query, command_id);
+    if (!page_id.empty()) {
+      query += "&page_id=";
+      append_percent_encoded(query, page_id);
+    }
+    auto call = upstream::call_to(at_, "/api/bash/bash_events/search", query);
+    if (limit > 1) call.answer_bytes_max = answers_bytes_max;
+    auto answer = co_await send("search", std::move(call), by);
+    auto const kind = answer ? std::nullopt : std::optional(answer.error().fault.kind);
+    if (kind == FaultKind::cancelled || kind == FaultKind::timed_out) co_return answer.error();
+    bool const is_too_large = kind == FaultKind::too_large && limit > 1;
+    if (is_too_large) limit = 1;
+    if (is_too_large) continue;
+    auto page = answer && answer->ok() ? parse_outputs(answer->body) : std::nullopt;
+    if (!page) break;
+    put_before(tail, *page, bytes);
+    bool const is_full = tail.standard_output.size() == bytes && tail.standard_error.size() == bytes;
+    if (is_full || page->next_page_id.empty() || page->next_page_id == page_id) break;
+    page_id = std::move(page->next_page_id);
+    answers_bytes += answer->body.size();
+    limit = answer->body.size() <= answer_bytes_small ? std::min<std::size_t>(limit * 10, 100) : 1;
+  }
+  co_return std::move(tail);
+}
+
 }  // namespace nestgate::nested

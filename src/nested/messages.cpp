@@ -287,6 +287,17 @@ std::optional<OutputPage> parse_outputs(std::string_view answer) {
   return out;
 }
 
+void put_before(OutputTail& tail, OutputPage const& page, std::size_t bytes) {
+  auto const put = [bytes](std::string& later, std::string_view text) {
+    text.remove_prefix(text.size() - std::min(text.size(), bytes - later.size()));
+    later.insert(0, text);
+  };
+  for (auto const& output : page.items) {
+    put(tail.standard_output, output.standard_output);
+    put(tail.standard_error, output.standard_error);
+  }
+}
+
 std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer) {
   auto outputs = parse_outputs(answer);
   if (!outputs) return std::nullopt;

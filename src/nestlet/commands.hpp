@@ -31,7 +31,8 @@ struct CommandResult {
 };
 
 // Runs shell commands and keeps their events (agent_server.md 4): a BashCommand when one starts, a BashOutput each time a
-// stream passes the limit and one at the end. Lives on the server's thread.
+// stream passes the limit and one at the end; of one that nobody waits for also while it runs, soon after it said something.
+// Lives on the server's thread.
 class Commands {
  public:
   // `environment` is what every command gets. `groups` outlives this.
@@ -67,11 +68,14 @@ class Commands {
   };
 
   Checked<std::shared_ptr<Running>> admit();
-  Checked<Launched> launch(CommandRequest request);
+  enum class Flush : bool { at_the_end, while_it_runs };
+  Checked<Launched> launch(CommandRequest request, Flush flush);
   Task<> wait_for(std::shared_ptr<Running> command);
   Task<> run(std::shared_ptr<Running> command, CommandLine line, Clock::duration timeout);
   Task<int> await_exit(Running& command, ChildProcess& child, Clock::duration timeout);
   void take_in(Running& command, CharBuffer Running::* into, std::string_view piece);
+  Task<> flush_while_it_runs(Running& command);
+  Clock::duration pause_until_flush(Running const& command) const;
   void publish_output(Running& command, std::optional<int> exit_code, std::optional<std::string> out,
                       std::optional<std::string> err);
   CommandLine line_of(CommandRequest const& request, std::vector<std::string> const& extra) const;

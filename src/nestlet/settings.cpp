@@ -20,6 +20,8 @@ constexpr std::uint64_t day_seconds = 24 * 60 * 60;
 constexpr std::uint64_t many_bytes = 1ull << 40;
 constexpr std::array number_flags = {
     NumberFlag{"--output-chars-max", &Limits::output_chars_max, 1, 1u << 30, "a stream's text in one bash event"},
+    NumberFlag{"--output-flush-milliseconds", &Limits::output_flush_milliseconds, 0, day_seconds * 1000,
+               "until a started command's text is told; 0: once it is full, and at the end"},
     NumberFlag{"--command-timeout-seconds", &Limits::command_timeout_seconds, 1, day_seconds, "for commands that name none"},
     NumberFlag{"--commands-max", &Limits::commands_max, 1, 100'000, "running at once"},
     NumberFlag{"--bash-events-max", &Limits::bash_events_max, 1, 10'000'000, "kept; the oldest go first"},

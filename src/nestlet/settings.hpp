@@ -11,7 +11,9 @@ namespace nestgate::nestlet {
 
 // Each with a flag of the same name (dashes for underscores). Sizes in bytes unless the name says otherwise.
 struct Limits {
-  std::uint64_t output_chars_max = 1'048'576;   // a stream's text in one bash event (agent_server.md 4)
+  std::uint64_t output_chars_max = 1'048'576;  // a stream's text in one bash event (agent_server.md 4)
+  // A started command's text is told when it has waited this long; 0: only when a stream is past its text, and at the end.
+  std::uint64_t output_flush_milliseconds = 250;
   std::uint64_t command_timeout_seconds = 300;  // where the request names none
   std::uint64_t commands_max = 256;             // running at once
   std::uint64_t bash_events_max = 10'000;       // kept; the oldest go first

@@ -264,6 +264,16 @@ std::string CharBuffer::take(std::size_t chars_max) {
   return out;
 }
 
+std::string CharBuffer::take_whole() {
+  if (owed_ == 0) return take(chars_);
+  auto begins = text_.size() - 1;
+  while ((static_cast<unsigned char>(text_[begins]) & 0xC0) == 0x80) --begins;
+  std::string out = text_.substr(0, begins);
+  text_.erase(0, begins);
+  chars_ = 1;
+  return out;
+}
+
 void CharBuffer::cut(std::size_t chars_max) {
   if (chars_ <= chars_max) return;
   text_.resize(bytes_of(text_, chars_max));

@@ -56,6 +56,8 @@ class CharBuffer {
   bool empty() const noexcept { return text_.empty(); }
   // At most `chars_max` characters off the front, never through a sequence.
   std::string take(std::size_t chars_max);
+  // All but a last character that is not whole yet.
+  std::string take_whole();
   // Drops what is past `chars_max` characters.
   void cut(std::size_t chars_max);
 

@@ -33,6 +33,12 @@ struct OutputPage {
   std::string next_page_id;          // "": there is none yet
 };
 
+// How what a command said ends.
+struct OutputTail {
+  std::string standard_output;
+  std::string standard_error;
+};
+
 // A command that was started.
 struct StartedCommand {
   std::string id;
@@ -110,6 +116,9 @@ class Client {
   Task<Outcome<std::vector<StartedCommand>>> find_commands(std::string part, Deadline by);
   // The newest output of a started command; nothing when there is none yet.
   Task<Outcome<std::optional<CommandOutput>>> newest_output(std::string_view command_id, Deadline by);
+  // The last so many bytes of both streams of a command that has ended, of as many of its last outputs as that takes; less
+  // where those are very many or very large, or the server does not give more. Faults: cancelled, timed_out.
+  Task<Outcome<OutputTail>> output_tail(std::string_view command_id, std::size_t bytes, Deadline by);
 
  private:
   struct Message {

@@ -102,6 +102,80 @@ TEST(Bash, AStreamPastTheLimitComesInPiecesAndLosesNothing) {
   EXPECT_EQ(all, std::string(3500, 'x') + "äöü");
 }
 
+boost::json::array outputs_of(RunningServer const& server, boost::json::value const& id, std::string_view more = "") {
+  auto const page =
+      server.call("GET", path_of(id, "bash_events/search?kind__eq=BashOutput&command_id__eq=") + std::string(more));
+  return page.json().at("items").as_array();
+}
+
+// Says "line", waits for the file `go`, says the rest.
+constexpr std::string_view says_and_waits =
+    "printf 'line\\n\\303'; until test -e go; do sleep 0.01; done; printf '\\244'; echo err >&2; exit 3";
+
+TEST(Bash, AStartedCommandIsHeardWhileItRunsAndNothingIsSaidTwice) {
+  Limits limits;
+  limits.output_flush_milliseconds = 1;
+  RunningServer const server(limits);
+  SocketClient socket(server.port(), "/sockets/bash-events", key_field);
+  auto const started = server.call("POST", "/api/bash/start_bash_command", command(says_and_waits)).json();
+  EXPECT_EQ(socket.receive_json().at("kind"), "BashCommand");
+  auto const first = socket.receive_json();
+  EXPECT_TRUE(first.at("exit_code").is_null());
+  EXPECT_EQ(first.at("order"), 0);
+  EXPECT_EQ(first.at("stdout"), "line\n") << "not the half of a character";
+  EXPECT_EQ(outputs_of(server, started.at("id")).size(), 1u);
+  write_file(server.path("go"), "");
+  boost::json::object event;
+  std::string out, err;
+  for (std::int64_t order = 1; event["exit_code"].is_null(); ++order) {
+    event = socket.receive_json();
+    EXPECT_EQ(event.at("order"), order);
+    if (event.at("stdout").is_string()) out += text(event.at("stdout"));
+    if (event.at("stderr").is_string()) err += text(event.at("stderr"));
+  }
+  EXPECT_EQ(out, "ä");
+  EXPECT_EQ(err, "err\n");
+  EXPECT_EQ(event.at("exit_code"), 3);
+}
+
+TEST(Bash, AStartedCommandIsHeardAtItsEndWhereNothingIsToBeFlushed) {
+  Limits limits;
+  limits.output_flush_milliseconds = 0;
+  RunningServer const server(limits);
+  auto const started = server.call("POST", "/api/bash/start_bash_command", command("echo 1; sleep 0.1; echo 2")).json();
+  boost::json::array all;
+  while (all.empty()) all = outputs_of(server, started.at("id"));
+  EXPECT_EQ(all.at(0).at("stdout"), "1\n2\n");
+}
+
+TEST(Bash, AnExecutedCommandGivesOneOutputHoweverOftenItSpeaks) {
+  Limits limits;
+  limits.output_flush_milliseconds = 1;
+  RunningServer const server(limits);
+  auto const only = execute(server, "for i in 1 2 3 4 5; do echo $i; sleep 0.05; done");
+  EXPECT_EQ(only.at("order"), 0);
+  EXPECT_EQ(only.at("stdout"), "1\n2\n3\n4\n5\n");
+}
+
+TEST(Bash, WhoAsksByOrderAloneGetsPastThePage) {
+  Limits limits;
+  limits.output_chars_max = 1;
+  RunningServer const server(limits);
+  auto const last = execute(server, "seq -s '' 1 99");
+  std::string all;
+  std::int64_t order = -1;
+  while (order < last.at("order").as_int64()) {
+    auto const page = outputs_of(server, last.at("command_id"), "&limit=100&order__gt=" + std::to_string(order));
+    ASSERT_FALSE(page.empty()) << "behind " << order;
+    for (auto const& item : page) {
+      EXPECT_EQ(item.at("order"), ++order);
+      all += text(item.at("stdout"));
+    }
+  }
+  EXPECT_EQ(all.size(), 190u) << all;
+  EXPECT_TRUE(all.ends_with("9899\n"));
+}
+
 TEST(Bash, BytesThatAreNoTextCountTowardsTheLimit) {
   Limits limits;
   limits.output_chars_max = 1000;

@@ -63,6 +63,18 @@ TEST(CharBuffer, NeverCutsThroughACharacterHoweverItCame) {
   EXPECT_EQ(buffer.take(9), "ä€😀");
 }
 
+TEST(CharBuffer, KeepsACharacterThatIsNotWholeYet) {
+  std::string const text = "x€";
+  CharBuffer buffer;
+  buffer.append(text.substr(0, 3));
+  EXPECT_EQ(buffer.take_whole(), "x");
+  EXPECT_EQ(buffer.take_whole(), "");
+  EXPECT_EQ(buffer.chars(), 1u);
+  buffer.append(text.substr(3));
+  EXPECT_EQ(buffer.take_whole(), "€");
+  EXPECT_TRUE(buffer.empty());
+}
+
 TEST(CharBuffer, CountsBytesThatContinueNothing) {
   CharBuffer buffer;
   buffer.append(std::string(1000, '\x80'));

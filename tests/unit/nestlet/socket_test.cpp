@@ -256,7 +256,9 @@ TEST(SessionSocket, ReplaysFromASequenceNumberAndGoesOnLive) {
 }
 
 TEST(BashSocket, ShowsEveryCommandAndTakesCommandFrames) {
-  RunningServer const server;
+  Limits limits;
+  limits.output_flush_milliseconds = 0;  // one output each
+  RunningServer const server(limits);
   SocketClient socket(server.port(), "/sockets/bash-events");
   socket.send(good_auth);
   socket.send(R"({"command":"echo hi"})");
