@@ -174,6 +174,38 @@ TEST_F(InARealNestlet, AScriptRunsWithItsEnvironmentAndItsEndIsTold) {
   EXPECT_TRUE(sink.requests().at(0).body.starts_with(R"({"status":"FAILED","run_id":")" + run->id + "\""));
 }
 
+TEST_F(InARealNestlet, AScriptIsHeardWhileItRunsAndItsWholeTailIsKept) {
+  ASSERT_TRUE(start());
+  open_service();
+  auto const wait = [](std::string const& file) { return "until test -e " + file + "; do sleep 0.01; done\n"; };
+  RunRequest request;
+  request.by = caller;
+  request.conversation = id_of("c1");
+  request.tarball =
+      tarball("echo one\necho uno >&2\n" + wait("heard-one") + "echo two\n" + wait("heard-two") + "echo three\n");
+  request.entrypoint = "sh main.sh";
+  auto const run = control.run(service->submit(std::move(request)));
+  ASSERT_TRUE(run) << run.error().reason;
+  auto const work = folder / "runtimes" / "c1" / "workspace" / "automation-runs" / run->id;
+  auto const feed = control.run(service->output(run->id));
+  ASSERT_TRUE(feed);
+  std::string said, complained;
+  for (;;) {
+    auto const piece = control.run((*feed)->next());
+    ASSERT_TRUE(piece) << piece.error().reason;
+    if (!*piece) break;
+    ((*piece)->is_error_stream ? complained : said) += (*piece)->text;
+    if (said == "one\n") std::ofstream(work / "heard-one");
+    if (said == "one\ntwo\n") std::ofstream(work / "heard-two");
+  }
+  EXPECT_EQ(said, "one\ntwo\nthree\n");
+  EXPECT_EQ(complained, "uno\n");
+  auto const ended = find(run->id);
+  EXPECT_EQ(ended.status, RunStatus::completed) << ended.error_detail;
+  EXPECT_EQ(ended.output_tail, said);
+  EXPECT_EQ(ended.error_tail, complained);
+}
+
 TEST_F(InARealNestlet, AnAutomationDispatchedByHandRunsInAFreshRuntimeThatGoesWithIt) {
   open_service();
   auto const automation = make_automation(tarball("echo fresh > \"$HOME/seen\"; exit 0\n"), "fresh");

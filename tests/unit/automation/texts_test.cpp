@@ -17,7 +17,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST(AModel, IsAmongAUsersSettingsInTheirWords) {
-  auto const told = [](std::string_view settings) { return std::string(agent_settings_of(Secret(settings)).reveal()); };
+  auto const told = [](std::string_view settings) { return std::string(agent_settings_of(Secret(std::string(settings))).reveal()); };
   EXPECT_EQ(told(R"({"llm_model":"m","llm_api_key":"a\"b","llm_base_url":"","language":"en"})"),
             R"({"agent_settings_diff":{"llm":{"model":"m","api_key":"a\"b"}}})");
   for (std::string_view const none : {"", "{}", "[]", "{", R"({"language":"en"})", R"({"llm_model":null})"})

@@ -345,6 +345,49 @@ TEST(Commands, AreStartedAndTheirNewestOutputIsFoundById) {
   EXPECT_EQ(ended->value().standard_error, "b");
 }
 
+// As many outputs as the query asks for, newest first; `text` says what each holds.
+test::Reply outputs_from(std::string const& target, int count, std::function<std::string(int)> const& text) {
+  auto const number = [&target](std::string_view name, int otherwise) {
+    auto const at = target.find(name);
+    return at == target.npos ? otherwise : std::stoi(target.substr(at + name.size()));
+  };
+  int const newest = number("page_id=", count - 1), end = std::max(newest - number("&limit=", 50), -1);
+  std::string items;
+  for (int i = newest; i > end; --i)
+    items += std::string(items.empty() ? "" : ",") + R"({"order":)" + std::to_string(i) + R"(,"exit_code":null,"stdout":")" +
+             text(i) + R"(","stderr":null})";
+  auto const next = end >= 0 ? '"' + std::to_string(end) + '"' : std::string("null");
+  return {200, R"({"items":[)" + items + R"(],"next_page_id":)" + next + "}"};
+}
+
+TEST(Commands, EndAsTheirLastOutputsDoTogether) {
+  ScriptedServer server([](test::Request const& request) {
+    return outputs_from(request.target, 300, [](int i) { return std::to_string(i) + " "; });
+  });
+  Control control;
+  Client client(server.endpoint(), Secret("key"));
+  auto const tail = control.run(client.output_tail("abc123", 100, Deadline::in(20s)));
+  ASSERT_TRUE(tail);
+  EXPECT_EQ(tail->standard_output.size(), 100U);
+  EXPECT_TRUE(tail->standard_output.ends_with("296 297 298 299 ")) << tail->standard_output;
+  EXPECT_EQ(tail->standard_error, "");
+  EXPECT_LE(server.requests().size(), 6U) << "many small ones come at once";
+}
+
+TEST(Commands, WithLargeOutputsAreReadOneByOneAndNotToTheirBegin) {
+  ScriptedServer server([](test::Request const& request) {
+    return outputs_from(request.target, 50, [](int i) {
+      return i > 47 ? std::string("x") : std::string(1024 * 1024, static_cast<char>('0' + i));
+    });
+  });
+  Control control;
+  Client client(server.endpoint(), Secret("key"));
+  auto const tail = control.run(client.output_tail("abc123", 16, Deadline::in(20s)));
+  ASSERT_TRUE(tail);
+  EXPECT_EQ(tail->standard_output, std::string(14, '0' + 47) + "xx");
+  EXPECT_LE(server.requests().size(), 8U);
+}
+
 TEST(Commands, SayOneOutputBehindAnother) {
   Nested nested;
   nested.server.on("GET /api/bash/bash_events/search",

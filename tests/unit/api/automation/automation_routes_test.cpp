@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <latch>
+
 #include "nestgate/base/text.hpp"
 #include "unit/api/whole_api.hpp"
 
@@ -482,11 +484,11 @@ TEST_F(AutomationRoutes, TheServiceTellsOfItselfWithoutAKey) {
 
 TEST_F(AutomationRoutes, TheServiceIsNotReadyWhileItsStoreDoesNotAnswer) {
   auto const run = call(Method::post, "/v1/" + make() + "/dispatch").at("/id");
-  test::Gate gate;
+  std::latch opened(1);
   bool is_over = false;
-  auto const hold = [](store::AutomationStore& rows, std::string id, test::Gate& until, bool& over) -> Task<> {
+  auto const hold = [](store::AutomationStore& rows, std::string id, std::latch& until, bool& over) -> Task<> {
     [[maybe_unused]] auto held = co_await rows.judge(std::move(id), std::nullopt, [&until](store::RunRow const& row) {
-      until.pass();
+      until.wait();
       store::RunDecision decision;
       decision.run = row.clone();
       return decision;
@@ -494,12 +496,12 @@ TEST_F(AutomationRoutes, TheServiceIsNotReadyWhileItsStoreDoesNotAnswer) {
     over = true;
   };
   TaskGroup tasks(control.executor());
-  tasks.spawn("test.hold", hold(backing.store->automations(), run, gate, is_over));
+  tasks.spawn("test.hold", hold(store->automations(), run, opened, is_over));
   auto const answered = ask(Method::get, "/api/automation/ready", std::nullopt);
   EXPECT_FALSE(is_over) << "answered before the store was";
   EXPECT_EQ(answered.status, 503U);
   EXPECT_EQ(answered.body, R"({"status":"not_ready","error":"database unavailable"})");
-  gate.open();
+  opened.count_down();
   [[maybe_unused]] auto const joined = control.run(tasks.join());
   EXPECT_EQ(ask(Method::get, "/api/automation/ready", std::nullopt).status, 200U);
 }
