@@ -69,15 +69,22 @@ Secret environment_file(std::vector<std::pair<std::string, Secret>> const& varia
 }
 
 std::string private_folder_command(std::string_view folder) {
-  std::string const it = quoted(folder);
-  return "umask 077; mkdir -m 700 " + it + " 2>/dev/null || { [ -d " + it + " ] && [ ! -L " + it + " ] && [ -O " + it +
-         " ] && chmod 700 " + it + "; }";
+  return "f=" + std::string(folder) +
+         R"(; mkdir -m 700 "$f" 2>/dev/null || { [ -d "$f" ] && [ ! -L "$f" ] && [ -O "$f" ] && chmod 700 "$f"; } && echo "$f")";
 }
 
-RunPaths::RunPaths(std::string_view run_id, std::uint32_t attempt) {
+std::optional<std::string> parse_private_folder(std::string_view output) {
+  constexpr std::string_view begin = private_folder.substr(0, private_folder.find('$'));
+  if (output.ends_with('\n')) output.remove_suffix(1);
+  bool const is_whole = output.starts_with(begin) && output.size() > begin.size() &&
+                        output.find_first_not_of("0123456789", begin.size()) == output.npos;
+  return is_whole ? std::optional(std::string(output)) : std::nullopt;
+}
+
+RunPaths::RunPaths(std::string_view run_id, std::uint32_t attempt, std::string_view its_folder) : folder(its_folder) {
   std::string const stem = "/tmp/automation-" + std::string(run_id);
   tarball = stem + ".tar.gz";
-  std::string const private_stem = std::string(private_folder) + "/automation-" + std::string(run_id);
+  std::string const private_stem = folder + "/automation-" + std::string(run_id);
   environment = private_stem + ".env";
   event = private_stem + ".event.json";
   guard = stem + ".start-" + std::to_string(attempt);
@@ -106,8 +113,8 @@ std::string start_command(RunPaths const& paths, std::uint64_t fence, RunScript 
                     "; }; ";
   out += "trap '" + tidy_command(paths) + "' EXIT";
   // Where /tmp was emptied the agent server made the folder again, by its umask.
-  out += "; chmod 700 " + std::string(private_folder) + " 2>/dev/null; chmod 600 " + paths.environment + " && . " +
-         paths.environment + " && rm -f -- " + paths.environment;
+  out += "; chmod 700 " + paths.folder + " 2>/dev/null; chmod 600 " + paths.environment + " && . " + paths.environment +
+         " && rm -f -- " + paths.environment;
   std::string work;
   if (script.workspace_base.empty()) {
     out += " && base=/workspace && { [ -w \"$base\" ] || base=${HOME:-/tmp}; }";

@@ -16,16 +16,20 @@ namespace nestgate::automation {
 // calls has checked.
 Secret environment_file(std::vector<std::pair<std::string, Secret>> const& variables);
 
-// Only the runtime's user may enter it: an agent server makes files by its umask, and these hold secrets.
-inline constexpr std::string_view private_folder = "/tmp/nestgate-private";
-// Makes such a folder, or finds it made. Exit 0: whoever else can write beside it has no way in.
+// Only the runtime's user may enter it: an agent server makes files by its umask, and these hold secrets. As a shell reads
+// it, since users of one machine have one each.
+inline constexpr std::string_view private_folder = "/tmp/nestgate-private-$(id -u)";
+// Makes such a folder, or finds it made, and says its path. Exit 0: whoever else can write beside it has no way in.
 std::string private_folder_command(std::string_view folder);
+// The path that the command said; nothing: it said something else.
+std::optional<std::string> parse_private_folder(std::string_view output);
 
-// Where one attempt of a run has its files in the runtime.
+// Where one attempt of a run has its files in the runtime. Words of a shell; with a folder's path they are paths.
 struct RunPaths {
-  RunPaths(std::string_view run_id, std::uint32_t attempt);
+  RunPaths(std::string_view run_id, std::uint32_t attempt, std::string_view folder = private_folder);
+  std::string folder;
   std::string tarball;      // "/tmp/automation-ID.tar.gz" (automation.md 5.5)
-  std::string environment;  // in `private_folder`
+  std::string environment;  // in `folder`
   std::string event;        // an event that is too long for a variable
   // A symbolic link that only one start of the attempt can make; it leads nowhere and says "nestgate:FENCE:PID".
   std::string guard;

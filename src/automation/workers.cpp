@@ -511,9 +511,10 @@ Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runti
   if (base.empty()) base = job.own.base_url;
   if (base.empty()) base = with_.settings.base_url_default;
   RunSurroundings const around{base, runtime.id.text(), runtime.place, runtime.session_key, token, kv};
+  NESTGATE_CO_TRY(folder, co_await make_private_folder(runtime, client));
+  job.paths = RunPaths(job.run.id, job.run.attempt, folder);
   auto environment = environment_of(job.run, job.the_automation(), with_.settings, job.paths, around);
   auto const file = environment_file(environment.variables);
-  NESTGATE_CO_TRY_VOID(co_await make_private_folder(runtime, client));
   if (!environment.event_file.empty()) {
     auto const& event = environment.event_file;
     NESTGATE_CO_TRY_VOID(co_await client.upload(job.paths.event, event, Deadline::in(with_.settings.upload_time_max)));
@@ -538,18 +539,20 @@ Task<Outcome<>> Workers::end_earlier(Job& job, nested::Client& client) {
   co_return Outcome<>{};
 }
 
-// Once in a runtime's life: later runs pay no round trip for it.
-Task<Outcome<>> Workers::make_private_folder(Runtime const& runtime, nested::Client& client) {
-  if (with_private_folder_.contains(runtime.life())) co_return Outcome<>{};
+// Its path. Once in a runtime's life: later runs pay no round trip for it.
+Task<Outcome<std::string>> Workers::make_private_folder(Runtime const& runtime, nested::Client& client) {
+  auto const known = private_folders_.find(runtime.life());
+  if (known != private_folders_.end()) co_return known->second;
   auto command = private_folder_command(private_folder);
   NESTGATE_CO_TRY(made, co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max)));
-  if (made.exit_code != 0)
+  auto folder = made.exit_code == 0 ? parse_private_folder(made.standard_output) : std::nullopt;
+  if (!folder)
     co_return fail(FaultKind::conflict, "automation.dispatch",
                    "The runtime has no private folder for the run's environment: " + std::string(private_folder) +
                        " cannot be made, or is another user's");
-  if (with_private_folder_.size() >= private_folders_remembered_max) with_private_folder_.clear();
-  with_private_folder_.insert(runtime.life());
-  co_return Outcome<>{};
+  if (private_folders_.size() >= private_folders_remembered_max) private_folders_.clear();
+  private_folders_.emplace(runtime.life(), *folder);
+  co_return *std::move(folder);
 }
 
 Task<Outcome<>> Workers::put_tarball(Job& job, nested::Client& client) {

@@ -4,7 +4,6 @@
 #include <list>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -69,7 +68,7 @@ class Workers {
   Task<Outcome<std::string>> dispatch(Job& job, Runtime const& runtime);
   Task<Outcome<std::string>> dispatch_once(Job& job, Runtime const& runtime);
   Task<Outcome<>> end_earlier(Job& job, nested::Client& client);
-  Task<Outcome<>> make_private_folder(Runtime const& runtime, nested::Client& client);
+  Task<Outcome<std::string>> make_private_folder(Runtime const& runtime, nested::Client& client);
   Task<Outcome<>> put_tarball(Job& job, nested::Client& client);
   Task<Outcome<>> fetch_tarball(Job& job, nested::Client& client);
   Task<Outcome<std::string>> start(Job& job, nested::Client& client);
@@ -108,7 +107,7 @@ class Workers {
   std::map<std::pair<Life, std::string>, Job*> by_command_;  // those that are watched
   std::map<Life, Followed> followed_;
   std::map<Life, std::vector<std::string>> spent_guards_;
-  std::set<Life> with_private_folder_;
+  std::map<Life, std::string> private_folders_;
   TaskGroup tasks_;
 };
 

@@ -47,9 +47,8 @@ Task<std::unique_ptr<PostgresConnection>> PostgresConnection::open(PostgresUrl u
   std::unique_ptr<PostgresConnection> made(new PostgresConnection(co_await asio::this_coro::executor, times));
   co_await made->connect(std::move(url));
   auto const ms = [](std::chrono::milliseconds time) { return std::to_string(time.count()); };
-  // The server ends what a gateway began and, being frozen, does not end.
   auto script = "SET lock_timeout = " + ms(times.lock_max) + "; SET statement_timeout = " + ms(times.answer_max) +
-                "; SET idle_in_transaction_session_timeout = " + ms(2 * times.answer_max);
+                "; SET idle_in_transaction_session_timeout = " + ms(times.pause_max);
   co_await made->run_script(std::move(script));
   co_return made;
 }

@@ -20,6 +20,8 @@ struct PostgresTimes {
   std::chrono::milliseconds connect_max{5'000};
   std::chrono::milliseconds lock_max{10'000};    // how long a statement waits for other transactions
   std::chrono::milliseconds answer_max{30'000};  // a server that is silent for so long is taken for gone
+  // Between two statements of a transaction: the server ends what a gateway began that is frozen now, within `lock_max`.
+  std::chrono::milliseconds pause_max{5'000};
 };
 
 // The server did not do a statement; the connection is as good as before.

@@ -191,7 +191,7 @@ session_api_key_file = "runtime.key"
     def remains_of(self, run):
         """In the runtime's /tmp and its private folder, but for the guards, which keep late starts out."""
         top = pathlib.Path("/tmp")
-        found = [path for folder in (top, top / "nestgate-private") for path in folder.glob(f"automation-{run}*")]
+        found = [path for folder in (top, top / f"nestgate-private-{os.getuid()}") for path in folder.glob(f"automation-{run}*")]
         return [str(path.relative_to(top)) for path in found if ".start-" not in path.name]
 
     def guards(self):

@@ -185,7 +185,7 @@ class RuntimeDoor:
         path, _, query = target.partition("?")
         if path == "/api/file/upload":
             place = urllib.parse.parse_qs(query).get("path", [""])[0]
-            if found := re.fullmatch(rf"/tmp/(?:nestgate-private/)?automation-({RUN})\.(tar\.gz|env)", place):
+            if found := re.fullmatch(rf"/tmp/(?:nestgate-private-\d+/)?automation-({RUN})\.(tar\.gz|env)", place):
                 return "environment" if found[2] == "env" else "tarball", self.course.run(found[1])
         if path == "/api/bash/start_bash_command":
             if found := re.search(rf"ln -s nestgate:\d+:\$\$ /tmp/automation-({RUN})\.start", body.decode()):

@@ -1,6 +1,7 @@
 """How a run reaches its script: the calls of the agent server, the chain, and the environment that the script sees."""
 
 import json
+import os
 import pathlib
 import re
 
@@ -84,7 +85,7 @@ def nothing_secret_stands_in_the_commands_text_or_a_url(at):
 def tarball_environment_and_start_come_in_this_order(at):
     running = at.running()
     paths = [(u.path, u.at) for u in running.seen.uploads]
-    equal([p for p, _ in paths], [f"/tmp/automation-{running.id}.tar.gz", f"/tmp/nestgate-private/automation-{running.id}.env"], "the uploads")
+    equal([p for p, _ in paths], [f"/tmp/automation-{running.id}.tar.gz", f"/tmp/nestgate-private-{os.getuid()}/automation-{running.id}.env"], "the uploads")
     equal(len(running.seen.starts), 1, "how many starts")
     true(paths[0][1] <= paths[1][1] <= running.seen.starts[0].at, "their order", (paths, running.seen.starts[0].at))
 
@@ -144,7 +145,7 @@ def the_chain_has_its_links_in_order(at):
 @holds()
 def neither_environment_file_nor_tarball_is_left_once_the_script_runs(at):
     running = at.running()
-    folders = pathlib.Path("/tmp"), pathlib.Path("/tmp/nestgate-private")
+    folders = pathlib.Path("/tmp"), pathlib.Path(f"/tmp/nestgate-private-{os.getuid()}")
     left = [str(p) for folder in folders for p in folder.glob(f"automation-{running.id}*") if p.suffix in (".gz", ".env")]
     equal(left, [], "files that are left")
 
@@ -230,7 +231,7 @@ def a_start_that_is_refused_for_good_fails_the_run_and_its_environment_file_goes
                    lambda: at.run_of(automation["id"], run["id"]))
     true(row["error_detail"], "the run failed without a reason")
     true(row["status_detail"]["phase"] in ("dispatch", "execution"), "phase", row["status_detail"])
-    at.until(lambda: not pathlib.Path(f"/tmp/nestgate-private/automation-{run['id']}.env").exists(), 10, "the environment file is there still")
+    at.until(lambda: not pathlib.Path(f"/tmp/nestgate-private-{os.getuid()}/automation-{run['id']}.env").exists(), 10, "the environment file is there still")
 
 
 @holds()

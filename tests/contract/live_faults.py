@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import pathlib
 import socket
 import threading
@@ -60,7 +61,7 @@ def event_reaches_its_script(at, size):
     at.runs.append((automation["id"], run["id"]))
     running = at.started(automation, run)
     running.file("started")
-    folders = pathlib.Path("/tmp"), pathlib.Path("/tmp/nestgate-private")
+    folders = pathlib.Path("/tmp"), pathlib.Path(f"/tmp/nestgate-private-{os.getuid()}")
     left = [p.name for folder in folders for p in folder.glob(f"automation-{run['id']}*") if p.suffix in (".env", ".gz")]
     equal(left, [], "what is left of tarball and environment")
 

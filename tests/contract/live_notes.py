@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import os
 import pathlib
 import re
 
@@ -104,7 +105,7 @@ def no_environment_file_stays_after_a_start_that_met_with(at, _, how):
     run = at.dispatch(automation)
     at.until(lambda: at.run_of(automation["id"], run["id"])["status"] in ("FAILED", "COMPLETED"), 60, "the run does not end",
              lambda: at.run_of(automation["id"], run["id"]))
-    path = pathlib.Path(f"/tmp/nestgate-private/automation-{run['id']}.env")
+    path = pathlib.Path(f"/tmp/nestgate-private-{os.getuid()}/automation-{run['id']}.env")
     true(at.agent.run(run["id"]).upload(".env"), "no environment file was brought")
     at.until(lambda: not path.exists(), 10, "the environment file is there still")
 

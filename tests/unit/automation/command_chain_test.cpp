@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -29,8 +30,9 @@ class RunCommand : public testing::Test {
     std::string name = (fs::temp_directory_path() / "nestgate-chain-XXXXXX").string();
     home_ = ::mkdtemp(name.data());
     base = home_.string();
-    paths = RunPaths("test-" + home_.filename().string(), 1);
     EXPECT_EQ(run(private_folder_command(private_folder)), 0) << output();
+    folder = parse_private_folder(output()).value_or("");
+    paths = RunPaths("test-" + home_.filename().string(), 1, folder);
   }
   ~RunCommand() override {
     std::error_code ignored;
@@ -73,6 +75,7 @@ class RunCommand : public testing::Test {
   fs::path home() const { return home_; }
   fs::path work() const { return fs::path(base) / paths.work_below_base; }
 
+  std::string folder;
   RunPaths paths{"unset", 1};
 
  private:
@@ -180,21 +183,36 @@ TEST_F(RunCommand, HasTheAgentServersUmaskInSetupAndEntrypoint) {
 }
 
 TEST_F(RunCommand, HasItsSecretsWhereOnlyItsUserCanEnter) {
-  EXPECT_EQ(fs::path(paths.environment).parent_path(), private_folder);
-  EXPECT_EQ(fs::path(paths.event).parent_path(), private_folder);
-  auto const folder = home() / "private";
-  auto const make = [&] { return run(private_folder_command(folder.string())); };
+  EXPECT_EQ(folder, "/tmp/nestgate-private-" + std::to_string(::geteuid()));
+  EXPECT_EQ(fs::path(paths.environment).parent_path(), folder);
+  EXPECT_EQ(fs::path(paths.event).parent_path(), folder);
+  auto const place = home() / "private";
+  auto const make = [&] { return run(private_folder_command(place.string())); };
   EXPECT_EQ(make(), 0) << output();
-  EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all);
-  fs::permissions(folder, fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
+  EXPECT_EQ(fs::status(place).permissions(), fs::perms::owner_all);
+  fs::permissions(place, fs::perms::owner_all | fs::perms::others_read | fs::perms::others_exec);
   EXPECT_EQ(make(), 0) << output();
-  EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all);
-  fs::remove(folder);
-  fs::create_directory_symlink(base, folder);
+  EXPECT_EQ(fs::status(place).permissions(), fs::perms::owner_all);
+  fs::remove(place);
+  fs::create_directory_symlink(base, place);
   EXPECT_NE(make(), 0) << "another's choice of a place";
-  fs::remove(folder);
-  std::ofstream(folder) << "no folder";
+  fs::remove(place);
+  std::ofstream(place) << "no folder";
   EXPECT_NE(make(), 0);
+}
+
+TEST_F(RunCommand, IsTidiedUpByWhoeverDoesNotKnowThePathOfThatFolder) {
+  put_environment(variables_of("A", "secret"));
+  std::ofstream(paths.event) << "{}";
+  EXPECT_EQ(run(tidy_command(RunPaths("test-" + home().filename().string(), 1))), 0) << output();
+  for (auto const& path : {paths.environment, paths.event}) EXPECT_FALSE(fs::exists(path)) << path;
+}
+
+TEST(APrivateFolder, IsNoOtherPath) {
+  EXPECT_EQ(parse_private_folder("/tmp/nestgate-private-0\n"), "/tmp/nestgate-private-0");
+  for (auto const* const other :
+       {"", "\n", "/tmp/nestgate-private-", "/tmp/nestgate-private-0 x", "/tmp/x", "/tmp/nestgate-private-../x"})
+    EXPECT_EQ(parse_private_folder(other), std::nullopt) << other;
 }
 
 TEST_F(RunCommand, EndsWithTheEntrypointsStatus) {

@@ -50,7 +50,8 @@ class FakeAgent {
     executed_exit_code_ = exit_code;
     executed_error_ = std::move(error);
   }
-  // What the command that makes the private folder is answered with; it is not among those `executed`.
+  static constexpr std::string_view private_folder = "/tmp/nestgate-private-1000";
+  // What the command that makes it is answered with; it is not among those `executed`.
   void answer_private_folder(int exit_code) {
     std::lock_guard const lock(mutex_);
     folder_exit_code_ = exit_code;
@@ -209,8 +210,9 @@ class FakeAgent {
   }
   Reply execute(std::string text) {
     auto const guard = guard_in(text, "ln -sn nestgate:stopped:");
-    if (text.starts_with("umask 077; mkdir"))
-      return {200, R"({"exit_code":)" + std::to_string(folder_exit_code_) + R"(,"stdout":"","stderr":""})"};
+    if (text.starts_with("f=/tmp/nestgate-private-"))
+      return {200, R"({"exit_code":)" + std::to_string(folder_exit_code_) + R"(,"stdout":")" + std::string(private_folder) +
+                       R"(\n","stderr":""})"};
     executed_.push_back(std::move(text));
     if (guard.empty())
       return {200, R"({"exit_code":)" + std::to_string(executed_exit_code_) + R"(,"stdout":"","stderr":)" +

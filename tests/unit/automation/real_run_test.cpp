@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -168,8 +169,9 @@ TEST_F(InARealNestlet, AScriptRunsWithItsEnvironmentAndItsEndIsTold) {
             std::string::npos);
   EXPECT_NE(environment.find("\nOWN=it's mine\n"), std::string::npos);
   EXPECT_NE(environment.find("\nWORKSPACE_BASE=" + work.string() + "\n"), std::string::npos);
-  EXPECT_FALSE(fs::exists("/tmp/nestgate-private/automation-" + run->id + ".env"));
-  EXPECT_EQ(fs::status("/tmp/nestgate-private").permissions(), fs::perms::owner_all);
+  auto const folder = "/tmp/nestgate-private-" + std::to_string(::geteuid());
+  EXPECT_FALSE(fs::exists(folder + "/automation-" + run->id + ".env"));
+  EXPECT_EQ(fs::status(folder).permissions(), fs::perms::owner_all);
   EXPECT_FALSE(fs::exists("/tmp/automation-" + run->id + ".tar.gz"));
   EXPECT_TRUE(sink.requests().at(0).body.starts_with(R"({"status":"FAILED","run_id":")" + run->id + "\""));
 }

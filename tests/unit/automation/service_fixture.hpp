@@ -156,7 +156,7 @@ class Automations : public testing::Test {
   static Task<> one_turn() { [[maybe_unused]] auto waited = co_await pause_for(1ms); }
   static std::string tarball_of(std::string const& run_id) { return "/tmp/automation-" + run_id + ".tar.gz"; }
   static std::string environment_file_of(std::string const& run_id) {
-    return "/tmp/nestgate-private/automation-" + run_id + ".env";
+    return std::string(test::FakeAgent::private_folder) + "/automation-" + run_id + ".env";
   }
   // What a script of the run reads from its environment.
   std::map<std::string, std::string> environment_of(std::string const& run_id) {

@@ -1,9 +1,7 @@
 // The way of a run through dispatch, watch and completion.
 
-#include "automation/own_run.hpp"
 #include "automation/run_book.hpp"
 #include "service_fixture.hpp"
-#include "support/store_file.hpp"
 
 namespace nestgate::automation {
 namespace {
@@ -72,7 +70,7 @@ TEST_F(Runs, AreDispatchedByThreeCallsInTheirOrderOnceTheirRuntimeHasAPrivateFol
   EXPECT_EQ(claimed.sandbox_id, "c1");
   auto const upload_of = [](std::string const& path) { return std::string(upload_line) + "?path=%2Ftmp%2F" + path; };
   auto const tarball = upload_of("automation-" + run.id + ".tar.gz");
-  auto const environment = upload_of("nestgate-private%2Fautomation-" + run.id + ".env");
+  auto const environment = upload_of("nestgate-private-1000%2Fautomation-" + run.id + ".env");
   EXPECT_THAT(dispatching_lines(), ElementsAre(tarball, execute_line, environment, start_line));
   auto const later = dispatch();
   until_dispatched(later.id);
@@ -88,7 +86,7 @@ TEST_F(Runs, WithoutAPrivateFolderFailAndShowTheirSecretsToNobody) {
   auto const run = dispatch();
   auto const failed = until_settled(run.id);
   EXPECT_EQ(failed.status, RunStatus::failed);
-  EXPECT_THAT(failed.error_detail, HasSubstr("/tmp/nestgate-private cannot be made, or is another user's"));
+  EXPECT_THAT(failed.error_detail, HasSubstr("cannot be made, or is another user's"));
   EXPECT_EQ(agent.upload(environment_file_of(run.id)), std::nullopt);
   EXPECT_EQ(agent.starts(run.id), 0U);
 }
@@ -671,7 +669,7 @@ TEST_F(Runs, OfALargeEventReadItFromAFile) {
   auto const id = taken->run_ids.at(0);
   until_dispatched(id);
   auto const variables = environment_of(id);
-  auto const path = "/tmp/nestgate-private/automation-" + id + ".event.json";
+  auto const path = std::string(test::FakeAgent::private_folder) + "/automation-" + id + ".event.json";
   EXPECT_EQ(variables.at("AUTOMATION_EVENT_PAYLOAD_FILE"), path);
   EXPECT_LT(variables.at("AUTOMATION_EVENT_PAYLOAD").size(), 1'000U);
   EXPECT_THAT(variables.at("AUTOMATION_EVENT_PAYLOAD"), HasSubstr("\"event_file\": \"" + path + "\""));
@@ -859,42 +857,6 @@ TEST_F(Runs, AreNotTakenWhileTheGatewayCloses) {
   auto const refused = control.run(service().dispatch(automation.clone(), ""));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().fault.kind, FaultKind::unavailable);
-}
-
-class UnreadableRuns : private test::StoreFile, public Automations {
- protected:
-  UnreadableRuns() : Automations(StoreFile::url()) {}
-  std::string enqueue_own() {
-    store::RunRow run;
-    run.id = new_uuid();
-    run.tenant = caller.tenant;
-    run.owner = caller.owner;
-    run.target = "conversation:c1";
-    run.attempts_max = 2;
-    OwnRun own;
-    own.entrypoint = "python main.py";
-    own.upload_id = add_upload();
-    run.wish_json = to_json(own);
-    auto id = run.id;
-    std::vector<store::RunRow> runs;
-    runs.push_back(std::move(run));
-    EXPECT_TRUE(control.run(rows.enqueue(std::move(runs), 0)));
-    return id;
-  }
-  // As if it were sealed with a secret that is not there any more.
-  void spoil(std::string const& id) { execute("UPDATE automation_run_input SET wish = x'00' WHERE run_id = '" + id + "'"); }
-};
-
-TEST_F(UnreadableRuns, FailForGoodWhileTheOthersRun) {
-  auto const unreadable = enqueue_own();
-  auto const readable = enqueue_own();
-  spoil(unreadable);
-  service();
-  auto const failed = until_settled(unreadable);
-  EXPECT_EQ(failed.status, store::RunStatus::failed);
-  EXPECT_EQ(failed.attempt, 1U);
-  EXPECT_EQ(failed.error_detail, "the run's secret cannot be opened");
-  until_dispatched(readable);
 }
 
 }  // namespace

@@ -17,7 +17,9 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 TEST(AModel, IsAmongAUsersSettingsInTheirWords) {
-  auto const told = [](std::string_view settings) { return std::string(agent_settings_of(Secret(std::string(settings))).reveal()); };
+  auto const told = [](std::string_view settings) {
+    return std::string(agent_settings_of(Secret(std::string(settings))).reveal());
+  };
   EXPECT_EQ(told(R"({"llm_model":"m","llm_api_key":"a\"b","llm_base_url":"","language":"en"})"),
             R"({"agent_settings_diff":{"llm":{"model":"m","api_key":"a\"b"}}})");
   for (std::string_view const none : {"", "{}", "[]", "{", R"({"language":"en"})", R"({"llm_model":null})"})
@@ -196,7 +198,7 @@ TEST_F(Environments, PutALongEventIntoAFileAndKeepTheVariableSmall) {
   run.event_payload_json = "\"" + std::string(64 * 1024, 'x') + "\"";
   auto const environment = of(&automation);
   EXPECT_EQ(environment.event_file, event_payload(run, &automation));
-  EXPECT_EQ(value(environment, "AUTOMATION_EVENT_PAYLOAD_FILE"), "/tmp/nestgate-private/automation-r1.event.json");
+  EXPECT_EQ(value(environment, "AUTOMATION_EVENT_PAYLOAD_FILE"), std::string(private_folder) + "/automation-r1.event.json");
   EXPECT_LT(value(environment, "AUTOMATION_EVENT_PAYLOAD").size(), 500U);
   std::size_t total = 0;
   for (auto const& [name, text] : environment.variables) total += name.size() + text.size();

@@ -90,9 +90,8 @@ TEST(Call, TellsHowLongItIsToAMomentThatTheServerNames) {
   ::gmtime_r(&moment, &parts);
   std::array<char, 64> date{};
   ASSERT_NE(std::strftime(date.data(), date.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts), 0U);
-  ScriptedServer server([&date](Request const&) {
-    return Reply{503, "", std::string("Retry-After: ").append(date.data()).append("\r\n")};
-  });
+  ScriptedServer server(
+      [&date](Request const&) { return Reply{503, "", std::string("Retry-After: ").append(date.data()).append("\r\n")}; });
   auto request = call_of(server);
   request.retry_after_max = 24h;
   auto const answer = Control().run(call(std::move(request), Deadline::in(20s))).value();
