@@ -188,7 +188,7 @@ class Bench {
     auto const automations = co_await create_automations(automations_of_runs, [](std::size_t, AutomationRow&) {});
     co_await enqueue(automations, flags_.callbacks);
     co_await end_all();
-    automation::Poster poster(loop_.get_executor(), {rows(), settings_, stats_});
+    automation::Poster poster(loop_.get_executor(), {rows(), settings_, stats_, std::string(gateway)});
     auto const begin = Clock::now();
     auto const cpu_begin = cpu_seconds();
     poster.start();
@@ -300,7 +300,16 @@ class Bench {
 
   Task<> end_all() {
     auto waiting = must(co_await rows().waiting_since(0, flags_.callbacks), "waiting_since");
-    auto const judge = [now = SystemClock::now()](RunRow const& row) {
+    for (std::size_t at = 0; at < waiting.size();) {
+      TaskGroup group(loop_.get_executor());
+      for (auto const end = std::min(at + created_at_once, waiting.size()); at < end; ++at)
+        group.spawn("end", end_one(std::move(waiting[at].id)));
+      [[maybe_unused]] auto joined = co_await group.join();
+    }
+  }
+
+  Task<> end_one(std::string id) {
+    auto judge = [now = SystemClock::now()](RunRow const& row) {
       store::RunDecision decision;
       decision.writes = decision.tells = true;
       decision.run = row.clone();
@@ -309,12 +318,7 @@ class Bench {
       decision.payload = automation::completion_event(decision.run);
       return decision;
     };
-    for (std::size_t at = 0; at < waiting.size();) {
-      std::vector<AutomationStore::ToJudge> some;
-      for (; at < waiting.size() && some.size() < created_at_once; ++at)
-        some.push_back({std::move(waiting[at].id), std::nullopt, judge});
-      must(co_await rows().judge_each(std::move(some)), "judge_each");
-    }
+    must(co_await rows().judge(std::move(id), std::nullopt, std::move(judge)), "judge");
   }
 
   // `made` is told of each run once it is durable.
