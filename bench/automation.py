@@ -148,6 +148,7 @@ secret_file = "secret"
 url = {json.dumps(store_url)}
 [automation]
 local_api_key_file = "local.key"
+target = "conversation:agent"
 kv_secret_file = "kv.key"
 [[runtime.static]]
 id = "agent"
@@ -252,9 +253,10 @@ def measure_start(bench, gateway):
         if number >= 5:  # the first ones warm up
             sent[run_id], answered[run_id] = at, end
         time.sleep(0.03)  # nothing is asked until it has started
-        over = lambda: gateway.call("GET", f"/runs/{run_id}")["status"] not in ("PENDING", "RUNNING")  # noqa: E731
-        if not wait_for(over, START_S, 0.02):
-            raise Failed(f"run {run_id} does not end")
+        kept = {}
+        over = lambda: kept.update(gateway.call("GET", f"/runs/{run_id}")) or kept["status"] not in ("PENDING", "RUNNING")  # noqa: E731
+        if not wait_for(over, START_S, 0.02) or kept["status"] != "COMPLETED":
+            raise Failed(f"run {run_id} is {kept['status']}: {kept.get('error_detail')}")
     commands = gateway.commands()
     scripts = {line.split()[0]: int(line.split()[1].replace(".", "")) * 1_000 for line in stamps.read_text().splitlines()}
     for guard in pathlib.Path("/tmp").glob("automation-*"):
