@@ -145,12 +145,14 @@ std::string tidy_command(RunPaths const& paths) {
 }
 
 // One whose start still runs stays: a stop reads it. A process is known by its command, since its number may be another's.
+// What is more than the command has time for goes with the next.
 std::string forget_command(std::vector<std::string> const& guards) {
   std::string out = "rm -f --";
   for (auto const& guard : guards) out.append(" ").append(guard);
-  out += "; for g in $(find /tmp -maxdepth 1 -name 'automation-*.start-*' -type l -mmin +" +
-         std::to_string(guard_minutes_max) + " 2>/dev/null); do p=$(readlink \"$g\"); ";
-  out += "grep -qF \"$g\" \"/proc/${p##*:}/cmdline\" 2>/dev/null || rm -f -- \"$g\"; done";
+  out += "; find /tmp -maxdepth 1 -name 'automation-*.start-*' -type l -mmin +" + std::to_string(guard_minutes_max) +
+         " 2>/dev/null | head -n " + std::to_string(old_guards_at_once_max);
+  out += " | while read -r g; do p=$(readlink \"$g\"); p=/proc/${p##*:}; ";
+  out += "[ -d \"$p\" ] && grep -qF \"$g\" \"$p/cmdline\" 2>/dev/null || echo \"$g\"; done | xargs rm -f --";
   return out;
 }
 
@@ -164,8 +166,9 @@ std::string stop_command(RunPaths const& paths) {
   out += "; p=$(readlink " + paths.guard + "); p=${p##*:}; [ -n \"$p\" ] || exit 0; ";
   out += "{ kill -s TERM -- \"-$p\" || kill -TERM \"$p\"; } 2>/dev/null; " + wait + "; ";
   out += "{ kill -s KILL -- \"-$p\" || kill -KILL \"$p\"; } 2>/dev/null; ";
-  out += "for e in $(grep -ls " + paths.mark + " /proc/[0-9]*/environ 2>/dev/null); do e=${e%/environ}; ";
-  out += "kill -KILL \"${e#/proc/}\" 2>/dev/null; done; " + wait + "; ! " + is_left;
+  out += "n=0; k=1; while [ -n \"$k\" ] && [ $n -lt 20 ]; do k=; for e in $(grep -ls " + paths.mark +
+         " /proc/[0-9]*/environ 2>/dev/null); do e=${e%/environ}; kill -KILL \"${e#/proc/}\" 2>/dev/null && k=1; done; " +
+         "n=$((n+1)); [ -z \"$k\" ] || sleep 0.1; done; " + wait + "; ! " + is_left;
   return out;
 }
 

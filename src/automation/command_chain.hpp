@@ -64,6 +64,7 @@ std::string stop_command(RunPaths const& paths);
 // where that was never known.
 std::string forget_command(std::vector<std::string> const& guards);
 inline constexpr int guard_minutes_max = 24 * 60;
+inline constexpr int old_guards_at_once_max = 500;
 // Removes what a failed dispatch left; stops nothing.
 std::string tidy_command(RunPaths const& paths);
 

@@ -200,7 +200,10 @@ session_api_key_file = "runtime.key"
         links = [path for path in pathlib.Path("/tmp").glob("automation-*.start-*") if path.is_symlink()]
         return [path for path in links if path.name.removeprefix("automation-").partition(".")[0] in known]
 
-    def age_guards(self):
+    def age_guards(self, count):
+        """So many of them; the others are not there any more."""
+        for path in self.guards()[count:]:
+            path.unlink(missing_ok=True)
         long_ago = time.time() - 2 * 86_400
         for path in self.guards():
             os.utime(path, (long_ago, long_ago), follow_symlinks=False)

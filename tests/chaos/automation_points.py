@@ -19,6 +19,7 @@ REACHED_S = 60
 COMPLETED_S = 30  # from the gateway's end: a lease, a start, a script's next try
 DELIVERED_S = 60  # from a run's end: what a dead gateway was posting is posted again by the next
 GUARDS_S = 20  # from a run's end: guards go together, some seconds later
+OLD_GUARDS = 400  # that go with one run's
 SURE = 20  # in so many cycles each of two gateways has had a run at each step
 ORDER = ["PENDING", "RUNNING", "COMPLETED"]
 
@@ -169,7 +170,7 @@ class Cycles:
 
     def guards_go(self, gateway):
         """That of a run that nothing happened to goes behind it, and with it those that are old."""
-        self.place.age_guards()
+        self.place.age_guards(OLD_GUARDS)
         self.place.reporting_to = gateway
         watched = Watched(self.place.course.add(Run(self.place.dispatch(gateway, self.automation), None)))
         return wait_for(lambda: watched.look(gateway), COMPLETED_S) and wait_for(lambda: not self.place.guards(), GUARDS_S, 0.2)

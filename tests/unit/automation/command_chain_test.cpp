@@ -1,10 +1,13 @@
 #include "automation/command_chain.hpp"
 #include "nestgate/automation/command_text.hpp"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -145,6 +148,21 @@ TEST_F(RunCommand, ForgetsEveryGuardThatIsOldUnlessItsStartStillRuns) {
   EXPECT_TRUE(has_guard()) << "a start may still come";
   forget_at("25 hours");
   EXPECT_FALSE(has_guard());
+}
+
+TEST_F(RunCommand, ForgetsVeryManyOldGuardsInTurns) {
+  std::vector<fs::path> guards;
+  for (int n = 0; n < old_guards_at_once_max + 10; ++n) {
+    guards.push_back("/tmp/automation-" + home().filename().string() + "-" + std::to_string(n) + ".start-1");
+    fs::create_symlink("nestgate:1:999999999", guards.back());
+    timespec const long_ago[2]{};
+    ASSERT_EQ(::utimensat(AT_FDCWD, guards.back().c_str(), long_ago, AT_SYMLINK_NOFOLLOW), 0);
+  }
+  auto const left = [&] { return std::ranges::count_if(guards, [](fs::path const& path) { return fs::is_symlink(path); }); };
+  EXPECT_EQ(run(forget_command({})), 0) << output();
+  EXPECT_GE(left(), 10);
+  EXPECT_EQ(run(forget_command({})), 0) << output();
+  EXPECT_EQ(left(), 0);
 }
 
 TEST_F(RunCommand, IsKnownByItsTextWithItsFence) {
