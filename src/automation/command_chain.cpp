@@ -146,11 +146,11 @@ std::string tidy_command(RunPaths const& paths) {
 
 // One whose start still runs stays: a stop reads it. A process is known by its command, since its number may be another's.
 // What is more than the command has time for goes with the next.
-std::string forget_command(std::vector<std::string> const& guards) {
+std::string forget_command(std::vector<std::string> const& guards, std::string_view folder) {
   std::string out = "rm -f --";
   for (auto const& guard : guards) out.append(" ").append(guard);
-  out += "; find /tmp -maxdepth 1 -name 'automation-*.start-*' -type l -mmin +" + std::to_string(guard_minutes_max) +
-         " 2>/dev/null | head -n " + std::to_string(old_guards_at_once_max);
+  out += "; find " + std::string(folder) + " -maxdepth 1 -name 'automation-*.start-*' -type l -user $(id -u) -mmin +" +
+         std::to_string(guard_minutes_max) + " 2>/dev/null | head -n " + std::to_string(old_guards_at_once_max);
   out += " | while read -r g; do p=$(readlink \"$g\"); p=/proc/${p##*:}; ";
   out += "[ -d \"$p\" ] && grep -qF \"$g\" \"$p/cmdline\" 2>/dev/null || echo \"$g\"; done | xargs rm -f --";
   return out;

@@ -60,9 +60,9 @@ std::string fetch_command(RunPaths const& paths, std::string_view url, std::uint
 // Ends the processes of an attempt that was started, and keeps one that is still on its way from starting; removes its
 // files. Exit 0: nothing of its process group is left; 1: something did not go.
 std::string stop_command(RunPaths const& paths);
-// Removes these guards, of attempts of which no start can come any more, and any that is older than a day: it is from
-// where that was never known.
-std::string forget_command(std::vector<std::string> const& guards);
+// Removes these guards, of attempts of which no start can come any more, and any of this user's that is older than a day:
+// it is from where that was never known.
+std::string forget_command(std::vector<std::string> const& guards, std::string_view folder = "/tmp");
 inline constexpr int guard_minutes_max = 24 * 60;
 inline constexpr int old_guards_at_once_max = 500;
 // Removes what a failed dispatch left; stops nothing.

@@ -180,7 +180,7 @@ Task<> Dispatcher::claim_loop() {
       wait = std::clamp(std::chrono::ceil<std::chrono::milliseconds>(*next - SystemClock::now()),
                         std::chrono::milliseconds(1), wait);
     wake_.expires_after(wait);
-    [[maybe_unused]] auto [woken] = co_await wake_.async_wait(no_throw);
+    [[maybe_unused]] auto woken = co_await until_woken(wake_);
   }
 }
 
@@ -200,7 +200,7 @@ Task<> Dispatcher::scan_loop() {
     if (!waited) co_return;
     if (is_scan_woken_) continue;
     scan_.expires_after(with_.settings.scan_interval);
-    [[maybe_unused]] auto [woken] = co_await scan_.async_wait(no_throw);
+    [[maybe_unused]] auto woken = co_await until_woken(scan_);
   }
 }
 

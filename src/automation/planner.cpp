@@ -349,7 +349,7 @@ Task<> Planner::loop() {
     auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(follow_interval);
     if (!due_.empty()) wait = std::clamp<std::chrono::nanoseconds>(due_.begin()->first - SystemClock::now(), 0ns, wait);
     wake_.expires_after(wait);
-    [[maybe_unused]] auto [woken] = co_await wake_.async_wait(no_throw);
+    [[maybe_unused]] auto woken = co_await until_woken(wake_);
   }
 }
 

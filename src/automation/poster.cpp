@@ -22,10 +22,8 @@ constexpr unsigned gone = 410;  // Standard Webhooks: nothing more is wanted
 constexpr std::size_t share_of_silent = 16;
 constexpr std::size_t servers_known_max = 10'000;
 
-std::string server_of(store::AutomationStore::DueDelivery const& due) {
-  auto const url =
-      upstream::parse_url(due.endpoint ? due.endpoint->url : parse_plain_callback(due.delivery.callback_json).url);
-  return url ? url->authority() : std::string();
+Result<upstream::Url> place_of(store::AutomationStore::DueDelivery const& due) {
+  return upstream::parse_url(due.endpoint ? due.endpoint->url : parse_plain_callback(due.delivery.callback_json).url);
 }
 
 bool is_unanswered(Outcome<unsigned> const& posted) {
@@ -86,7 +84,7 @@ Task<> Poster::claim_loop() {
       wait = std::clamp(std::chrono::ceil<std::chrono::milliseconds>(**next - SystemClock::now()), 10ms, wait);
     if (is_woken_ || is_closing_) continue;
     wake_.expires_after(wait);
-    [[maybe_unused]] auto [woken] = co_await wake_.async_wait(no_throw);
+    [[maybe_unused]] auto woken = co_await until_woken(wake_);
   }
 }
 
@@ -105,11 +103,12 @@ bool Poster::has_room_at(std::string const& server) const {
 
 // One for which there is no room comes again when its claim is over.
 void Poster::begin(Due due) {
-  auto server = server_of(due);
+  auto url = place_of(due);
+  auto server = url ? url->authority() : std::string();
   if (!has_room_at(server)) return;
   ++servers_[server].posting;
   ++posting_;
-  attempts_.spawn("automation.deliver", attempt(std::move(due), std::move(server)));
+  attempts_.spawn("automation.deliver", attempt(std::move(due), std::move(url), std::move(server)));
 }
 
 void Poster::note_answer(std::string const& server, bool is_silent) {
@@ -120,10 +119,10 @@ void Poster::note_answer(std::string const& server, bool is_silent) {
   if (servers_.size() > servers_known_max) std::erase_if(servers_, [](auto const& one) { return one.second.posting == 0; });
 }
 
-Task<> Poster::attempt(Due due, std::string server) {
+Task<> Poster::attempt(Due due, nestgate::Result<upstream::Url> url, std::string server) {
   auto const begin = SystemClock::now();
   std::optional<std::chrono::seconds> retry_after;
-  auto posted = co_await post(due, retry_after);
+  auto posted = co_await post(due, std::move(url), retry_after);
   bool const is_cut = co_await is_cancelled();
   --posting_;
   note_answer(server, is_unanswered(posted));
@@ -145,7 +144,7 @@ Task<> Poster::record_loop() {
     if (results_.empty()) {
       if (is_closing_ && attempts_.size() == 0) co_return;
       recorded_.expires_at(Clock::time_point::max());
-      [[maybe_unused]] auto [woken] = co_await recorded_.async_wait(no_throw);
+      [[maybe_unused]] auto woken = co_await until_woken(recorded_);
       continue;
     }
     auto const written = std::exchange(results_, {});
@@ -155,7 +154,8 @@ Task<> Poster::record_loop() {
   }
 }
 
-Task<Outcome<unsigned>> Poster::post(Due const& due, std::optional<std::chrono::seconds>& retry_after) {
+Task<Outcome<unsigned>> Poster::post(Due const& due, nestgate::Result<upstream::Url> url,
+                                     std::optional<std::chrono::seconds>& retry_after) {
   auto const& delivery = due.delivery;
   if (!delivery.endpoint_id.empty() && !due.endpoint)
     co_return upstream::fail(FaultKind::forbidden, "automation.deliver", "callback: its endpoint was removed");
@@ -164,7 +164,6 @@ Task<Outcome<unsigned>> Poster::post(Due const& due, std::optional<std::chrono::
   if (delivery.is_unreadable || (due.endpoint && due.endpoint->is_unreadable))
     co_return upstream::fail(FaultKind::forbidden, "automation.deliver", "callback: its secret cannot be opened");
   auto const plain = parse_plain_callback(delivery.callback_json);
-  auto url = upstream::parse_url(due.endpoint ? due.endpoint->url : plain.url);
   if (!url) co_return upstream::failed("callback", url.error());
   upstream::Call call;
   call.method = "POST";

@@ -8,6 +8,7 @@
 #include "nestgate/automation/stats.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "nestgate/store/automation_store.hpp"
+#include "nestgate/upstream/url.hpp"
 
 namespace nestgate::automation {
 
@@ -37,10 +38,11 @@ class Poster {
   Task<> free_some();
   Task<> record_loop();
   void begin(Due due);
-  Task<> attempt(Due due, std::string server);
+  Task<> attempt(Due due, nestgate::Result<upstream::Url> url, std::string server);
   bool has_room_at(std::string const& server) const;
   void note_answer(std::string const& server, bool is_silent);
-  Task<upstream::Outcome<unsigned>> post(Due const& due, std::optional<std::chrono::seconds>& retry_after);
+  Task<upstream::Outcome<unsigned>> post(Due const& due, nestgate::Result<upstream::Url> url,
+                                         std::optional<std::chrono::seconds>& retry_after);
   Result result_of(Due const& due, upstream::Outcome<unsigned> const& posted,
                    std::optional<std::chrono::seconds> retry_after) const;
 

@@ -158,10 +158,9 @@ Task<bool> Service::is_store_there(Deadline by) {
 }
 
 Task<Result<>> Service::has_come(std::shared_ptr<StoreAnswer> answer) {
-  bool is_cut = false;
-  while (!answer->is_good && !is_cut) {
-    [[maybe_unused]] auto [woken] = co_await answer->come.async_wait(no_throw);
-    is_cut = co_await is_cancelled();
+  while (!answer->is_good) {
+    auto woken = co_await until_woken(answer->come);
+    if (!woken) co_return woken;
   }
   co_return Result<>{};
 }

@@ -14,9 +14,8 @@ Task<Outcome<Tarballs::Bytes>> Tarballs::bytes_of(std::string upload_id) {
   for (;;) {
     if (auto known = find(upload_id)) co_return std::move(known);
     if (may_read()) break;
-    [[maybe_unused]] auto [woken] = co_await held_->changed.async_wait(no_throw);
-    bool const is_cut = co_await is_cancelled();
-    if (is_cut) co_return upstream::fail(FaultKind::cancelled, "automation.tarballs", "the gateway is shutting down");
+    auto const woken = co_await until_woken(held_->changed);
+    if (!woken) co_return upstream::fail(FaultKind::cancelled, "automation.tarballs", "the gateway is shutting down");
   }
   ++reading_;
   auto read = co_await rows_.upload_bytes(upload_id);

@@ -269,12 +269,10 @@ Task<> Workers::keep_first_outcome(JobPtr job) {
 
 // False: cut short, or something happened to the run.
 Task<bool> Workers::pause(Job& job, Clock::duration time) {
-  bool const was_cut = co_await is_cancelled();
-  if (was_cut || job.is_over()) co_return false;
+  if (job.is_over()) co_return false;
   job.wake.expires_after(time);
-  [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
-  bool const is_cut = co_await is_cancelled();
-  co_return !is_cut && !job.is_over();
+  auto const woken = co_await until_woken(job.wake);
+  co_return woken && !job.is_over();
 }
 
 Task<> Workers::apply(Job& job, RunEvent event) {
@@ -681,7 +679,7 @@ Task<> Workers::follow(Life life, upstream::Place place, Secret session_key) {
     bool const is_cut = co_await is_cancelled();
     if (is_cut || followed.watched == 0) break;
     followed.gone.expires_after(backoff.pause(failures, upstream::random_number()));
-    [[maybe_unused]] auto [woken] = co_await followed.gone.async_wait(no_throw);
+    [[maybe_unused]] auto woken = co_await until_woken(followed.gone);
     followed.gone.expires_at(Clock::time_point::max());
   }
   followed_.erase(at);
@@ -751,11 +749,10 @@ Task<> Workers::watch_to_the_end(Job& job, Runtime const& runtime, Followed cons
 // Until it is time, or something happened to the run.
 Task<> Workers::wait_for_look(Job& job) {
   bool const was_settled = job.is_settled;
-  bool is_cut = co_await is_cancelled();
-  while (!is_cut && job.is_settled == was_settled && Clock::now() < job.look_at) {
+  while (job.is_settled == was_settled && Clock::now() < job.look_at) {
     job.wake.expires_at(job.look_at);
-    [[maybe_unused]] auto [woken] = co_await job.wake.async_wait(no_throw);
-    is_cut = co_await is_cancelled();
+    auto const woken = co_await until_woken(job.wake);
+    if (!woken) co_return;
   }
 }
 

@@ -30,11 +30,8 @@ Task<Answer> promised(TaskGroup& group, std::string_view name, Task<Answer> work
   auto const promise = std::make_shared<Promise<Answer>>(group.executor());
   group.spawn(name, keep(promise, std::move(work)));
   while (!promise->answer) {
-    auto [ec] = co_await promise->kept.async_wait(no_throw);
-    auto const state = co_await asio::this_coro::cancellation_state;
-    bool const is_cancelled = state.cancelled() != asio::cancellation_type::none;
-    if (!promise->answer && is_cancelled)
-      co_return upstream::failed("wait", Fault{FaultKind::cancelled, ec, "conversation.wait"});
+    auto const woken = co_await until_woken(promise->kept);
+    if (!promise->answer && !woken) co_return upstream::failed("wait", woken.error());
   }
   co_return std::move(*promise->answer);
 }

@@ -42,11 +42,6 @@ Purpose parse_purpose(std::string_view text) noexcept {
   return Purpose::conversation;
 }
 
-Task<bool> was_cancelled() {
-  auto const state = co_await asio::this_coro::cancellation_state;
-  co_return state.cancelled() != asio::cancellation_type::none;
-}
-
 }  // namespace
 
 std::string_view to_string(Purpose purpose) noexcept {
@@ -307,9 +302,8 @@ Task<Outcome<>> Registry::until_told(ConversationPtr c) { return until_over(std:
 Task<Outcome<>> Registry::until_over(ConversationPtr c, bool Conversation::* goes_on) {
   while (*c.*goes_on) {
     if (is_closing_) co_return closing_failure();
-    auto [ec] = co_await c->idle.async_wait(no_throw);
-    Fault const fault{FaultKind::cancelled, ec, "conversation.wait"};
-    if (co_await was_cancelled()) co_return upstream::failed("wait", fault);
+    auto const woken = co_await until_woken(c->idle);
+    if (!woken) co_return upstream::failed("wait", woken.error());
   }
   co_return Outcome<>{};
 }
@@ -331,8 +325,8 @@ template <class Holds>
 Task<Outcome<>> Registry::until_changed_from(ConversationPtr c, Holds holds, Deadline by) {
   auto const wait = [](ConversationPtr waited, Holds is_same) -> Task<Result<>> {
     while (is_same(*waited)) {
-      auto [ec] = co_await waited->changed.async_wait(no_throw);
-      if (co_await was_cancelled()) co_return Fault{FaultKind::cancelled, ec, "conversation.wait"};
+      auto woken = co_await until_woken(waited->changed);
+      if (!woken) co_return woken;
     }
     co_return Result<>{};
   };

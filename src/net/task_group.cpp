@@ -59,14 +59,20 @@ Task<bool> is_cancelled() {
   co_return state.cancelled() != asio::cancellation_type::none;
 }
 
-Task<Result<>> pause_for(Clock::duration time) {
-  // A cancel that came between two awaits is told by nothing else: a loop that only pauses would never end.
-  bool const is_cut = co_await is_cancelled();
-  if (is_cut) co_return Fault{FaultKind::cancelled, {}, "pause"};
-  Timer timer(co_await asio::this_coro::executor, time);
-  auto [ec] = co_await timer.async_wait(no_throw);
-  if (ec) co_return Fault{FaultKind::cancelled, ec, "pause"};
+Task<Result<>> until_woken(Timer& timer) {
+  // A cancel that came between two awaits is told by nothing else: a loop that only waits would never end.
+  bool is_cut = co_await is_cancelled();
+  if (!is_cut) {
+    [[maybe_unused]] auto [woken] = co_await timer.async_wait(no_throw);  // a wake-up has the code of a cancel
+    is_cut = co_await is_cancelled();
+  }
+  if (is_cut) co_return Fault{FaultKind::cancelled, asio::error::operation_aborted, "wait"};
   co_return Result<>{};
+}
+
+Task<Result<>> pause_for(Clock::duration time) {
+  Timer timer(co_await asio::this_coro::executor, time);
+  co_return co_await until_woken(timer);
 }
 
 }  // namespace nestgate

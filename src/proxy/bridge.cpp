@@ -28,11 +28,6 @@ Task<> both(Task<> one, Task<> other) {
   if (second_bug) std::rethrow_exception(second_bug);
 }
 
-Task<bool> is_cancelled() {
-  auto const state = co_await asio::this_coro::cancellation_state;
-  co_return state.cancelled() != asio::cancellation_type::none;
-}
-
 // Whatever ends it closes both sockets, and that ends all of its awaits: no child has to notice a cancel by itself but the
 // guard, which always does.
 class Bridge {

@@ -34,10 +34,9 @@ Task<Result<Place>> KeeperPool::take(std::string keeper) {
   auto const failures_before = failures_;
   std::optional<Fault> fault;
   for (prepare(keeper); spares_.empty() && !fault; prepare(keeper)) {
-    auto [ec] = co_await changed_.async_wait(no_throw);  // the fillers' cancel() wakes us with the same code
-    auto const state = co_await asio::this_coro::cancellation_state;
+    auto const woken = co_await until_woken(changed_);
     if (failures_ != failures_before) fault = failure_;
-    if (state.cancelled() != asio::cancellation_type::none) fault = Fault{FaultKind::cancelled, ec, "runtime.keeper"};
+    if (!woken) fault = woken.error();
     if (is_closing_) fault = Fault{FaultKind::unavailable, {}, "runtime.keeper"};
     if (fault) break;
   }

@@ -19,6 +19,7 @@
 #include "port_lease.hpp"
 #include "process_tree.hpp"
 #include "remove_tree.hpp"
+#include "to_the_end.hpp"
 
 namespace nestgate::runtime {
 namespace {
@@ -98,14 +99,6 @@ Result<> discard(fs::path const& folder, fs::path const& trash, std::atomic<bool
   fs::rename(folder, trash, ec);
   if (ec && ec != std::errc::no_such_file_or_directory) return Fault{FaultKind::internal, ec, "runtime.remove"};
   return remove_tree(trash, stop);
-}
-
-// Waits for a timer that is cancelled whenever something changed; a fault only when the caller is cancelled.
-Task<Result<>> next_change(Timer& changed) {
-  auto [ec] = co_await changed.async_wait(no_throw);  // a change cancels it with the same code
-  auto const state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) co_return Fault{FaultKind::cancelled, ec, "runtime.wait"};
-  co_return Result<>{};
 }
 
 // What a server said last is shown and logged, and it may have said what it was told in confidence.
@@ -377,7 +370,7 @@ Task<> ProcessProvider::watch(RuntimePtr runtime) {
   Report const last = co_await runtime->child.follow(*runtime, settings_.output_bytes_max);
   for (auto const& execution : runtime->executions) execution->kill();
   while (!runtime->executions.empty())
-    if (!co_await next_change(runtime->changed)) break;
+    if (!co_await until_woken(runtime->changed)) break;
   std::string reason = runtime->reason(last);
   if (runtime->group) co_await runtime->group->clear();
   if (runtime->alias) files_.remove_alias(*runtime->alias);
@@ -388,7 +381,7 @@ Task<> ProcessProvider::watch(RuntimePtr runtime) {
 }
 
 Task<Result<>> ProcessProvider::reaped(RuntimePtr runtime) {
-  while (!runtime->is_reaped) NESTGATE_CO_TRY_VOID(co_await next_change(runtime->changed));
+  while (!runtime->is_reaped) NESTGATE_CO_TRY_VOID(co_await until_woken(runtime->changed));
   co_return Result<>{};
 }
 
@@ -398,7 +391,7 @@ Task<> ProcessProvider::end(RuntimePtr runtime) {
   auto const in_time = co_await with_deadline(Deadline::in(settings_.stop_grace), reaped(runtime));
   if (in_time || runtime->is_reaped) co_return;
   runtime->child.signal(SIGKILL);
-  [[maybe_unused]] auto const killed = co_await with_deadline(Deadline::in(after_kill_max), reaped(runtime));
+  [[maybe_unused]] auto const killed = co_await to_the_end(with_deadline(Deadline::in(after_kill_max), reaped(runtime)));
 }
 
 Task<Outcome<>> ProcessProvider::destroy(ConversationId id, Leftovers leftovers) {
@@ -488,7 +481,7 @@ Task<Outcome<>> ProcessProvider::bring(RuntimePtr runtime, Wanted wanted, Deadli
 Task<Result<>> ProcessProvider::answered(RuntimePtr runtime, std::uint64_t order) {
   while (runtime->answers < order) {
     if (runtime->is_reaped) co_return Fault{FaultKind::not_found, {}, "runtime.pause"};
-    NESTGATE_CO_TRY_VOID(co_await next_change(runtime->changed));
+    NESTGATE_CO_TRY_VOID(co_await until_woken(runtime->changed));
   }
   co_return Result<>{};
 }
@@ -542,7 +535,8 @@ Task<Outcome<CommandResult>> ProcessProvider::execute(ConversationId id, std::ve
   auto const done = co_await with_deadline(by, finished(execution));
   if (!done) {
     execution->kill();
-    [[maybe_unused]] auto const killed = co_await with_deadline(Deadline::in(after_kill_max), finished(execution));
+    [[maybe_unused]] auto const killed =
+        co_await to_the_end(with_deadline(Deadline::in(after_kill_max), finished(execution)));
     co_return upstream::failed("execute", done.error());
   }
   if (execution->fault) co_return upstream::failed("execute: start of " + *program, *execution->fault);
@@ -580,7 +574,7 @@ Task<> ProcessProvider::attend(RuntimePtr runtime, ExecutionPtr execution, std::
 }
 
 Task<Result<>> ProcessProvider::finished(ExecutionPtr execution) {
-  while (!execution->is_finished) NESTGATE_CO_TRY_VOID(co_await next_change(execution->changed));
+  while (!execution->is_finished) NESTGATE_CO_TRY_VOID(co_await until_woken(execution->changed));
   co_return Result<>{};
 }
 

@@ -7,6 +7,7 @@
 #include <boost/asio/experimental/parallel_group.hpp>
 #include <optional>
 
+#include "nestgate/net/task_group.hpp"
 #include "postgres_values.hpp"
 
 namespace nestgate::store {
@@ -102,6 +103,9 @@ void PostgresConnection::follow_socket() {
 
 Task<> PostgresConnection::wait(Ready what, Deadline by) {
   using asio::posix::descriptor_base;
+  // A cancel that came between two waits is told by nothing else, and a server that is only listened to may never speak.
+  bool const is_cut = co_await is_cancelled();
+  if (is_cut) lose("cancelled");
   Timer alarm(socket_.get_executor(), by.at());
   auto first = asio::experimental::wait_for_one();
   error_code ec;

@@ -37,8 +37,8 @@ constexpr std::size_t read_bytes = 16 * 1024;
 // A cancel that comes while an operation's answer waits to be read is told by nothing else: it is asked for before each
 // operation that a silent peer could make endless.
 Task<Result<>> not_cancelled(std::string_view where) {
-  auto const state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) co_return Fault{FaultKind::cancelled, {}, where};
+  bool const is_cut = co_await is_cancelled();
+  if (is_cut) co_return Fault{FaultKind::cancelled, {}, where};
   co_return Result<>{};
 }
 

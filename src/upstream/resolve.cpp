@@ -38,10 +38,10 @@ Task<Result<Endpoints>> resolve(std::string host, std::uint16_t port) {
     look_up->ended.cancel();
   };
   look_up->resolver.async_resolve(host, std::to_string(port), tcp::resolver::numeric_service, std::move(on_end));
-  auto [ec] = co_await look_up->ended.async_wait(no_throw);
+  auto const woken = co_await until_woken(look_up->ended);
   if (!look_up->answer) {
     look_up->resolver.cancel();
-    co_return Fault{FaultKind::cancelled, ec, "upstream.resolve"};
+    co_return Fault{FaultKind::cancelled, woken.error().cause, "upstream.resolve"};
   }
   co_return std::move(*look_up->answer);
 }

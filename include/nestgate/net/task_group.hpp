@@ -25,7 +25,7 @@ class TaskGroup {
   // `name` is a literal. An exception that leaves `body` is our bug and is given to report_bug.
   void spawn(std::string_view name, Task<> body);
   // Cancels the children; each meets it as operation_aborted at the await it stands in, never as an exception. One that
-  // is about to run on meets it at its next pause_for, or asks this_coro::cancellation_state.
+  // is about to run on meets it at its next until_woken or pause_for, or asks is_cancelled.
   void stop();
   // Returns when no child is left; a fault only when the caller is cancelled.
   Task<Result<>> join();
@@ -52,10 +52,16 @@ Task<std::optional<Result<T>>> settled(Task<Result<T>> work) {
   co_return out;
 }
 
+// Whether the caller was cancelled.
+Task<bool> is_cancelled();
+
 // Runs `work`; at the deadline cancels it, waits until it has really ended, and says timed_out. A fault in `work` returns
-// at once. A cancelled caller cancels `work` and gets its fault, not timed_out.
+// at once. A cancelled caller cancels `work` and gets its fault, not timed_out; where that was before, `work` never begins.
 template <class T>
 Task<Result<T>> with_deadline(Deadline deadline, Task<Result<T>> work) {
+  // What begins here has a cancellation state of its own, so it would never hear of it.
+  bool const was_cut = co_await is_cancelled();
+  if (was_cut) co_return Fault{FaultKind::cancelled, asio::error::operation_aborted, "deadline"};
   auto executor = co_await asio::this_coro::executor;
   Timer alarm(executor, deadline.at());
   auto child = asio::co_spawn(executor, settled(std::move(work)), asio::deferred);
@@ -68,10 +74,9 @@ Task<Result<T>> with_deadline(Deadline deadline, Task<Result<T>> work) {
   co_return std::move(*value);
 }
 
-// Whether the caller was cancelled.
-Task<bool> is_cancelled();
-
-// Waits; a fault only when cancelled, also when that was before.
+// Waits until the timer is over, or cancelled by whoever wakes it; a fault only when the caller is cancelled, also when that
+// was before.
+Task<Result<>> until_woken(Timer& timer);
 Task<Result<>> pause_for(Clock::duration time);
 
 }  // namespace nestgate

@@ -85,6 +85,36 @@ TEST(TaskGroup, AChildThatIsStoppedBetweenTwoAwaitsMeetsItAtItsNextPause) {
   EXPECT_TRUE(joined);
 }
 
+Task<> wait_until_woken(Timer& timer, std::optional<Result<>>& out) { out = co_await until_woken(timer); }
+
+TEST(UntilWoken, EndsWithoutAFaultWhenItIsWoken) {
+  asio::io_context loop(1);
+  Timer timer(loop.get_executor(), Clock::time_point::max());
+  std::optional<Result<>> woken;
+  asio::post(loop, [&] { asio::post(loop, [&] { timer.cancel(); }); });
+  run(loop, wait_until_woken(timer, woken));
+  ASSERT_TRUE(woken);
+  EXPECT_TRUE(*woken);
+}
+
+TEST(UntilWoken, TellsACancelThatCameBeforeIt) {
+  asio::io_context loop(1);
+  TaskGroup group(loop.get_executor());
+  Timer timer(loop.get_executor(), Clock::time_point::max());
+  std::optional<Result<>> woken, joined;
+  struct Stopped {
+    static Task<> by_itself(TaskGroup& group, Timer& timer, std::optional<Result<>>& out) {
+      group.stop();
+      co_await wait_until_woken(timer, out);
+    }
+  };
+  group.spawn("child", Stopped::by_itself(group, timer, woken));
+  run(loop, join_into(group, joined));
+  ASSERT_TRUE(woken);
+  ASSERT_FALSE(*woken);
+  EXPECT_EQ(woken->error().kind, FaultKind::cancelled);
+}
+
 Task<> ends_at_once() { co_return; }
 
 TEST(TaskGroup, AChildThatEndsBeforeItsFirstAwaitIsStoppedWithoutHarm) {
@@ -180,6 +210,25 @@ struct Timed {
 };
 Task<> run_timed(Deadline deadline, Clock::duration time, Outcome outcome, Timed& out) {
   out.result = co_await with_deadline(deadline, work_for(time, outcome, out.work_ended));
+}
+
+TEST(WithDeadline, BeginsNothingForACallerThatWasCancelledBefore) {
+  asio::io_context loop(1);
+  TaskGroup group(loop.get_executor());
+  Timed timed;
+  struct Stopped {
+    static Task<> by_itself(TaskGroup& group, Timed& out) {
+      group.stop();
+      co_await run_timed(Deadline::in(never), never, Outcome::value, out);
+    }
+  };
+  group.spawn("child", Stopped::by_itself(group, timed));
+  std::optional<Result<>> joined;
+  run(loop, join_into(group, joined));
+  ASSERT_TRUE(timed.result);
+  ASSERT_FALSE(*timed.result);
+  EXPECT_EQ(timed.result->error().kind, FaultKind::cancelled);
+  EXPECT_FALSE(timed.work_ended);
 }
 
 TEST(WithDeadline, HandsOnTheValueOfWorkThatEndsInTime) {

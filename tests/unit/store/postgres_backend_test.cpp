@@ -248,6 +248,21 @@ TEST_F(PostgresBackendTest, IsNotWokenByWhatItWroteItself) {
   EXPECT_EQ(woken, 2);
 }
 
+TEST_F(PostgresBackendTest, ClosesAlsoWhileItIsWoken) {
+  Gate writer(control_, url());
+  auto const tell = [](Sql& sql) -> Task<> { co_await sql.notify(); };
+  for (int handlers = 0; handlers < 8; ++handlers) {
+    Gate listener(control_, url());
+    bool is_woken = false;
+    listener->on_notify([&is_woken] { is_woken = true; });
+    control_.run_until([&is_woken] { return is_woken; });
+    EXPECT_TRUE(control_.run(writer->write(tell)));
+    control_.loop().restart();
+    for (int i = 0; i < handlers; ++i) control_.loop().poll_one();
+    control_.run(listener->close());
+  }
+}
+
 TEST_F(PostgresBackendTest, GoesOnWithAJobWhenItsServerWasStartedAnew) {
   test::PostgresServer server;
   auto const database = server.make_database();
