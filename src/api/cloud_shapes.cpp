@@ -12,15 +12,6 @@ using codec::JsonWriter;
 using conversation::RuntimeState;
 using conversation::View;
 
-void text_or_null(JsonWriter& w, std::string_view name, std::string_view text) {
-  w.key(name);
-  if (text.empty()) {
-    w.null();
-  } else {
-    w.value(text);
-  }
-}
-
 void write_url(JsonWriter& w, std::string_view name, std::string_view url, std::uint16_t port) {
   w.begin_object().member("name", name).member("url", url).member("port", port).end_object();
 }
@@ -42,15 +33,15 @@ void write_sandbox(JsonWriter& w, View const& view, std::string_view origin, std
   bool const is_running = view.state == RuntimeState::running;
   bool const has_failed = view.state == RuntimeState::error;
   w.begin_object().member("id", view.id.text());
-  text_or_null(w, "created_by_user_id", view.owner);
+  w.text_or_null("created_by_user_id", view.owner);
   w.member("sandbox_spec_id", view.spec_id.empty() ? std::string_view("default") : std::string_view(view.spec_id));
   w.member("status", sandbox_status(view.state));
   // tidy-ok(reveal): the caller may use the sandbox, which is checked before
-  text_or_null(w, "session_api_key", is_running ? view.client_key.reveal() : std::string_view());
+  w.text_or_null("session_api_key", is_running ? view.client_key.reveal() : std::string_view());
   write_urls(w, view, origin, domain);
   w.member("created_at", rfc3339(view.created_at, 6));
-  text_or_null(w, "error_code", has_failed ? "RUNTIME_FAILED" : "");
-  text_or_null(w, "error_message", has_failed ? std::string_view(view.reason) : std::string_view());
+  w.text_or_null("error_code", has_failed ? "RUNTIME_FAILED" : "");
+  w.text_or_null("error_message", has_failed ? std::string_view(view.reason) : std::string_view());
   w.end_object();
 }
 
@@ -69,7 +60,7 @@ void write_spec(JsonWriter& w, SandboxSpec const& spec, SpecTime created_at) {
 
 void write_secret_name(JsonWriter& w, SecretName const& secret) {
   w.begin_object().member("name", secret.name);
-  text_or_null(w, "description", secret.description);
+  w.text_or_null("description", secret.description);
   w.end_object();
 }
 
@@ -129,7 +120,7 @@ std::string sandbox_page_json(conversation::Page const& page, std::string_view o
   w.begin_object().key("items").begin_array();
   for (auto const& view : page.views) write_sandbox(w, view, origin, domain);
   w.end_array();
-  text_or_null(w, "next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
+  w.text_or_null("next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
   w.end_object();
   return out;
 }

@@ -28,15 +28,6 @@ std::string_view runtime_status_of(conversation::View const& view) noexcept {
   return "";
 }
 
-void text_or_null(codec::JsonWriter& w, std::string_view name, std::string_view text) {
-  w.key(name);
-  if (text.empty()) {
-    w.null();
-  } else {
-    w.value(text);
-  }
-}
-
 std::string_view closed_word(conversation::Closed closed) noexcept {
   switch (closed) {
     case conversation::Closed::no: return "";
@@ -51,18 +42,18 @@ std::string_view closed_word(conversation::Closed closed) noexcept {
 void write_event_store(codec::JsonWriter& w, conversation::View const& view, std::string const& url) {
   w.key("event_store").begin_object();
   w.member("conversation_id", view.id.text()).member("url", url + "/api/conversations/" + view.id.text());
-  text_or_null(w, "user_id", view.owner);
+  w.text_or_null("user_id", view.owner);
   w.end_object();
 }
 
 // What of ConversationInfo (nested_server.md 3.3) was said by others; what only the nested server knows is there for clients
 // that read each member.
 void write_rest_of_info(codec::JsonWriter& w, conversation::About const& about) {
-  text_or_null(w, "title", about.title);
-  text_or_null(w, "selected_repository", about.repository);
-  text_or_null(w, "selected_branch", about.branch);
-  text_or_null(w, "git_provider", about.git_provider);
-  text_or_null(w, "label", about.label);
+  w.text_or_null("title", about.title);
+  w.text_or_null("selected_repository", about.repository);
+  w.text_or_null("selected_branch", about.branch);
+  w.text_or_null("git_provider", about.git_provider);
+  w.text_or_null("label", about.label);
   w.key("trigger").null();
   for (auto const name : {"pr_number", "sub_conversation_ids"}) w.key(name).begin_array().end_array();
 }
@@ -81,20 +72,20 @@ void write_conversation(codec::JsonWriter& w, conversation::View const& view, Co
   auto const url = conversation_url(view.id, shape.origin, shape.domain);
   w.begin_object().member("conversation_id", view.id.text()).member("id", view.id.text());
   w.member("status", status_word(view.state)).member("runtime_status", runtime_status_of(view)).member("url", url);
-  text_or_null(w, "session_api_key", view.client_key.reveal());  // tidy-ok(reveal): where the owner gets it
+  w.text_or_null("session_api_key", view.client_key.reveal());  // tidy-ok(reveal): where the owner gets it
   write_event_store(w, view, url);
-  text_or_null(w, "error", view.reason);
-  text_or_null(w, "progress", view.progress);
-  text_or_null(w, "closed", closed_word(view.closed));
-  text_or_null(w, "agent_status", view.nested_status.conversation);
-  text_or_null(w, "owner", view.owner);
-  text_or_null(w, "organisation", view.organisation);
+  w.text_or_null("error", view.reason);
+  w.text_or_null("progress", view.progress);
+  w.text_or_null("closed", closed_word(view.closed));
+  w.text_or_null("agent_status", view.nested_status.conversation);
+  w.text_or_null("owner", view.owner);
+  w.text_or_null("organisation", view.organisation);
   w.member("origin", view.origin == conversation::Origin::fixed ? "static" : "managed");
   w.member("purpose", to_string(view.purpose));
-  text_or_null(w, "image", view.image);
+  w.text_or_null("image", view.image);
   w.member("created_at", format_time(view.created_at)).member("last_updated_at", format_time(view.changed_at));
   bool const was_used = view.last_act_at != std::chrono::system_clock::time_point{};
-  text_or_null(w, "last_active_at", was_used ? format_time(view.last_act_at) : std::string());
+  w.text_or_null("last_active_at", was_used ? format_time(view.last_act_at) : std::string());
   w.member("conversation_version", view.dialect == nested::Dialect::agent_server ? "V1" : "V0");
   w.member("version", view.version);
   write_connections(w, view, shape);
@@ -104,7 +95,7 @@ void write_conversation(codec::JsonWriter& w, conversation::View const& view, Co
 
 void write_static_route(codec::JsonWriter& w, conversation::View const& view) {
   w.begin_object().member("id", view.id.text()).member("status", status_word(view.state));
-  text_or_null(w, "error", view.reason);
+  w.text_or_null("error", view.reason);
   w.key("address");
   if (view.endpoint.port() == 0) {
     w.null();
@@ -172,7 +163,7 @@ std::string conversations_json(conversation::Page const& page, ConversationShape
   w.begin_object().key("results").begin_array();
   for (auto const& view : page.views) write_conversation(w, view, shape);
   w.end_array();
-  text_or_null(w, "next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
+  w.text_or_null("next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
   w.end_object();
   return out;
 }
@@ -181,8 +172,8 @@ std::string progress_event(conversation::View const& view) {
   std::string out = "event: state\nid: " + std::to_string(view.version) + "\ndata: ";
   codec::JsonWriter w(out);
   w.begin_object().member("state", status_word(view.state));
-  text_or_null(w, "progress", view.progress);
-  text_or_null(w, "reason", view.reason);
+  w.text_or_null("progress", view.progress);
+  w.text_or_null("reason", view.reason);
   w.member("version", view.version).end_object();
   return out + "\n\n";
 }
@@ -200,7 +191,7 @@ std::string static_routes_json(conversation::Page const& page) {
   w.begin_object().key("results").begin_array();
   for (auto const& view : page.views) write_static_route(w, view);
   w.end_array();
-  text_or_null(w, "next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
+  w.text_or_null("next_page_id", page.has_more ? page_id_of(page.views.back()) : std::string());
   w.end_object();
   return out;
 }
@@ -211,7 +202,7 @@ std::string static_changes_json(std::size_t put, std::size_t removed, std::vecto
   w.begin_object().member("put", put).member("removed", removed).key("failed").begin_array();
   for (auto const& entry : refused) {
     w.begin_object().member("list", entry.list).member("index", entry.place);
-    text_or_null(w, "id", entry.id);
+    w.text_or_null("id", entry.id);
     w.key("error").begin_object().member("code", entry.code).member("message", entry.message).end_object().end_object();
   }
   w.end_array().end_object();

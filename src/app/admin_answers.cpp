@@ -30,18 +30,9 @@ AdminAnswer shown(std::string body) {
   return out;
 }
 
-void text_or_null(codec::JsonWriter& w, std::string_view name, std::string_view text) {
-  w.key(name);
-  if (text.empty()) {
-    w.null();
-  } else {
-    w.value(text);
-  }
-}
-
 void time_or_null(codec::JsonWriter& w, std::string_view name,
                   std::optional<std::chrono::system_clock::time_point> const& time) {
-  text_or_null(w, name, time ? rfc3339(*time, 3) : std::string());
+  w.text_or_null(name, time ? rfc3339(*time, 3) : std::string());
 }
 
 }  // namespace nestgate::app

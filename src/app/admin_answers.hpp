@@ -19,7 +19,6 @@ AdminAnswer failed(upstream::Failure const& failure);
 AdminAnswer shown(std::string body);
 
 // "" is null.
-void text_or_null(codec::JsonWriter& w, std::string_view name, std::string_view text);
 // To the millisecond.
 void time_or_null(codec::JsonWriter& w, std::string_view name,
                   std::optional<std::chrono::system_clock::time_point> const& time);

@@ -116,8 +116,9 @@ void add_automation(std::vector<Key<Settings>>& keys) {
                                     "Ended runs, with what belongs to them; older ones are removed.");
   key.operator()<&A::tarball_bytes_max>("automation.tarball_bytes_max", Bytes{1_KiB, 1_GiB},
                                         "Of a run that brings its own; beyond it 413.");
-  key.operator()<&A::tarball_bytes_held_max>("automation.tarball_bytes_held_max", Bytes{1_MiB, 64_GiB},
-                                             "Tarballs that are kept in memory for the next run.");
+  key.operator()<&A::tarball_bytes_held_max>(
+      "automation.tarball_bytes_held_max", Bytes{1_MiB, 64_GiB},
+      "Tarballs in memory: those kept for the next run, and those on their way to runtimes.");
   key.operator()<&A::output_tail_bytes>("automation.output_tail_bytes", Bytes{0, 1_MiB},
                                         "What is kept of each output stream's end.");
   key.operator()<&A::delivery_pause_first>("automation.delivery_pause_first", Duration{1s, 1h},

@@ -28,12 +28,12 @@ std::optional<std::chrono::system_clock::time_point> known(std::chrono::system_c
 // What there is to say of it in few words: no key among them.
 void write_short(codec::JsonWriter& w, View const& view) {
   w.member("id", view.id.text()).member("state", to_string(view.state));
-  text_or_null(w, "owner", view.owner);
-  text_or_null(w, "organisation", view.organisation);
+  w.text_or_null("owner", view.owner);
+  w.text_or_null("organisation", view.organisation);
   w.member("purpose", to_string(view.purpose));
   w.member("origin", view.origin == conversation::Origin::fixed ? "static" : "managed");
-  text_or_null(w, "reason", view.reason);
-  text_or_null(w, "progress", view.progress);
+  w.text_or_null("reason", view.reason);
+  w.text_or_null("progress", view.progress);
   time_or_null(w, "created_at", known(view.created_at));
   time_or_null(w, "changed_at", known(view.changed_at));
   time_or_null(w, "last_act_at", known(view.last_act_at));
@@ -44,15 +44,15 @@ std::string whole_json(View const& view) {
   codec::JsonWriter w(out);
   w.begin_object();
   write_short(w, view);
-  text_or_null(w, "address", view.endpoint.port() == 0 ? std::string() : upstream::url_of(view.endpoint).text());
+  w.text_or_null("address", view.endpoint.port() == 0 ? std::string() : upstream::url_of(view.endpoint).text());
   w.key("ports").begin_object();
   for (auto const& port : view.ports) w.member(port.name, port.number);
   w.end_object();
-  text_or_null(w, "image", view.image);
-  text_or_null(w, "handle", view.handle);
-  text_or_null(w, "spec_id", view.spec_id);
-  text_or_null(w, "server_status", view.nested_status.conversation);
-  text_or_null(w, "server_runtime_status", view.nested_status.runtime);
+  w.text_or_null("image", view.image);
+  w.text_or_null("handle", view.handle);
+  w.text_or_null("spec_id", view.spec_id);
+  w.text_or_null("server_status", view.nested_status.conversation);
+  w.text_or_null("server_runtime_status", view.nested_status.runtime);
   w.member("epoch", view.epoch.get()).member("version", view.version).end_object();
   return out;
 }
@@ -67,7 +67,7 @@ std::string page_json(conversation::Page const& page) {
     w.end_object();
   }
   w.end_array();
-  text_or_null(w, "next_page_id", page.has_more ? api::page_id_of(page.views.back()) : std::string());
+  w.text_or_null("next_page_id", page.has_more ? api::page_id_of(page.views.back()) : std::string());
   w.end_object();
   return out;
 }
@@ -108,7 +108,7 @@ std::string top_json(std::vector<View> const& views, UsageMeter::ById const& res
     auto const own = resources.find(view.id.canonical());
     nested::Resources const shown_resources = own == resources.end() ? nested::Resources{} : own->second;
     w.begin_object().member("id", view.id.text()).member("state", to_string(view.state));
-    text_or_null(w, "owner", view.owner);
+    w.text_or_null("owner", view.owner);
     w.member("streams", is_used ? activity->second->streams : 0U);
     auto const never = Clock::time_point{};
     value_or_null(w, "seconds_since_act", seconds_since_act(view, is_used ? activity->second->last_act : never, now));

@@ -23,17 +23,17 @@ std::optional<std::int64_t> milliseconds_taken(RunRow const& run) {
 
 void write_short(JsonWriter& w, RunRow const& run) {
   w.member("id", run.id);
-  text_or_null(w, "automation_id", run.automation_id);
-  text_or_null(w, "owner", run.owner);
-  text_or_null(w, "organisation", run.organisation);
+  w.text_or_null("automation_id", run.automation_id);
+  w.text_or_null("owner", run.owner);
+  w.text_or_null("organisation", run.organisation);
   w.member("status", to_string(run.status));
-  text_or_null(w, "trigger", run.trigger_source);
+  w.text_or_null("trigger", run.trigger_source);
   w.member("attempt", run.attempt).member("attempts_max", run.attempts_max);
   time_or_null(w, "created_at", run.created_at);
   time_or_null(w, "started_at", run.started_at);
   time_or_null(w, "completed_at", run.completed_at);
   value_or_null(w, "took_ms", milliseconds_taken(run));
-  text_or_null(w, "error", run.error_detail);
+  w.text_or_null("error", run.error_detail);
 }
 
 std::string page_json(store::RowPage<RunRow> const& page) {
@@ -53,9 +53,9 @@ std::string page_json(store::RowPage<RunRow> const& page) {
 void write_delivery(JsonWriter& w, store::DeliveryRow const& delivery,
                     std::vector<store::DeliveryAttemptRow> const& attempts) {
   w.begin_object().member("id", delivery.id).member("to", delivery.endpoint_id.empty() ? "callback" : "endpoint");
-  text_or_null(w, "endpoint_id", delivery.endpoint_id);
+  w.text_or_null("endpoint_id", delivery.endpoint_id);
   w.member("state", to_string(delivery.state)).member("attempts", delivery.attempts);
-  text_or_null(w, "last_error", attempts.empty() ? std::string_view() : attempts.back().error);
+  w.text_or_null("last_error", attempts.empty() ? std::string_view() : attempts.back().error);
   time_or_null(w, "created_at", delivery.created_at);
   bool const waits = delivery.state == store::DeliveryState::waiting;
   time_or_null(w, "next_attempt_at", waits ? std::optional(delivery.next_at) : std::nullopt);
@@ -67,17 +67,17 @@ void write_rest(JsonWriter& w, RunRow const& run) {
   time_or_null(w, "scheduled_for", run.scheduled_for);
   time_or_null(w, "not_before", run.not_before);
   time_or_null(w, "timeout_at", run.timeout_at);
-  text_or_null(w, "target", run.target);
+  w.text_or_null("target", run.target);
   w.member("priority", run.priority);
-  text_or_null(w, "sandbox_id", run.sandbox_id);
-  text_or_null(w, "bash_command_id", run.bash_command_id);
-  text_or_null(w, "gateway", run.holder);
+  w.text_or_null("sandbox_id", run.sandbox_id);
+  w.text_or_null("bash_command_id", run.bash_command_id);
+  w.text_or_null("gateway", run.holder);
   w.member("fence", run.fence);
-  text_or_null(w, "conversation_id", run.conversation_id);
+  w.text_or_null("conversation_id", run.conversation_id);
   value_or_null(w, "cost", run.cost);
   value_or_null(w, "exit_code", run.exit_code);
-  text_or_null(w, "stdout_tail", run.output_tail);
-  text_or_null(w, "stderr_tail", run.error_tail);
+  w.text_or_null("stdout_tail", run.output_tail);
+  w.text_or_null("stderr_tail", run.error_tail);
   w.key("attempts_before").raw(run.attempts_json.empty() ? "[]" : run.attempts_json);
 }
 

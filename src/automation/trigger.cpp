@@ -47,15 +47,6 @@ void write(JsonWriter& w, CronTrigger const& trigger) {
   if (trigger.jitter != plain.jitter) w.member("jitter_seconds", trigger.jitter.count());
 }
 
-void write_text(JsonWriter& w, std::string_view name, std::optional<std::string> const& text) {
-  w.key(name);
-  if (text) {
-    w.value(*text);
-  } else {
-    w.null();
-  }
-}
-
 void write(JsonWriter& w, EventTrigger const& trigger) {
   w.member("type", "event").member("source", trigger.source).key("on");
   if (trigger.on_is_text) {
@@ -65,10 +56,10 @@ void write(JsonWriter& w, EventTrigger const& trigger) {
     for (auto const& pattern : trigger.on) w.value(pattern);
     w.end_array();
   }
-  write_text(w, "filter", trigger.filter);
+  w.member("filter", trigger.filter);
   w.member("destination", trigger.destination);
-  write_text(w, "subject_key_expr", trigger.subject_key_expr);
-  write_text(w, "turn_text_expr", trigger.turn_text_expr);
+  w.member("subject_key_expr", trigger.subject_key_expr);
+  w.member("turn_text_expr", trigger.turn_text_expr);
   w.member("wake_agent", trigger.wake_agent);
 }
 

@@ -10,6 +10,8 @@
 namespace nestgate {
 namespace {
 
+bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+
 // Takes `count` digits off the front; -1 when they are not there.
 int take_digits(std::string_view& text, std::size_t count) noexcept {
   if (text.size() < count) return -1;
@@ -113,10 +115,15 @@ std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_v
          std::chrono::seconds(second) + fraction - *offset;
 }
 
+std::size_t characters_in(std::string_view text) noexcept {
+  auto const count = std::ranges::count_if(text, [](char c) { return !continues_character(c); });
+  return static_cast<std::size_t>(count);
+}
+
 std::string_view cut_to(std::string_view text, std::size_t bytes_max) noexcept {
   if (text.size() <= bytes_max) return text;
   auto end = bytes_max;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  while (end > 0 && continues_character(text[end])) --end;
   return text.substr(0, end);
 }
 

@@ -12,15 +12,6 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-void text_or_null(codec::JsonWriter& w, std::string_view name, std::string const& value) {
-  w.key(name);
-  if (value.empty()) {
-    w.null();
-  } else {
-    w.value(value);
-  }
-}
-
 std::string text_of(dom::object const& object, std::string_view name) {
   std::string_view text;
   return object[name].get_string().get(text) == simdjson::SUCCESS ? std::string(text) : std::string();
@@ -105,8 +96,8 @@ Secret git_providers_body(std::vector<GitToken> const& tokens) {
     w.begin_object().key("provider_tokens").begin_object();
     for (auto const& token : tokens) {
       w.key(token.provider).begin_object().member("token", token.token.reveal());
-      text_or_null(w, "user_id", token.user_id);
-      text_or_null(w, "host", token.host);
+      w.text_or_null("user_id", token.user_id);
+      w.text_or_null("host", token.host);
       w.end_object();
     }
     w.end_object().end_object();

@@ -38,15 +38,6 @@ std::optional<std::string> unless_empty(std::string text) {
   return text.empty() ? std::nullopt : std::optional(std::move(text));
 }
 
-void write_text(JsonWriter& w, std::string_view name, std::optional<std::string> const& text) {
-  w.key(name);
-  if (text) {
-    w.value(*text);
-  } else {
-    w.null();
-  }
-}
-
 }  // namespace
 
 struct Commands::Running {
@@ -131,7 +122,7 @@ Checked<Commands::Launched> Commands::launch(CommandRequest request, Flush flush
   std::string text;
   JsonWriter w(text);
   w.begin_object().member("id", entry.id).member("timestamp", utc_text(entry.at)).member("command", request.command);
-  write_text(w, "cwd", request.directory);
+  w.member("cwd", request.directory);
   w.member("timeout", request.timeout_seconds).member("kind", entry.kind).end_object();
   entry.json = make_frame(std::move(text));
 
@@ -304,8 +295,8 @@ void Commands::publish_output(Running& command, std::optional<int> exit_code, st
   } else {
     w.null();
   }
-  write_text(w, "stdout", out);
-  write_text(w, "stderr", err);
+  w.member("stdout", out);
+  w.member("stderr", err);
   w.member("kind", entry.kind).end_object();
   entry.json = make_frame(std::move(text));
   command.last_output = entry.json;

@@ -122,6 +122,16 @@ def listen(serve):
     return listener.getsockname()[1]
 
 
+def listen_for_requests(serve):
+    """The same for `serve(connection, head, body)`, once the request is there."""
+    def read_first(connection):
+        message = read_message(connection)
+        if message is not None:
+            serve(connection, *message)
+
+    return listen(read_first)
+
+
 def ends_of_connections():
     """{(local, remote): (bytes that its owner has not read, inode)} of this machine's IPv4 connections."""
     found = {}
@@ -165,13 +175,9 @@ class RuntimeDoor:
 
     def __init__(self, course, server_port):
         self.course, self.server_port = course, server_port
-        self.port = listen(self._serve)
+        self.port = listen_for_requests(self._serve)
 
-    def _serve(self, connection):
-        message = read_message(connection)
-        if message is None:
-            return
-        head, body = message
+    def _serve(self, connection, head, body):
         if re.search(rb"(?im)^upgrade:", head):
             self._tunnel(connection, head)
             return
@@ -254,13 +260,9 @@ class GatewayDoor:
     def __init__(self, course, address):
         """`address()`: host and port of a gateway; None: there is none."""
         self.course, self.address = course, address
-        self.port = listen(self._serve)
+        self.port = listen_for_requests(self._serve)
 
-    def _serve(self, connection):
-        message = read_message(connection)
-        if message is None:
-            return
-        head, body = message
+    def _serve(self, connection, head, body):
         found = re.search(rf"/v1/runs/({RUN})/complete$", head.split(b" ", 2)[1].decode())
         run = self.course.run(found[1]) if found else Run("", None)
         is_sent_held = run.stops_at("callback sent", connection)

@@ -79,6 +79,20 @@ struct Request {
   std::string line() const { return method + " " + target; }
 };
 
+// Nothing where the connection ended before its line.
+inline std::optional<Request> read_request(Connection& connection) {
+  Request request;
+  request.head = connection.read_until("\r\n\r\n");
+  auto const method_end = request.head.find(' ');
+  auto const target_end = request.head.find(' ', method_end + 1);
+  if (target_end == request.head.npos) return std::nullopt;
+  request.method = request.head.substr(0, method_end);
+  request.target = request.head.substr(method_end + 1, target_end - method_end - 1);
+  if (auto const length = request.value("content-length"); !length.empty())
+    request.body = connection.read_exactly(std::stoul(length));
+  return request;
+}
+
 struct Reply {
   unsigned status = 200;
   std::string body = "{}";
@@ -121,15 +135,9 @@ class ScriptedServer {
 
  private:
   void serve(Connection& connection) {
-    Request request;
-    request.head = connection.read_until("\r\n\r\n");
-    auto const method_end = request.head.find(' ');
-    auto const target_end = request.head.find(' ', method_end + 1);
-    if (target_end == request.head.npos) return;
-    request.method = request.head.substr(0, method_end);
-    request.target = request.head.substr(method_end + 1, target_end - method_end - 1);
-    if (auto const length = request.value("content-length"); !length.empty())
-      request.body = connection.read_exactly(std::stoul(length));
+    auto const read = read_request(connection);
+    if (!read) return;
+    auto const& request = *read;
     Reply reply;
     {
       std::lock_guard const lock(mutex_);

@@ -50,7 +50,7 @@ struct Settings {
   std::chrono::seconds runs_kept_for{90 * 86'400};     // ended ones, and what belongs to them
 
   std::uint32_t tarball_bytes_max = 64 * 1024 * 1024;           // of a run with its own
-  std::uint64_t tarball_bytes_held_max = 256ULL * 1024 * 1024;  // of those that are on their way to runtimes
+  std::uint64_t tarball_bytes_held_max = 256ULL * 1024 * 1024;  // kept for the next run and on their way to runtimes
   std::uint32_t output_tail_bytes = 16 * 1024;                  // of each stream
 
   std::chrono::seconds delivery_pause_first{5};  // doubles with each attempt, with jitter

@@ -26,6 +26,8 @@ std::string rfc3339(std::chrono::system_clock::time_point time, unsigned digits)
 // RFC 3339 with any offset; what is finer than a microsecond is cut. Nothing for other text and for years beyond 1970 to
 // 2200.
 std::optional<std::chrono::system_clock::time_point> parse_rfc3339(std::string_view text) noexcept;
+// How many characters a text of UTF-8 has.
+std::size_t characters_in(std::string_view text) noexcept;
 // Its first bytes, at most that many, without a part of a character (UTF-8) at their end.
 std::string_view cut_to(std::string_view text, std::size_t bytes_max) noexcept;
 

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,10 @@ class JsonWriter {
     return raw(std::to_string(number));
   }
   JsonWriter& value(double number);  // not finite: null
+  template <class T>
+  JsonWriter& value(std::optional<T> const& v) {
+    return v ? value(*v) : null();
+  }
   JsonWriter& null() { return raw("null"); }
   JsonWriter& raw(std::string_view json);  // a value that is JSON already
 
@@ -39,6 +44,10 @@ class JsonWriter {
   template <class T>
   JsonWriter& member(std::string_view name, T const& v) {
     return key(name).value(v);
+  }
+  // An empty text is null.
+  JsonWriter& text_or_null(std::string_view name, std::string_view text) {
+    return text.empty() ? key(name).null() : key(name).value(text);
   }
 
  private:

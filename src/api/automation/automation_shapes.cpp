@@ -14,12 +14,7 @@ namespace {
 using codec::JsonWriter;
 
 void write_time_or_null(JsonWriter& w, std::string_view name, std::optional<store::Time> const& time) {
-  write_text_or_null(w, name, time ? std::optional<std::string>(format_time(*time)) : std::nullopt);
-}
-
-// "" is null.
-void write_filled_or_null(JsonWriter& w, std::string_view name, std::string const& text) {
-  write_text_or_null(w, name, text.empty() ? std::nullopt : std::optional<std::string>(text));
+  w.member(name, time ? std::optional<std::string>(format_time(*time)) : std::nullopt);
 }
 
 template <class T>
@@ -50,13 +45,13 @@ void write_policy(JsonWriter& w, store::AutomationRow const& row) {
 
 void write_automation(JsonWriter& w, store::AutomationRow const& row) {
   w.begin_object().member("id", row.id).member("user_id", row.tenant.user_id).member("org_id", row.tenant.org_id);
-  write_text_or_null(w, "model", row.model);
+  w.member("model", row.model);
   w.member("name", row.name);
-  write_text_or_null(w, "prompt", row.prompt);
+  w.member("prompt", row.prompt);
   write_json_or_null(w, "preset_metadata", row.preset_metadata_json);
   w.key("trigger").raw(row.trigger_json);
   w.member("tarball_path", row.tarball_path);
-  write_text_or_null(w, "setup_script_path", row.setup_script_path);
+  w.member("setup_script_path", row.setup_script_path);
   w.member("entrypoint", row.entrypoint);
   write_value_or_null(w, "timeout", row.timeout_s);
   write_value_or_null(w, "keep_alive", row.keep_alive);
@@ -67,8 +62,8 @@ void write_automation(JsonWriter& w, store::AutomationRow const& row) {
   for (auto const name : {"agent_profile_id", "description", "observability_associations", "plugin_spec"})
     write_json_or_null(w, name, later.find(name));
   write_time_or_null(w, "disabled_at", row.disabled_at);
-  write_filled_or_null(w, "disabled_detail", row.disabled_detail);
-  write_filled_or_null(w, "disabled_reason", row.disabled_reason);
+  w.text_or_null("disabled_detail", row.disabled_detail);
+  w.text_or_null("disabled_reason", row.disabled_reason);
   w.member("state", row.enabled ? "ACTIVE" : "INACTIVE");
   write_time_or_null(w, "next_fire_at", row.enabled ? row.next_at : std::nullopt);
   write_policy(w, row);
@@ -77,24 +72,24 @@ void write_automation(JsonWriter& w, store::AutomationRow const& row) {
 
 void write_run(JsonWriter& w, store::RunRow const& run, Tails tails) {
   w.begin_object().member("id", run.id);
-  write_filled_or_null(w, "automation_id", run.automation_id);
+  w.text_or_null("automation_id", run.automation_id);
   w.member("status", to_string(run.status));
-  write_filled_or_null(w, "error_detail", run.error_detail);
+  w.text_or_null("error_detail", run.error_detail);
   write_json_or_null(w, "status_detail", run.status_detail_json);
-  write_filled_or_null(w, "conversation_id", run.conversation_id);
+  w.text_or_null("conversation_id", run.conversation_id);
   write_value_or_null(w, "cost", run.cost);
   write_time_or_null(w, "timeout_at", run.timeout_at);
   // The one local user has one server for all, which is no sandbox (automation.md 5.2).
   bool const is_local = run.tenant == automation::local_caller().tenant && !run.runtime_is_own;
-  write_filled_or_null(w, "sandbox_id", is_local ? std::string() : run.sandbox_id);
-  write_filled_or_null(w, "bash_command_id", run.bash_command_id);
+  w.text_or_null("sandbox_id", is_local ? std::string() : run.sandbox_id);
+  w.text_or_null("bash_command_id", run.bash_command_id);
   w.member("created_at", format_time(run.created_at));
   write_time_or_null(w, "started_at", run.started_at);
   write_time_or_null(w, "completed_at", run.completed_at);
   JsonMembers const later(run.additions_json);
   for (auto const name : {"current_phase", "observability_associations", "resolved_runtime", "run_metadata"})
     write_json_or_null(w, name, later.find(name));
-  write_filled_or_null(w, "trigger_source", run.trigger_source);
+  w.text_or_null("trigger_source", run.trigger_source);
   for (auto const name : {"blocking_factor", "task_outcome"}) {
     if (auto const json = later.find(name); !json.empty()) w.key(name).raw(json);
   }
@@ -110,18 +105,18 @@ void write_run(JsonWriter& w, store::RunRow const& run, Tails tails) {
 void write_upload(JsonWriter& w, store::UploadRow const& row) {
   w.begin_object().member("id", row.id).member("user_id", row.tenant.user_id).member("org_id", row.tenant.org_id);
   w.member("name", row.name);
-  write_text_or_null(w, "description", row.description);
+  w.member("description", row.description);
   w.member("status", row.status);
-  write_filled_or_null(w, "error_message", row.error_message);
+  w.text_or_null("error_message", row.error_message);
   write_value_or_null(w, "size_bytes", row.size_bytes);
-  write_filled_or_null(w, "tarball_path", row.status == "COMPLETED" ? tarball_path_of(row.id) : std::string());
+  w.text_or_null("tarball_path", row.status == "COMPLETED" ? tarball_path_of(row.id) : std::string());
   w.member("created_at", format_time(row.created_at)).member("updated_at", format_time(row.updated_at)).end_object();
 }
 
 void write_delivery(JsonWriter& w, DeliveryShape const& shown) {
   auto const& delivery = shown.delivery;
   w.begin_object().member("id", delivery.id).member("run_id", delivery.run_id);
-  write_filled_or_null(w, "endpoint_id", delivery.endpoint_id);
+  w.text_or_null("endpoint_id", delivery.endpoint_id);
   w.member("state", to_string(delivery.state)).member("created_at", format_time(delivery.created_at));
   bool const waits = delivery.state == store::DeliveryState::waiting;
   write_time_or_null(w, "next_attempt_at", waits ? std::optional(delivery.next_at) : std::nullopt);
@@ -135,7 +130,7 @@ void write_delivery(JsonWriter& w, DeliveryShape const& shown) {
     } else {
       w.null();
     }
-    write_filled_or_null(w, "error", attempt.error);
+    w.text_or_null("error", attempt.error);
     w.end_object();
   }
   w.end_array().end_object();
@@ -143,9 +138,9 @@ void write_delivery(JsonWriter& w, DeliveryShape const& shown) {
 
 void write_endpoint(JsonWriter& w, store::EndpointRow const& row, std::string_view secret) {
   w.begin_object().member("id", row.id).member("user_id", row.tenant.user_id).member("org_id", row.tenant.org_id);
-  write_filled_or_null(w, "automation_id", row.automation_id);
+  w.text_or_null("automation_id", row.automation_id);
   w.member("url", row.url).member("enabled", row.enabled);
-  write_filled_or_null(w, "disabled_reason", row.disabled_reason);
+  w.text_or_null("disabled_reason", row.disabled_reason);
   write_time_or_null(w, "failing_since", row.failing_since);
   w.member("secrets", row.secrets.size());
   w.member("created_at", format_time(row.created_at)).member("updated_at", format_time(row.updated_at));
@@ -207,7 +202,7 @@ std::string uploads_json(store::RowPage<store::UploadRow> const& page) { return 
 std::string skipped_json(store::RowPage<store::SkippedRow> const& page) {
   return page_json("skipped", page, [](JsonWriter& w, store::SkippedRow const& row) {
     w.begin_object().member("reason", row.reason);
-    write_filled_or_null(w, "detail", row.detail);
+    w.text_or_null("detail", row.detail);
     w.member("first", format_time(row.first)).member("last", format_time(row.last)).member("count", row.count);
     w.member("at", format_time(row.at)).end_object();
   });

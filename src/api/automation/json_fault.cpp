@@ -150,11 +150,6 @@ class Reader {
   std::optional<JsonFault> fault_;
 };
 
-std::size_t characters_in(std::string_view text) {
-  auto const begins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins));
-}
-
 }  // namespace
 
 JsonFault find_json_fault(std::string_view json) {

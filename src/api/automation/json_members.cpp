@@ -52,15 +52,6 @@ std::string json_text(std::string_view text) {
   return out;
 }
 
-void write_text_or_null(codec::JsonWriter& w, std::string_view name, std::optional<std::string> const& text) {
-  w.key(name);
-  if (text) {
-    w.value(*text);
-  } else {
-    w.null();
-  }
-}
-
 void write_json_or_null(codec::JsonWriter& w, std::string_view name, std::string_view json) {
   w.key(name);
   if (json.empty()) {

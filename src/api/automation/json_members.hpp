@@ -34,7 +34,6 @@ class JsonMembers {
 std::string json_text(std::string_view text);
 
 // Members of an answer.
-void write_text_or_null(codec::JsonWriter& w, std::string_view name, std::optional<std::string> const& text);
 // "" is null.
 void write_json_or_null(codec::JsonWriter& w, std::string_view name, std::string_view json);
 

@@ -145,8 +145,6 @@ std::string answer_of(KvOperation const& operation, KvOutcome const& outcome, st
   return out;
 }
 
-bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
-
 }  // namespace
 
 std::string_view to_string(What what) noexcept {
@@ -166,7 +164,7 @@ std::optional<std::string> why_not_a_kv_key(std::string_view key) {
   if (key.find_first_not_of(" \t\n\r\f\v") == key.npos) return "key cannot be whitespace-only";
   if (!simdjson::validate_utf8(key.data(), key.size())) return "key is not UTF-8";
   if (key.starts_with('$')) return "keys starting with '$' are reserved for system use";
-  auto const length = key.size() - static_cast<std::size_t>(std::count_if(key.begin(), key.end(), continues_character));
+  auto const length = characters_in(key);
   if (length > kv_key_length_max)
     return "key exceeds " + std::to_string(kv_key_length_max) + " chars (" + std::to_string(length) + " given)";
   auto const is_control = [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; };
@@ -176,7 +174,7 @@ std::optional<std::string> why_not_a_kv_key(std::string_view key) {
   constexpr std::string_view digits = "0123456789abcdef";
   out += digits[static_cast<unsigned char>(*control) >> 4];
   out += digits[static_cast<unsigned char>(*control) & 15];
-  auto const before = (control - key.begin()) - std::count_if(key.begin(), control, continues_character);
+  auto const before = characters_in(std::string_view(key.begin(), control));
   return out + " at position " + std::to_string(before);
 }
 

@@ -55,11 +55,6 @@ std::string context(std::string_view name, auto const& value) {
   return out;
 }
 
-std::size_t characters_in(std::string_view text) {
-  auto const begins = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), begins));
-}
-
 std::string counted(std::size_t count, std::string_view one, std::string_view many) {
   std::string out = std::to_string(count);
   return out.append(" ").append(count == 1 ? one : many);

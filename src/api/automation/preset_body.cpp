@@ -237,7 +237,7 @@ std::string experiment_config_json(PresetBody const& body) {
   w.begin_object().member("experiment_id", body.experiment_id).key("variants").begin_array();
   for (auto const& one : body.variants) {
     w.begin_object();
-    write_text_or_null(w, "model", one.model);
+    w.member("model", one.model);
     w.member("name", one.name).member("weight", one.weight).key("plugins");
     write_plugins(w, one.plugins, Credentials::shown);
     w.end_object();

@@ -154,15 +154,9 @@ class FakeAgent {
   }
 
   void serve(Connection& connection) {
-    Request request;
-    request.head = connection.read_until("\r\n\r\n");
-    auto const method_end = request.head.find(' ');
-    auto const target_end = request.head.find(' ', method_end + 1);
-    if (target_end == request.head.npos) return;
-    request.method = request.head.substr(0, method_end);
-    request.target = request.head.substr(method_end + 1, target_end - method_end - 1);
-    if (auto const length = request.value("content-length"); !length.empty())
-      request.body = connection.read_exactly(std::stoul(length));
+    auto const read = read_request(connection);
+    if (!read) return;
+    auto const& request = *read;
     Instead instead;
     Before before;
     {

@@ -62,5 +62,10 @@ TEST(Rfc3339, IsNotReadFromOtherText) {
     EXPECT_FALSE(parse_rfc3339(text)) << text;
 }
 
+TEST(CharactersIn, CountsThoseOfSeveralBytesOnce) {
+  EXPECT_EQ(characters_in(""), 0U);
+  EXPECT_EQ(characters_in("a\xc3\xa4\xe2\x82\xac\xf0\x9f\x99\x82"), 4U);
+}
+
 }  // namespace
 }  // namespace nestgate

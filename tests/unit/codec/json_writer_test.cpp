@@ -102,5 +102,17 @@ TEST(JsonWriter, EscapesKeysToo) {
   EXPECT_EQ(out, R"({"a\"b":1})");
 }
 
+TEST(JsonWriter, WritesWhatIsNotThereAsNull) {
+  std::string out;
+  JsonWriter(out)
+      .begin_object()
+      .member("number", std::optional<int>())
+      .member("text", std::optional<std::string>(""))
+      .text_or_null("empty", "")
+      .text_or_null("filled", "a")
+      .end_object();
+  EXPECT_EQ(out, R"({"number":null,"text":"","empty":null,"filled":"a"})");
+}
+
 }  // namespace
 }  // namespace nestgate::codec
