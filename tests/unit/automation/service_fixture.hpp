@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <string>
@@ -38,6 +39,12 @@ inline std::shared_ptr<identity::KeyRing const> ring_of() {
   std::vector<Secret> secrets;
   secrets.emplace_back("0123456789abcdef0123456789abcdef");
   return std::make_shared<identity::KeyRing const>(identity::Derivation::sha256, std::move(secrets));
+}
+
+// What a fake server's thread may still use when the test's body is over.
+template <class T>
+std::shared_ptr<std::atomic<T>> shared(T value) {
+  return std::make_shared<std::atomic<T>>(value);
 }
 
 inline Settings quick_settings() {
@@ -177,6 +184,7 @@ class Automations : public testing::Test {
 
   identity::Principal const alice{"alice", identity::Role::user, "alice"};
   Caller const caller = caller_of(alice);
+  test::Gate gate;  // the agent's threads may wait at it
   test::FakeAgent agent;
   test::ScriptedServer sink;
   test::Control control;

@@ -7,7 +7,6 @@ namespace nestgate::automation {
 namespace {
 
 using store::RunRow;
-using test::Gate;
 using test::Reply;
 using test::Request;
 using testing::AnyOf;
@@ -21,7 +20,7 @@ class Runs : public Automations {
  protected:
   // The first `count` requests of that kind are answered so.
   void fail_first(std::string_view line_begin, std::size_t count, Reply reply) {
-    agent.instead([=, seen = std::make_shared<std::atomic<std::size_t>>(0)](Request const& request) -> std::optional<Reply> {
+    agent.instead([=, seen = shared<std::size_t>(0)](Request const& request) -> std::optional<Reply> {
       if (!request.line().starts_with(line_begin) || (*seen)++ >= count) return std::nullopt;
       return reply;
     });
@@ -58,8 +57,6 @@ class Runs : public Automations {
     settings.hard_grace = 0s;
     settings.run_time_max = 1s;
   }
-
-  Gate gate;
 };
 
 TEST_F(Runs, AreDispatchedByThreeCallsInTheirOrderOnceTheirRuntimeHasAPrivateFolder) {
@@ -206,18 +203,18 @@ TEST_F(Runs, KeepTheirGuardWhileAStartOfThemMayStillCome) {
 
 TEST_F(Runs, CannotStartTwiceAndFollowTheStartThatGotThrough) {
   settings.start_time_max = 50ms;
-  std::atomic<int> starts = 0;
-  std::atomic<bool> hides_commands = true;
-  agent.before_answer([&](Request const& request) {
-    if (request.line().starts_with(start_line) && starts++ == 0) gate.pass();
+  auto const starts = shared(0);
+  auto const hides_commands = shared(true);
+  agent.before_answer([this, starts](Request const& request) {
+    if (request.line().starts_with(start_line) && (*starts)++ == 0) gate.pass();
   });
-  agent.instead([&](Request const& request) -> std::optional<Reply> {
-    bool const is_hidden = hides_commands && request.target.find("kind__eq=BashCommand") != std::string::npos;
+  agent.instead([hides_commands](Request const& request) -> std::optional<Reply> {
+    bool const is_hidden = *hides_commands && request.target.find("kind__eq=BashCommand") != std::string::npos;
     return is_hidden ? std::optional(Reply{200, R"({"items":[]})"}) : std::nullopt;
   });
   auto const run = dispatch();
-  control.run_until([&] { return starts == 2; });
-  hides_commands = false;
+  control.run_until([&] { return *starts == 2; });
+  *hides_commands = false;
   EXPECT_EQ(until(run.id, [](RunRow const& row) { return row.bash_command_id == "cmd1"; }).status, RunStatus::running);
   gate.open();
   EXPECT_EQ(agent.starts(run.id), 1U);
@@ -229,22 +226,23 @@ TEST_F(Runs, CannotStartTwiceAndFollowTheStartThatGotThrough) {
 
 TEST_F(Runs, AreNotJudgedByAStartThatWasTurnedAwayWhileNobodySaysWhichGotThrough) {
   settings.start_time_max = 50ms;
-  std::atomic<int> starts = 0, refused = 0;
-  std::atomic<unsigned> status = 200;  // of searches for commands, which find none; 0: they do
-  agent.before_answer([&](Request const& request) {
+  auto const starts = shared(0), refused = shared(0);
+  auto const status = shared(200U);  // of searches for commands, which find none; 0: they do
+  agent.before_answer([this, starts, status](Request const& request) {
     if (!request.line().starts_with(start_line)) return;
-    if (++starts == 1) return gate.pass();
-    status = 503;
+    if (++*starts == 1) return gate.pass();
+    *status = 503;
   });
-  agent.instead([&](Request const& request) -> std::optional<Reply> {
-    if (status == 0 || request.target.find("kind__eq=BashCommand") == std::string::npos) return std::nullopt;
-    if (status != 200) ++refused;
-    return Reply{status, R"({"items":[]})"};
+  agent.instead([status, refused](Request const& request) -> std::optional<Reply> {
+    unsigned const now = *status;
+    if (now == 0 || request.target.find("kind__eq=BashCommand") == std::string::npos) return std::nullopt;
+    if (now != 200) ++*refused;
+    return Reply{now, R"({"items":[]})"};
   });
   auto const run = dispatch();
-  control.run_until([&] { return refused >= 3; });
+  control.run_until([&] { return *refused >= 3; });
   EXPECT_EQ(find(run.id).status, RunStatus::running);
-  status = 0;
+  *status = 0;
   until(run.id, [](RunRow const& row) { return row.bash_command_id == "cmd1"; });
   gate.open();
   agent.end(run.id, 0);
@@ -282,13 +280,13 @@ TEST_F(Runs, GoOnWhateverASearchIsAnswered) {
   auto const run = dispatch();
   until_dispatched(run.id);
   for (unsigned const status : {401U, 404U, 503U, 0U}) {
-    std::atomic<int> searches = 0;
-    agent.instead([&searches, status](Request const& request) -> std::optional<Reply> {
+    auto const searches = shared(0);
+    agent.instead([searches, status](Request const& request) -> std::optional<Reply> {
       if (!request.line().starts_with(search_line)) return std::nullopt;
-      ++searches;
+      ++*searches;
       return Reply{status, ""};
     });
-    control.run_until([&searches] { return searches >= 3; });
+    control.run_until([&searches] { return *searches >= 3; });
     agent.instead({});
     EXPECT_EQ(find(run.id).status, RunStatus::running) << status;
   }
@@ -316,9 +314,9 @@ TEST_F(Runs, AreFollowedOutputByOutputHoweverMuchTheySay) {
   static constexpr int outputs = 130;
   auto const run = dispatch();
   until_dispatched(run.id);
-  std::atomic<std::size_t> asked_at_once = 0;
+  auto const asked_at_once = shared<std::size_t>(0);
   // As agent servers do: what is not behind the order goes once the page is made.
-  agent.instead([&asked_at_once](Request const& request) -> std::optional<Reply> {
+  agent.instead([asked_at_once](Request const& request) -> std::optional<Reply> {
     auto const number = [&request](std::string_view name, int otherwise) {
       auto const at = request.target.find(name);
       return at == std::string::npos ? otherwise : std::stoi(request.target.substr(at + name.size()));
@@ -326,7 +324,7 @@ TEST_F(Runs, AreFollowedOutputByOutputHoweverMuchTheySay) {
     int const behind = number("order__gt=", -2);
     if (!request.line().starts_with(search_line) || behind == -2) return std::nullopt;
     int const limit = number("&limit=", 50), first = number("page_id=", 0), end = std::min(first + limit, outputs);
-    asked_at_once = std::max<std::size_t>(asked_at_once, static_cast<std::size_t>(limit));
+    *asked_at_once = std::max<std::size_t>(*asked_at_once, static_cast<std::size_t>(limit));
     std::string items;
     for (int i = std::max(first, behind + 1); i < end; ++i)
       items += std::string(items.empty() ? "" : ",") + R"({"kind":"BashOutput","order":)" + std::to_string(i) +
@@ -347,7 +345,7 @@ TEST_F(Runs, AreFollowedOutputByOutputHoweverMuchTheySay) {
     said += (*piece)->text;
   }
   EXPECT_EQ(said, wanted);
-  EXPECT_EQ(asked_at_once, 1U) << "each may have megabytes";
+  EXPECT_EQ(*asked_at_once, 1U) << "each may have megabytes";
 }
 
 TEST_F(Runs, ThatWereKilledSaySo) {
@@ -572,15 +570,14 @@ TEST_F(Runs, WithoutTheirTarballLeaveAnAutomationAloneThatGotAnother) {
   policy.retry_pause = 0s;
   auto const run = dispatch(create(policy));
   until_dispatched(run.id);
-  test::Gate gate;
-  std::atomic<bool> is_there = false;
-  agent.before_answer([&](Request const& request) {
+  auto const is_there = shared(false);
+  agent.before_answer([this, is_there](Request const& request) {
     if (!request.line().starts_with(execute_line)) return;
-    is_there = true;
+    *is_there = true;
     gate.pass();
   });
   agent.end(run.id, 3);
-  control.run_until([&is_there] { return is_there.load(); });  // the first attempt's processes are ended
+  control.run_until([&is_there] { return is_there->load(); });  // the first attempt's processes are ended
   auto row = find_automation(run.automation_id);
   ASSERT_TRUE(control.run(rows.remove_upload(row.tarball_path.substr(row.tarball_path.rfind('/') + 1))));
   row.tarball_path = "oh-internal://uploads/" + add_upload();
@@ -589,7 +586,6 @@ TEST_F(Runs, WithoutTheirTarballLeaveAnAutomationAloneThatGotAnother) {
   until_settled(run.id);
   until_idle();
   EXPECT_TRUE(find_automation(run.automation_id).enabled);
-  agent.before_answer({});
 }
 
 TEST_F(Runs, OfATarballPathThatNobodyCanReadFail) {

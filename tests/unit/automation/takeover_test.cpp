@@ -191,12 +191,12 @@ TEST_F(TwoGateways, WhatADeadOneStartedIsFoundAndFollowed) {
 }
 
 TEST_F(TwoGateways, WhatADeadOneDidNotStartIsStartedOnce) {
-  std::atomic<int> uploads = 0;
-  agent.before_answer([&](Request const& request) {
-    if (request.line().starts_with(upload_line) && uploads++ == 0) gate.pass();
+  auto const uploads = shared(0);
+  agent.before_answer([this, uploads](Request const& request) {
+    if (request.line().starts_with(upload_line) && (*uploads)++ == 0) gate.pass();
   });
   auto const run = dispatch();
-  a->control.run_until([&] { return uploads == 1; });
+  a->control.run_until([&] { return *uploads == 1; });
   a_dies();
   auto const taken = until(*b, run.id, is_followed);
   EXPECT_EQ(taken.holder, b->manager.gateway());
