@@ -180,7 +180,8 @@ Workers::Workers(Executor control, WorkSurroundings around, Listeners listeners)
     : with_(around),
       listeners_(std::move(listeners)),
       tarballs_(control, around.rows, around.settings.tarball_bytes_held_max),
-      tasks_(control) {}
+      tasks_(control),
+      connections_(tasks_) {}
 
 Workers::~Workers() = default;
 
@@ -497,7 +498,7 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
 
 Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runtime) {
   auto client = runtime.client();
-  client.keep_connection();
+  client.use(connections_.to(runtime.life(), runtime.place));
   NESTGATE_CO_TRY_VOID(co_await end_earlier(job, client));
   NESTGATE_CO_TRY_VOID(co_await put_tarball(job, client));
   if (job.is_over()) co_return settled_early();
@@ -679,7 +680,8 @@ Task<> Workers::follow(Life life, upstream::Place place, Secret session_key) {
     bool const is_cut = co_await is_cancelled();
     if (is_cut || followed.watched == 0) break;
     followed.gone.expires_after(backoff.pause(failures, upstream::random_number()));
-    [[maybe_unused]] auto woken = co_await until_woken(followed.gone);
+    auto const woken = co_await until_woken(followed.gone);
+    if (!woken) break;
     followed.gone.expires_at(Clock::time_point::max());
   }
   followed_.erase(at);

@@ -13,6 +13,7 @@
 #include "nestgate/identity/session_key.hpp"
 #include "nestgate/net/task_group.hpp"
 #include "run_book.hpp"
+#include "runtime_connections.hpp"
 #include "tarballs.hpp"
 
 namespace nestgate::automation {
@@ -52,7 +53,6 @@ class Workers {
   struct Runtime;
   struct Followed;
   using JobPtr = std::shared_ptr<Job>;
-  using Life = std::pair<std::string, std::uint64_t>;  // a conversation's canonical id and epoch
 
   void leave_room(Job& job);
   Task<> work(JobPtr job);
@@ -109,6 +109,7 @@ class Workers {
   std::map<Life, std::vector<std::string>> spent_guards_;
   std::map<Life, std::string> private_folders_;
   TaskGroup tasks_;
+  RuntimeConnections connections_;
 };
 
 }  // namespace nestgate::automation

@@ -87,7 +87,7 @@ Task<Outcome<>> Client::upload(std::string path, std::string_view bytes, Deadlin
 }
 
 Task<Outcome<>> Client::upload_once(std::string const& path, std::string_view bytes,
-                                    std::shared_ptr<upstream::KeptConnection> kept, Deadline by) {
+                                    std::shared_ptr<upstream::KeptConnections> kept, Deadline by) {
   std::string const boundary = "nestgate-" + upstream::random_hex(16);
   std::string const start = file_part_start(boundary);
   std::string const end = file_part_end(boundary);
@@ -116,7 +116,9 @@ Task<Outcome<CommandOutput>> Client::execute(std::string command, std::chrono::s
 Task<Outcome<std::string>> Client::start(std::string command, std::chrono::seconds time_max, Deadline by) {
   std::string const body = command_body(command, time_max);
   Message const message{"POST", "/api/bash/start_bash_command", {}, {body}};
-  NESTGATE_CO_TRY(answer, co_await send("start", call_of(message), by));
+  auto call = call_of(message);
+  call.kept = kept_;
+  NESTGATE_CO_TRY(answer, co_await send("start", std::move(call), by));
   if (!answer.ok()) co_return upstream::refused("start", answer.status);
   auto id = parse_id(answer.body);
   if (!id) co_return unreadable("start");

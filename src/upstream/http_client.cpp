@@ -23,6 +23,7 @@
 #include "nestgate/net/task_group.hpp"
 #include "nestgate/upstream/public_address.hpp"
 #include "nestgate/upstream/resolve.hpp"
+#include "nestgate/upstream/target.hpp"
 #include "nestgate/upstream/tls_connect.hpp"
 
 namespace nestgate::upstream {
@@ -263,14 +264,23 @@ Task<Result<Answer>> call_once(Call call) {
 
 }  // namespace
 
-// A peek says "try again" only of a connection that is open and silent.
-std::optional<TcpSocket> KeptConnection::take() {
-  auto socket = std::exchange(socket_, std::nullopt);
-  if (!socket) return std::nullopt;
-  char byte = 0;
-  auto const seen = ::recv(socket->native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  if (seen >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return std::nullopt;
-  return socket;
+std::optional<TcpSocket> KeptConnections::take() {
+  close_idle();
+  while (!idle_.empty()) {
+    auto socket = std::move(idle_.back().socket);
+    idle_.pop_back();
+    if (!peer_has_ended(socket)) return socket;
+  }
+  return std::nullopt;
+}
+
+void KeptConnections::put(TcpSocket socket) {
+  if (idle_.size() < count_max_) idle_.push_back({std::move(socket), Clock::now()});
+}
+
+void KeptConnections::close_idle() {
+  auto const oldest = Clock::now() - idle_max_;
+  std::erase_if(idle_, [oldest](Idle const& one) { return one.since <= oldest; });
 }
 
 Url url_of(Place const& place) {

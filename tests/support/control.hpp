@@ -150,8 +150,9 @@ class ScriptedServer {
       }
     }
     if (reply.status == 0) return connection.reset();  // a peer that goes without an answer
-    connection.send("HTTP/1.1 " + std::to_string(reply.status) + " x\r\nContent-Type: application/json\r\nContent-Length: " +
-                    std::to_string(reply.body.size()) + "\r\n" + reply.fields + "\r\n" + reply.body);
+    connection.send("HTTP/1.1 " + std::to_string(reply.status) +
+                    " x\r\nContent-Type: application/json\r\nConnection: close\r\n" +
+                    "Content-Length: " + std::to_string(reply.body.size()) + "\r\n" + reply.fields + "\r\n" + reply.body);
   }
 
   mutable std::mutex mutex_;  // guards the three below

@@ -65,8 +65,9 @@ class Client {
   Client(upstream::Place at, Secret session_key, Pace pace = {})
       : at_(std::move(at)), session_key_(std::move(session_key)), pace_(pace) {}
 
-  // Over plain TCP uploads from now on use one connection, one after the other: what comes twice does no harm there.
-  void keep_connection() { kept_ = std::make_shared<upstream::KeptConnection>(); }
+  // Over plain TCP uploads and starts use these from now on. An upload that the server's close cut off is sent once more:
+  // what comes twice does no harm there. A start is not: its caller looks for it.
+  void use(std::shared_ptr<upstream::KeptConnections> kept) { kept_ = std::move(kept); }
 
   // Asks /alive until it answers 200: at once, then with a growing pause of 10 to 500 ms.
   Task<Outcome<>> wait_alive(Deadline by);
@@ -127,7 +128,7 @@ class Client {
   };
 
   Task<Outcome<>> upload_once(std::string const& path, std::string_view bytes,
-                              std::shared_ptr<upstream::KeptConnection> kept, Deadline by);
+                              std::shared_ptr<upstream::KeptConnections> kept, Deadline by);
   Task<Outcome<upstream::Answer>> send(std::string_view step, upstream::Call call, Deadline by);
   // As send, told again as the class says.
   Task<Outcome<upstream::Answer>> tell(std::string_view step, Message message, Deadline by);
@@ -145,7 +146,7 @@ class Client {
   upstream::Place at_;
   Secret session_key_;
   Pace pace_;
-  std::shared_ptr<upstream::KeptConnection> kept_;
+  std::shared_ptr<upstream::KeptConnections> kept_;
 };
 
 }  // namespace nestgate::nested

@@ -34,15 +34,25 @@ enum class Reach : std::uint8_t { anywhere, public_only };
 // exchange as cancelled. Not called after `call` returned.
 using OnPiece = std::function<bool(std::string_view piece)>;
 
-// A connection over plain TCP that calls to one place use one after the other. One call at a time.
-class KeptConnection {
+// Connections over plain TCP to one place that stay open for the next calls. Lives on one core, whose loop outlives it.
+class KeptConnections {
  public:
-  // The one that was put here and has neither ended nor said anything since; nothing: there is none.
+  // Keeps `count_max`, each for `idle_max`: less than their server leaves an idle one open.
+  KeptConnections(std::size_t count_max, Clock::duration idle_max) : count_max_(count_max), idle_max_(idle_max) {}
+  // The one that was put here last and has neither ended nor said anything since; nothing: there is none.
   std::optional<TcpSocket> take();
-  void put(TcpSocket socket) { socket_.emplace(std::move(socket)); }
+  void put(TcpSocket socket);
+  void close_idle();
+  bool empty() const noexcept { return idle_.empty(); }
 
  private:
-  std::optional<TcpSocket> socket_;
+  struct Idle {
+    TcpSocket socket;
+    Clock::time_point since;
+  };
+  std::size_t count_max_;
+  Clock::duration idle_max_;
+  std::vector<Idle> idle_;  // the one that was put here last is last
 };
 
 struct Call {
@@ -59,7 +69,7 @@ struct Call {
   std::string unix_socket;                    // a path: there instead of to the URL's host and port, and never over TLS
   std::shared_ptr<ClientTls const> tls;       // for https; nothing: the system's authorities
   OnPiece on_piece;                           // then a 2xx answer has no body
-  std::shared_ptr<KeptConnection> kept;       // for plain TCP: used, and left open for the next call
+  std::shared_ptr<KeptConnections> kept;      // for plain TCP: of them, and left open for the next call
 };
 
 // A GET of what is at `path` of a server, at the address of its place.

@@ -173,8 +173,8 @@ class FakeAgent {
     }
     if (reply->status == 0) return connection.reset();
     connection.send("HTTP/1.1 " + std::to_string(reply->status) +
-                    " x\r\nContent-Type: application/json\r\nContent-Length: " + std::to_string(reply->body.size()) +
-                    "\r\n\r\n" + reply->body);
+                    " x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
+                    std::to_string(reply->body.size()) + "\r\n\r\n" + reply->body);
   }
 
   Reply answer(Request const& request) {

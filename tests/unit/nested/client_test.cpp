@@ -320,6 +320,25 @@ TEST(Upload, SendsOnePartNamedFileToAnEncodedPath) {
                               boundary + "--\r\n");
 }
 
+TEST(KeptConnections, CarryTheUploadsAndStartsOfAllWhoShareThem) {
+  test::Server server([](test::Connection& connection) {
+    while (auto const request = test::read_request(connection)) {
+      std::string const body = request->target.starts_with("/api/bash/") ? R"({"id":"abc123"})" : "{}";
+      connection.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    }
+  });
+  Control control;
+  auto const kept = std::make_shared<upstream::KeptConnections>(2, 1h);
+  for (std::string const command : {"x", "y"}) {
+    Client client(asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), server.port()), Secret("key"));
+    client.use(kept);
+    ASSERT_TRUE(control.run(client.upload("/tmp/a", "one", Deadline::in(20s))));
+    ASSERT_TRUE(control.run(client.upload("/tmp/b", "two", Deadline::in(20s))));
+    EXPECT_EQ(*control.run(client.start(command, 600s, Deadline::in(20s))), "abc123");
+  }
+  EXPECT_EQ(server.accepted(), 1U);
+}
+
 TEST(Commands, AreStartedAndTheirNewestOutputIsFoundById) {
   Nested nested;
   nested.server.on("POST /api/bash/start_bash_command", {200, R"({"kind":"BashCommand","id":"abc123","command":"x"})"});
