@@ -17,7 +17,7 @@ using store::Time;
 using SystemClock = std::chrono::system_clock;
 
 // Those of one transaction are durable together: the first ones do not wait for all that are due at their moment.
-constexpr std::size_t fired_at_first = 32;  // twice as many each time
+constexpr std::size_t fired_at_first = 96;  // twice as many each time
 constexpr std::size_t fired_at_once_max = 1'000;
 constexpr std::size_t read_at_once_max = 5'000;
 constexpr std::size_t moved_at_once_max = 500;
@@ -48,11 +48,7 @@ RunRow run_of(std::string const& automation_id, Policy const& policy, Settings c
   run.trigger_source = "cron";
   run.scheduled_for = moment;
   run.dedupe_key = "at:" + std::to_string(moment.time_since_epoch().count());
-  run.target = to_string(policy.target.value_or(settings.target));
-  run.priority = policy.priority;
-  run.concurrent_max = policy.concurrent_max;
-  run.attempts_max = policy.attempts_max;
-  run.retry_pause_s = policy.retry_pause.count();
+  apply(policy, settings.target, run);
   run.created_at = now;
   return run;
 }

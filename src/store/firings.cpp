@@ -1,6 +1,7 @@
 #include "firings.hpp"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include "counters.hpp"
@@ -8,12 +9,19 @@
 namespace nestgate::store {
 namespace {
 
-// ?3: now, where runs are made; else NULL.
-constexpr std::string_view advance_one =
-    "UPDATE automation SET next_at = ?2, last_triggered_at = coalesce(?3, last_triggered_at), version = ?4, enabled = ?5, "
-    "disabled_reason = ?6, disabled_detail = ?7, disabled_at = ?8 WHERE id = ?1 AND enabled = 1 AND deleted_at IS NULL ";
-std::string const advance_planned = std::string(advance_one) + "AND next_at = ?9";
-std::string const advance_unplanned = std::string(advance_one) + "AND next_at IS NULL";
+// How a firing changes its automation. ?3: now, where runs are made; else NULL. Columns that stay as they are, are not
+// named: the indexes that depend on them would be written, too.
+std::string advancing(std::string_view more, std::string_view expected) {
+  return "UPDATE automation SET next_at = ?2, last_triggered_at = coalesce(?3, last_triggered_at), version = ?4" +
+         std::string(more) + " WHERE id = ?1 AND enabled = 1 AND deleted_at IS NULL AND next_at " + std::string(expected);
+}
+constexpr std::string_view disabling = ", enabled = 0, disabled_reason = ?5, disabled_detail = ?6, disabled_at = ?7";
+// By whether it had a next moment, and whether it is disabled.
+std::array const advances{advancing("", "IS NULL"), advancing("", "= ?5"), advancing(disabling, "IS NULL"),
+                          advancing(disabling, "= ?8")};
+std::size_t advance_of(Firing const& firing) {
+  return (firing.expected_next_at ? std::size_t{1} : 0) + (firing.disable ? std::size_t{2} : 0);
+}
 
 constexpr std::string_view count_pending =
     "SELECT count(*) FROM automation_run WHERE status = 'PENDING' AND automation_id = ?1";
@@ -135,27 +143,21 @@ Task<> Firings::plan_overlaps(Sql& sql, std::vector<Plan>& plans) const {
 // Compare and set: who was first wins.
 Task<> Firings::advance(Sql& sql, std::vector<Plan>& plans) const {
   auto version = co_await count_up(sql, automation_versions, plans.size());
-  std::vector<Values> planned, unplanned;
+  std::array<std::vector<Values>, advances.size()> changes;
+  std::array<std::vector<Plan const*>, advances.size()> whose;
   for (auto const& plan : plans) {
     auto const& firing = *plan.firing;
     auto const triggered_at = plan.made.count != 0 ? std::optional(plan.now) : std::nullopt;
-    auto const disabled_at = firing.disable ? std::optional(plan.now) : std::nullopt;
-    auto change = values(firing.automation_id, firing.new_next_at, triggered_at, version++, !firing.disable,
-                         firing.disabled_reason, firing.disabled_detail, disabled_at);
-    if (firing.expected_next_at) {
-      append(change, values(*firing.expected_next_at));
-      planned.push_back(std::move(change));
-    } else {
-      unplanned.push_back(std::move(change));
-    }
+    auto change = values(firing.automation_id, firing.new_next_at, triggered_at, version++);
+    if (firing.disable) append(change, values(firing.disabled_reason, firing.disabled_detail, plan.now));
+    if (firing.expected_next_at) append(change, values(*firing.expected_next_at));
+    auto const how = advance_of(firing);
+    changes[how].push_back(std::move(change));
+    whose[how].push_back(&plan);
   }
-  auto const by_plan = co_await sql.execute_each(advance_planned, std::move(planned));
-  auto const without = co_await sql.execute_each(advance_unplanned, std::move(unplanned));
-  auto next_by_plan = by_plan.begin();
-  auto next_without = without.begin();
-  for (auto const& plan : plans) {
-    auto const& answer = plan.firing->expected_next_at ? *next_by_plan++ : *next_without++;
-    plan.fired->done = answer.changed() != 0;
+  for (std::size_t how = 0; how < advances.size(); ++how) {
+    auto const answers = co_await sql.execute_each(advances[how], std::move(changes[how]));
+    for (std::size_t i = 0; i < answers.size(); ++i) whose[how][i]->fired->done = answers[i].changed() != 0;
   }
 }
 

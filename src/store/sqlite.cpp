@@ -17,8 +17,7 @@ constexpr std::string_view in_memory = ":memory:";
 constexpr int busy_ms_max = 10'000;  // how long another process may write before a call fails
 // What is read again and again stays in the process: SQLite's own 2 MiB do not hold the indexes of a few thousand runs.
 constexpr int cache_kib_max = 32 * 1024;
-// Pages that the log grows to before it goes into the file. Most are written many times meanwhile, and go once.
-constexpr int log_pages_max = 4'000;
+constexpr int undo_bytes_in_memory_max = 32 * 1024 * 1024;
 
 // SQLite would create it for everybody to read; what it puts beside it gets the same rights.
 std::string const& create_private(std::string const& path) {
@@ -92,8 +91,12 @@ SqlValue column_of(sqlite3_stmt* statement, int column) {
   }
 }
 
-// Nobody asks how much memory SQLite has; counting it is a lock at each allocation. Before anything else of it is called.
-void count_no_memory() { [[maybe_unused]] static int const once = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); }
+// Before anything else of SQLite is called. Nobody asks how much memory it has; counting it is a lock at each allocation.
+// What would undo one write of a group goes into a file beyond 64 KiB, each page once more.
+void configure_library() {
+  [[maybe_unused]] static int const once =
+      sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) + sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, undo_bytes_in_memory_max);
+}
 
 void now(sqlite3_context* context, int, sqlite3_value**) {
   auto const since = std::chrono::system_clock::now().time_since_epoch();
@@ -104,7 +107,7 @@ void now(sqlite3_context* context, int, sqlite3_value**) {
 
 // Without SQLite's own mutex: one thread at a time.
 Database::Database(std::string path, std::string const& name, int flags) : path_(std::move(path)) {
-  count_no_memory();
+  configure_library();
   sqlite3* opened = nullptr;
   int const code = sqlite3_open_v2(name.c_str(), &opened, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, nullptr);
   handle_.reset(opened);
@@ -152,7 +155,6 @@ void Database::make_ours() {
     Transaction const after_the_others(*this, Transaction::Kind::write);
   }
   execute("PRAGMA synchronous = FULL");
-  check(sqlite3_wal_autocheckpoint(handle_.get(), log_pages_max));
 }
 
 // Fails at once, whatever the busy timeout, while somebody else reads or writes a file that has no log yet.
