@@ -1,10 +1,9 @@
 // Measures what of the automations is in the store and the service, on a fresh store of its own; a JSON object on stdout.
 //
-//   automation claims    --store URL --runs 30000      runs a second through claim and completion, each as the service makes
-//   it automation due       --store URL --automations N   all due at one moment: how long until the last run is durable
-//   automation lateness  --store URL --schedules N --seconds 20      once a minute each, spread over its seconds
-//   automation callbacks --store URL --callbacks N --sink 127.0.0.1:PORT     from the outbox until their answers are written
-//   down
+//   automation claims    --store URL --runs 30000       runs a second through claim and completion, each by itself
+//   automation due       --store URL --automations N    all due at one moment: how long until the last run is durable
+//   automation lateness  --store URL --schedules N --seconds 20 --period 60     one moment each in 60 or 3600 seconds
+//   automation callbacks --store URL --callbacks N --sink 127.0.0.1:PORT        from the outbox until each is written down
 //
 // What PostgreSQL's URL holds as a password is read from the environment (PGPASSWORD).
 #include <sys/resource.h>
@@ -49,7 +48,7 @@ constexpr std::string_view gateway = "bench";
 
 struct Flags {
   std::string store;
-  std::uint64_t runs = 30'000, automations = 10'000, schedules = 10'000, seconds = 20, callbacks = 10'000;
+  std::uint64_t runs = 30'000, automations = 10'000, schedules = 10'000, seconds = 20, period = 60, callbacks = 10'000;
   std::string sink = "127.0.0.1:1";
 };
 
@@ -164,8 +163,9 @@ class Bench {
   }
 
   Task<> lateness() {
-    co_await create_automations(flags_.schedules, [](std::size_t number, AutomationRow& row) {
-      set_schedule(row, "* * * * * " + std::to_string(number % 60));
+    co_await create_automations(flags_.schedules, [this](std::size_t number, AutomationRow& row) {
+      auto const minute = flags_.period == 60 ? std::string("*") : std::to_string(number / 60 % 60);
+      set_schedule(row, minute + " * * * * " + std::to_string(number % 60));
     });
     std::vector<std::chrono::nanoseconds> late;
     auto const settled = SystemClock::now() + 3s;  // plans are read and what was due meanwhile has fired
@@ -348,11 +348,9 @@ int main(int argc, char** argv) {
   auto const part = parts.find(argc > 1 ? argv[1] : "");
   if (part == parts.end()) bench::usage("automation: one of claims, due, lateness, callbacks is wanted");
   Flags flags;
-  std::map<std::string_view, std::uint64_t*> const numbers{{"--runs", &flags.runs},
-                                                           {"--automations", &flags.automations},
-                                                           {"--schedules", &flags.schedules},
-                                                           {"--seconds", &flags.seconds},
-                                                           {"--callbacks", &flags.callbacks}};
+  std::map<std::string_view, std::uint64_t*> const numbers{
+      {"--runs", &flags.runs},       {"--automations", &flags.automations}, {"--schedules", &flags.schedules},
+      {"--seconds", &flags.seconds}, {"--period", &flags.period},           {"--callbacks", &flags.callbacks}};
   for (int i = 2; i < argc; i += 2) {
     std::string_view const flag = argv[i];
     if (i + 1 == argc) bench::usage(std::string(flag) + ": a value is wanted");
