@@ -53,24 +53,17 @@ void Dispatcher::put(RunRow const& run) {
   wake_.cancel();
 }
 
-Task<upstream::Outcome<store::Enqueued>> Dispatcher::enqueue(RunRow run) {
+// Where starts are limited, whose one it is has to be known first: such a run comes by the queue.
+Task<upstream::Outcome<store::Enqueued>> Dispatcher::enqueue_of(std::string automation_id, store::RunOfAutomation make) {
   auto const& settings = with_.settings;
+  bool const is_limited = settings.starts_per_minute_of_user_max != 0;
   bool const has_room = running_ < settings.runs_in_flight_max && !queue_.has_ready(SystemClock::now());
-  if (!has_room || is_stopped_ || !may_start(waiting_of(run))) {
-    std::vector<RunRow> runs;
-    runs.push_back(std::move(run));
-    NESTGATE_CO_TRY(made, co_await with_.rows.enqueue(std::move(runs), settings.runs_waiting_max));
-    if (made.front().is_new) put(made.front().run);
-    co_return std::move(made.front());
-  }
-  ++running_;  // as in claim_some
-  auto const asked = waiting_of(run);
-  auto begun = co_await with_.rows.enqueue_and_claim(std::move(run), settings.runs_waiting_max, with_.gateway, caps());
+  std::string const claimant = is_stopped_ || is_limited || !has_room ? "" : with_.gateway;
+  if (!claimant.empty()) ++running_;  // as in claim_some
+  auto begun =
+      co_await with_.rows.enqueue_of(std::move(automation_id), std::move(make), settings.runs_waiting_max, claimant, caps());
   bool const is_claimed = begun && begun->claim.what == ClaimAnswer::What::claimed;
-  if (!is_claimed) {
-    --running_;
-    note_not_started(asked);
-  }
+  if (!claimant.empty() && !is_claimed) --running_;
   if (!begun) co_return std::move(begun).error();
   // Claimed while this gateway ends: the next one takes it over.
   if (is_claimed && !is_stopped_) begin(std::move(*begun->claim.claimed));

@@ -34,8 +34,8 @@ class Dispatcher {
   // Reads what waits and takes over what nobody holds; then goes on by itself.
   void start();
   void put(store::RunRow const& run);
-  // Makes a run. Where nothing waits before it, it is claimed in the same transaction.
-  Task<upstream::Outcome<store::Enqueued>> enqueue(store::RunRow run);
+  // Makes a run. Where nothing waits before it, it is claimed in the same transaction. Faults: those of the store.
+  Task<upstream::Outcome<store::Enqueued>> enqueue_of(std::string automation_id, store::RunOfAutomation make);
   // A run of that user is in flight no more: what a cap kept back may go on.
   void note_ended(store::RunRow const& run);
   // Another gateway may have made runs, or be dead.

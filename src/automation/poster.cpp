@@ -149,7 +149,8 @@ Task<> Poster::record_loop() {
     }
     auto const written = std::exchange(results_, {});
     // What cannot be written is posted again once its claim is over: the same id, so the receiver knows it.
-    [[maybe_unused]] auto recorded = co_await with_.rows.record_deliveries(written);
+    auto const switched_off = co_await with_.rows.record_deliveries(written);
+    if (switched_off) with_.stats.endpoints_disabled.add(*switched_off);
     wake();
   }
 }
@@ -231,10 +232,8 @@ Poster::Result Poster::result_of(Due const& due, Outcome<unsigned> const& posted
   }
   bool const is_failing_long =
       due.endpoint && due.endpoint->failing_since && now - *due.endpoint->failing_since > settings.endpoint_failing_max;
-  if (due.endpoint && due.endpoint->enabled && (failure.status == gone || is_failing_long)) {
+  if (due.endpoint && due.endpoint->enabled && (failure.status == gone || is_failing_long))
     result.disable_endpoint_reason = failure.status == gone ? "it answered 410 Gone" : "it failed for days";
-    with_.stats.endpoints_disabled.add();
-  }
   return result;
 }
 

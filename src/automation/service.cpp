@@ -30,6 +30,19 @@ Failure closing() { return fail(FaultKind::unavailable, "automation.submit", "th
 
 std::string new_id() { return dashed_uuid(upstream::timed_uuid_hex(SystemClock::now())); }
 
+// All but what triggered it. Pure.
+RunRow run_of(AutomationRow const& automation, Target const& target, std::string id, store::Time now) {
+  RunRow run;
+  run.id = std::move(id);
+  run.automation_id = automation.id;
+  run.tenant = automation.tenant;
+  run.owner = automation.owner;
+  run.organisation = automation.organisation;
+  apply(parse_policy(automation.policy_json), target, run);
+  run.created_at = now;
+  return run;
+}
+
 }  // namespace
 
 struct Service::StoreAnswer {
@@ -81,7 +94,6 @@ struct Service::Parts {
   }
   Task<> purge_loop();
   Task<> ask_store(std::shared_ptr<StoreAnswer> answer);
-  RunRow run_of(AutomationRow const& automation) const;
   // Its schedule begins now, unless it is the one that it had.
   void plan(AutomationRow& row, AutomationRow const* before);
   Task<Outcome<>> prepare(AutomationRow& row);
@@ -172,23 +184,6 @@ void Service::wake() {
   parts_->poster.wake();
 }
 
-RunRow Service::Parts::run_of(AutomationRow const& automation) const {
-  auto const policy = parse_policy(automation.policy_json);
-  RunRow run;
-  run.id = new_id();
-  run.automation_id = automation.id;
-  run.tenant = automation.tenant;
-  run.owner = automation.owner;
-  run.organisation = automation.organisation;
-  run.target = to_string(policy.target.value_or(settings.target));
-  run.priority = policy.priority;
-  run.concurrent_max = policy.concurrent_max;
-  run.attempts_max = policy.attempts_max;
-  run.retry_pause_s = policy.retry_pause.count();
-  run.created_at = SystemClock::now();
-  return run;
-}
-
 void Service::Parts::plan(AutomationRow& row, AutomationRow const* before) {
   auto const now = SystemClock::now();
   row.updated_at = now;
@@ -240,12 +235,19 @@ std::vector<store::Time> Service::next_moments(AutomationRow const& row, std::si
   return parts_->planner.next_ones(*trigger, SystemClock::now(), count);
 }
 
-Task<Outcome<RunRow>> Service::dispatch(AutomationRow automation, std::string idempotency_key) {
+Task<Outcome<RunRow>> Service::dispatch(std::string automation_id, MayDispatch may, std::string idempotency_key) {
   if (parts_->is_closing) co_return closing();
-  auto run = parts_->run_of(automation);
-  run.trigger_source = "manual";
-  if (!idempotency_key.empty()) run.dedupe_key = "key:" + idempotency_key;
-  NESTGATE_CO_TRY(made, co_await parts_->dispatcher.enqueue(std::move(run)));
+  // The store may ask when this service is gone.
+  store::RunOfAutomation make = [may = std::move(may), target = parts_->settings.target, id = new_id(),
+                                 now = SystemClock::now(),
+                                 key = std::move(idempotency_key)](AutomationRow const& row) -> std::optional<RunRow> {
+    if (!may(row)) return std::nullopt;
+    auto run = run_of(row, target, id, now);
+    run.trigger_source = "manual";
+    if (!key.empty()) run.dedupe_key = "key:" + key;
+    return run;
+  };
+  NESTGATE_CO_TRY(made, co_await parts_->dispatcher.enqueue_of(std::move(automation_id), std::move(make)));
   if (made.is_new) parts_->stats.submitted.add();
   co_return std::move(made.run);
 }
@@ -255,7 +257,7 @@ Task<Outcome<AutomationStore::EventTaken>> Service::take_event(std::string org_i
   if (parts_->is_closing) co_return closing();
   std::vector<RunRow> runs;
   for (auto& match : matches) {
-    auto run = parts_->run_of(match.automation);
+    auto run = run_of(match.automation, parts_->settings.target, new_id(), SystemClock::now());
     run.trigger_source = "event";
     run.event_payload_json = std::move(match.payload_json);
     if (!delivery_id.empty()) run.dedupe_key = "event:" + source + ":" + delivery_id;

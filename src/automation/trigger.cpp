@@ -191,4 +191,12 @@ Policy parse_policy(std::string_view json) {
   return policy;
 }
 
+void apply(Policy const& policy, Target const& otherwise, store::RunRow& run) {
+  run.target = to_string(policy.target.value_or(otherwise));
+  run.priority = policy.priority;
+  run.concurrent_max = policy.concurrent_max;
+  run.attempts_max = policy.attempts_max;
+  run.retry_pause_s = policy.retry_pause.count();
+}
+
 }  // namespace nestgate::automation

@@ -163,7 +163,7 @@ struct EndpointCourse {
   std::string_view end_reason;
 };
 
-Task<> record_endpoints(Sql& sql, std::vector<DeliveryResult> const& results) {
+Task<std::uint64_t> record_endpoints(Sql& sql, std::vector<DeliveryResult> const& results) {
   std::map<std::string_view, EndpointCourse> courses;
   for (auto const& result : results) {
     if (result.endpoint_id.empty()) continue;
@@ -184,7 +184,10 @@ Task<> record_endpoints(Sql& sql, std::vector<DeliveryResult> const& results) {
   }
   co_await sql.execute_each(note_success, std::move(working));
   co_await sql.execute_each(note_failure, std::move(failing));
-  co_await sql.execute_each(switch_off, std::move(ended));
+  std::uint64_t switched_off = 0;
+  auto const done = co_await sql.execute_each(switch_off, std::move(ended));
+  for (auto const& one : done) switched_off += static_cast<std::uint64_t>(one.changed());
+  co_return switched_off;
 }
 
 }  // namespace
@@ -296,9 +299,9 @@ Task<std::optional<Time>> DeliveryRows::next_at(Sql& sql) const {
 }
 
 // In one order in all gateways, so that none waits for another in a circle.
-Task<> DeliveryRows::record(Sql& sql, std::vector<DeliveryResult> const& results) const {
+Task<std::uint64_t> DeliveryRows::record(Sql& sql, std::vector<DeliveryResult> const& results) const {
   co_await record_attempts(sql, results);
-  co_await record_endpoints(sql, results);
+  co_return co_await record_endpoints(sql, results);
 }
 
 Task<RowPage<DeliveryRow>> DeliveryRows::list(Sql& sql, std::string const& run_id, PageOf page) const {

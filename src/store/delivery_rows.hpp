@@ -27,7 +27,7 @@ class DeliveryRows {
                                                         std::chrono::milliseconds lease, std::size_t limit) const;
   Task<std::uint64_t> free(Sql& sql, std::string const& gateway) const;
   Task<std::optional<Time>> next_at(Sql& sql) const;
-  Task<> record(Sql& sql, std::vector<AutomationStore::DeliveryResult> const& results) const;
+  Task<std::uint64_t> record(Sql& sql, std::vector<AutomationStore::DeliveryResult> const& results) const;
   Task<RowPage<DeliveryRow>> list(Sql& sql, std::string const& run_id, PageOf page) const;
   Task<std::vector<DeliveryAttemptRow>> attempts(Sql& sql, std::string const& delivery_id) const;
   Task<Outcome<DeliveryRow>> resend(Sql& sql, std::string const& run_id, std::string const& delivery_id) const;

@@ -68,11 +68,12 @@ Task<Outcome<std::vector<Enqueued>>> SqlAutomationStore::enqueue(std::vector<Run
       [this, runs = std::move(runs), waiting_max](Sql& sql) { return entries_.enqueue(sql, runs, waiting_max); });
 }
 
-Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::enqueue_and_claim(RunRow run, std::uint64_t waiting_max,
-                                                                            std::string gateway, RunCaps caps) {
-  return backend_.write([this, run = std::move(run), waiting_max, gateway = std::move(gateway), caps](Sql& sql) {
-    return begin_run(sql, run, waiting_max, gateway, caps);
-  });
+Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::enqueue_of(std::string automation_id, RunOfAutomation make,
+                                                                     std::uint64_t waiting_max, std::string gateway,
+                                                                     RunCaps caps) {
+  return backend_.write([this, automation_id = std::move(automation_id), make = std::move(make), waiting_max,
+                         gateway = std::move(gateway),
+                         caps](Sql& sql) { return begin_run(sql, automation_id, make, waiting_max, gateway, caps); });
 }
 
 Task<Outcome<Enqueued>> SqlAutomationStore::enqueue_own(RunRow run, UploadRow upload, std::string bytes,
@@ -220,7 +221,7 @@ Task<Outcome<std::optional<Time>>> SqlAutomationStore::next_delivery_at() {
   return backend_.read([this](Sql& sql) { return deliveries_.next_at(sql); });
 }
 
-Task<Outcome<>> SqlAutomationStore::record_deliveries(std::vector<DeliveryResult> results) {
+Task<Outcome<std::uint64_t>> SqlAutomationStore::record_deliveries(std::vector<DeliveryResult> results) {
   return backend_.write([this, results = std::move(results)](Sql& sql) { return deliveries_.record(sql, results); });
 }
 
@@ -274,15 +275,21 @@ Task<std::optional<AutomationRow>> SqlAutomationStore::replace_code(Sql& sql, Au
   co_return replaced;
 }
 
-Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::begin_run(Sql& sql, RunRow const& run, std::uint64_t waiting_max,
+Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::begin_run(Sql& sql, std::string const& automation_id,
+                                                                    RunOfAutomation const& make, std::uint64_t waiting_max,
                                                                     std::string const& gateway, RunCaps caps) const {
-  co_await sql.stand_in(Line::claims);  // before anything else is held, as every claim
+  bool const is_to_claim = !gateway.empty();
+  if (is_to_claim) co_await sql.stand_in(Line::claims);  // before anything else is held, as every claim
+  auto const automation = co_await automations_.find(sql, automation_id);
+  std::optional<RunRow> run;
+  if (automation) run = make(*automation);
+  if (!run) co_return upstream::fail(FaultKind::not_found, "store.enqueue", "Automation not found");
   std::vector<RunRow> runs;
-  runs.push_back(run.clone());
+  runs.push_back(*std::move(run));
   NESTGATE_CO_TRY(kept, co_await entries_.enqueue(sql, runs, waiting_max));
   Begun begun;
   begun.enqueued = std::move(kept.front());
-  if (begun.enqueued.is_new) {
+  if (begun.enqueued.is_new && is_to_claim) {
     std::vector<std::string> const ids(1, begun.enqueued.run.id);
     auto answers = co_await claims_.claim(sql, ids, gateway, caps);
     begun.claim = std::move(answers.front());

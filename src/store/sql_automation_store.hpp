@@ -36,7 +36,8 @@ class SqlAutomationStore final : public AutomationStore {
   Task<Outcome<Enqueued>> enqueue_own(RunRow run, UploadRow upload, std::string bytes, std::uint64_t waiting_max) override;
   Task<Outcome<EventTaken>> take_event(std::string org_id, std::string source, std::string delivery_id,
                                        std::vector<RunRow> runs, std::uint64_t waiting_max) override;
-  Task<Outcome<Begun>> enqueue_and_claim(RunRow run, std::uint64_t waiting_max, std::string gateway, RunCaps caps) override;
+  Task<Outcome<Begun>> enqueue_of(std::string automation_id, RunOfAutomation make, std::uint64_t waiting_max,
+                                  std::string gateway, RunCaps caps) override;
   Task<Outcome<std::vector<WaitingRun>>> waiting_since(std::uint64_t version, std::size_t limit) override;
   Task<Outcome<std::vector<ClaimAnswer>>> claim(std::vector<std::string> ids, std::string gateway, RunCaps caps) override;
   Task<Outcome<std::vector<RunRow>>> to_clean_up(std::string gateway, std::size_t limit) override;
@@ -65,7 +66,7 @@ class SqlAutomationStore final : public AutomationStore {
                                                            std::size_t limit) override;
   Task<Outcome<std::uint64_t>> free_deliveries(std::string gateway) override;
   Task<Outcome<std::optional<Time>>> next_delivery_at() override;
-  Task<Outcome<>> record_deliveries(std::vector<DeliveryResult> results) override;
+  Task<Outcome<std::uint64_t>> record_deliveries(std::vector<DeliveryResult> results) override;
   Task<Outcome<RowPage<DeliveryRow>>> list_deliveries(std::string run_id, PageOf page) override;
   Task<Outcome<std::vector<DeliveryAttemptRow>>> attempts(std::string delivery_id) override;
   Task<Outcome<DeliveryRow>> resend(std::string run_id, std::string delivery_id) override;
@@ -78,8 +79,8 @@ class SqlAutomationStore final : public AutomationStore {
  private:
   Task<std::optional<AutomationRow>> replace_code(Sql& sql, AutomationRow const& row, UploadRow const& upload,
                                                   std::string const& bytes, std::string const& gone) const;
-  Task<Outcome<Begun>> begin_run(Sql& sql, RunRow const& run, std::uint64_t waiting_max, std::string const& gateway,
-                                 RunCaps caps) const;
+  Task<Outcome<Begun>> begin_run(Sql& sql, std::string const& automation_id, RunOfAutomation const& make,
+                                 std::uint64_t waiting_max, std::string const& gateway, RunCaps caps) const;
   Task<Outcome<std::vector<Outcome<JudgedRun>>>> judge_each(std::vector<ToJudge> runs);
   Task<std::uint64_t> purge_all(Sql& sql, Time before, std::size_t limit) const;
 

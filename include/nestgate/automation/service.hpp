@@ -90,9 +90,11 @@ class Service {
   // The next moments of its schedule, where it has one.
   std::vector<store::Time> next_moments(store::AutomationRow const& row, std::size_t count);
 
-  // A run by hand; with a key only one, however often it is asked for. Faults: overloaded (too many wait), unavailable (it
-  // closes).
-  Task<Outcome<store::RunRow>> dispatch(store::AutomationRow automation, std::string idempotency_key);
+  // A run by hand of an automation that `may` allows, asked on whatever thread within the transaction; with a key only one,
+  // however often it is asked for. Faults: not_found (it is not there, or not allowed), overloaded (too many wait),
+  // unavailable (it closes).
+  using MayDispatch = std::function<bool(store::AutomationRow const&)>;
+  Task<Outcome<store::RunRow>> dispatch(std::string automation_id, MayDispatch may, std::string idempotency_key);
   Task<Outcome<store::AutomationStore::EventTaken>> take_event(std::string org_id, std::string source,
                                                                std::string delivery_id, std::vector<Match> matches);
   // Faults: bad_input (names the field), too_large (the tarball), not_found (no such conversation, or another's), conflict

@@ -67,5 +67,7 @@ struct Policy {
 // "" for one that is all default.
 std::string to_json(Policy const& policy);
 Policy parse_policy(std::string_view json);
+// What a policy says of a run; `otherwise` is the target where it names none.
+void apply(Policy const& policy, Target const& otherwise, store::RunRow& run);
 
 }  // namespace nestgate::automation

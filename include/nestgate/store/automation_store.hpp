@@ -46,6 +46,8 @@ struct RunDecision {
 // A function of the row alone (without its event payload): it is called within the transaction, on whatever thread, maybe
 // more than once. One that throws writes nothing; that is the fault internal.
 using RunJudge = std::function<RunDecision(RunRow const&)>;
+// The run that is made of an automation's row, of an id that is the same in each call; nothing: none is. As RunJudge.
+using RunOfAutomation = std::function<std::optional<RunRow>(AutomationRow const&)>;
 
 // What becomes of a moment while runs of its automation are open (pending or running).
 enum class Overlap : std::uint8_t {
@@ -170,13 +172,14 @@ class AutomationStore {
   // (UUID version 7) are the cheapest to keep. Each with a dedupe_key that is known already is not made again.
   // `waiting_max`: beyond it the fault overloaded (0: no limit).
   virtual Task<Outcome<std::vector<Enqueued>>> enqueue(std::vector<RunRow> runs, std::uint64_t waiting_max) = 0;
-  // One, which is claimed as well where it is new and the caps have room: in one transaction.
+  // One of an automation, made of its row as it is now, and claimed as well by `gateway` ("": not) where it is new and the
+  // caps have room: in one transaction. Faults: not_found (no such automation, or `make` makes nothing of it).
   struct Begun {
     Enqueued enqueued;  // as it was made
     ClaimAnswer claim;
   };
-  virtual Task<Outcome<Begun>> enqueue_and_claim(RunRow run, std::uint64_t waiting_max, std::string gateway,
-                                                 RunCaps caps) = 0;
+  virtual Task<Outcome<Begun>> enqueue_of(std::string automation_id, RunOfAutomation make, std::uint64_t waiting_max,
+                                          std::string gateway, RunCaps caps) = 0;
   // A run of its own with its tarball.
   virtual Task<Outcome<Enqueued>> enqueue_own(RunRow run, UploadRow upload, std::string bytes,
                                               std::uint64_t waiting_max) = 0;
@@ -266,7 +269,8 @@ class AutomationStore {
     std::string endpoint_id;
     std::string disable_endpoint_reason;  // not empty: the endpoint is switched off
   };
-  virtual Task<Outcome<>> record_deliveries(std::vector<DeliveryResult> results) = 0;
+  // How many endpoints were switched off.
+  virtual Task<Outcome<std::uint64_t>> record_deliveries(std::vector<DeliveryResult> results) = 0;
   virtual Task<Outcome<RowPage<DeliveryRow>>> list_deliveries(std::string run_id, PageOf page) = 0;
   virtual Task<Outcome<std::vector<DeliveryAttemptRow>>> attempts(std::string delivery_id) = 0;
   // Waits again, due now. Fault not_found.

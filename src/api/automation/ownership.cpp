@@ -15,9 +15,13 @@ bool owns(automation::Caller const& caller, store::Tenant const& tenant) {
   return caller.sees_all || caller.tenant == tenant;
 }
 
+bool sees(automation::Caller const& caller, store::AutomationRow const& automation) {
+  return !automation.deleted_at && owns(caller, automation.tenant);
+}
+
 Task<Outcome<store::AutomationRow>> own_automation(store::AutomationStore& rows, automation::Caller caller, std::string id) {
   NESTGATE_CO_TRY(found, co_await rows.find(std::move(id)));
-  if (!found || found->deleted_at || !owns(caller, found->tenant)) co_return absent("Automation not found");
+  if (!found || !sees(caller, *found)) co_return absent("Automation not found");
   co_return *std::move(found);
 }
 

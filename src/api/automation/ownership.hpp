@@ -9,6 +9,8 @@
 namespace nestgate::api {
 
 bool owns(automation::Caller const& caller, store::Tenant const& tenant);
+// Not one that was deleted.
+bool sees(automation::Caller const& caller, store::AutomationRow const& automation);
 
 // Faults: not_found (also for another's and a deleted one), those of the store. `rows` outlives the call.
 Task<upstream::Outcome<store::AutomationRow>> own_automation(store::AutomationStore& rows, automation::Caller caller,

@@ -106,9 +106,8 @@ Task<ApiResponse> Runs::dispatch(Call call) {
   auto id = path_uuid(faults, "automation_id", call.taken.front());
   auto key = idempotency_key_of(faults, call.request);
   if (!faults.empty()) co_return unprocessable(faults);
-  auto row = co_await own_automation(rows(), *call.caller, std::move(id));
-  if (!row) co_return detail_failure(row.error());
-  auto run = co_await service_.dispatch(*std::move(row), std::move(key));
+  auto is_theirs = [caller = *call.caller](store::AutomationRow const& row) { return sees(caller, row); };
+  auto run = co_await service_.dispatch(std::move(id), std::move(is_theirs), std::move(key));
   if (!run) co_return detail_failure(run.error());
   co_return answer(201, run_json(*run));
 }

@@ -82,13 +82,19 @@ TEST_F(RunsOfUsers, OfAnAdminGoIntoTheConversationOfAnyUser) {
 }
 
 TEST_F(RunsOfUsers, AreNotLetInByATargetThatAnAdminSetAfterThem) {
-  auto row = automation_row(into("label:elsewhere"));
+  settings.runs_in_flight_max = 1;
+  auto const before = dispatch();
+  until_dispatched(before.id);
+  auto row = automation_row(into("conversation:c1"));
   row.owner = "bob";
-  row.target_by_admin = true;
-  auto automation = create(std::move(row));
-  automation.policy_json = to_json(into("conversation:c1"));  // as it was when the run was made
-  auto const ended = until_settled(dispatch(automation).id);
-  EXPECT_EQ(ended.error_detail, "the run's runtime is not known");
+  auto const automation = create(std::move(row));
+  auto const waiting = dispatch(automation);
+  auto changed = find_automation(automation.id);
+  changed.policy_json = to_json(into("label:elsewhere"));
+  changed.target_by_admin = true;
+  ASSERT_TRUE(control.run(service().replace(std::move(changed))));
+  agent.end(before.id, 0);
+  EXPECT_EQ(until_settled(waiting.id).error_detail, "the run's runtime is not known");
 }
 
 }  // namespace

@@ -29,6 +29,8 @@ using test::ScriptedServer;
 ConversationId id_of(std::string_view text) { return ConversationId::parse(text).value(); }
 identity::Principal const alice{"alice", identity::Role::user, "alice"};
 
+bool of_anybody(store::AutomationRow const&) { return true; }
+
 std::string read_file(fs::path const& path) {
   std::ifstream file(path, std::ios::binary);
   std::stringstream out;
@@ -211,7 +213,7 @@ TEST_F(InARealNestlet, AScriptIsHeardWhileItRunsAndItsWholeTailIsKept) {
 TEST_F(InARealNestlet, AnAutomationDispatchedByHandRunsInAFreshRuntimeThatGoesWithIt) {
   open_service();
   auto const automation = make_automation(tarball("echo fresh > \"$HOME/seen\"; exit 0\n"), "fresh");
-  auto const run = control.run(service->dispatch(automation.clone(), ""));
+  auto const run = control.run(service->dispatch(automation.id, of_anybody, ""));
   ASSERT_TRUE(run) << run.error().reason;
   EXPECT_EQ(run->status, RunStatus::pending);
   control.run_until([this] { return service->stats().completed.read() == 1; });
@@ -226,7 +228,7 @@ TEST_F(InARealNestlet, ACancelledRunsProcessesEnd) {
   open_service();
   auto const automation =
       make_automation(tarball("sleep 600 & echo $! > child; echo $$ > parent; wait\n"), "conversation:c1");
-  auto const run = control.run(service->dispatch(automation.clone(), ""));
+  auto const run = control.run(service->dispatch(automation.id, of_anybody, ""));
   ASSERT_TRUE(run) << run.error().reason;
   auto const work = folder / "runtimes" / "c1" / "workspace" / "automation-runs" / run->id;
   control.run_until([&work] { return read_file(work / "parent").ends_with('\n'); });
@@ -243,7 +245,7 @@ TEST_F(InARealNestlet, ARunIsGivenUpWhenTheServerIsKilled) {
   ASSERT_TRUE(start());
   open_service();
   auto const automation = make_automation(tarball("echo $PPID > parent\nsleep 600\n"), "conversation:c1");
-  auto const run = control.run(service->dispatch(automation.clone(), ""));
+  auto const run = control.run(service->dispatch(automation.id, of_anybody, ""));
   ASSERT_TRUE(run) << run.error().reason;
   // The command's parent's parent is the server: kill it as the kernel's memory killer would.
   auto const work = folder / "runtimes" / "c1" / "workspace" / "automation-runs" / run->id;

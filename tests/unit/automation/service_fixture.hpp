@@ -47,6 +47,8 @@ std::shared_ptr<std::atomic<T>> shared(T value) {
   return std::make_shared<std::atomic<T>>(value);
 }
 
+inline bool of_anybody(store::AutomationRow const&) { return true; }
+
 inline Settings quick_settings() {
   Settings settings;
   settings.base_url = "http://gateway/api/automation";
@@ -131,7 +133,7 @@ class Automations : public testing::Test {
   }
   store::AutomationRow create(Policy const& policy = into("conversation:c1")) { return create(automation_row(policy)); }
   store::RunRow dispatch(store::AutomationRow const& automation, std::string key = "") {
-    auto run = control.run(service().dispatch(automation.clone(), std::move(key)));
+    auto run = control.run(service().dispatch(automation.id, of_anybody, std::move(key)));
     EXPECT_TRUE(run) << run.error().reason;
     return std::move(*run);
   }

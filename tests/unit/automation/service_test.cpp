@@ -785,7 +785,7 @@ TEST_F(Runs, AreRefusedWhenTooManyWait) {
   until_dispatched(dispatch(automation).id);
   dispatch(automation);
   dispatch(automation);
-  auto const refused = control.run(service().dispatch(automation.clone(), ""));
+  auto const refused = control.run(service().dispatch(automation.id, of_anybody, ""));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().fault.kind, FaultKind::overloaded);
 }
@@ -850,7 +850,7 @@ TEST_F(Runs, AreLimitedInAMinute) {
 TEST_F(Runs, AreNotTakenWhileTheGatewayCloses) {
   auto const automation = create();
   service().begin_closing();
-  auto const refused = control.run(service().dispatch(automation.clone(), ""));
+  auto const refused = control.run(service().dispatch(automation.id, of_anybody, ""));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().fault.kind, FaultKind::unavailable);
 }

@@ -102,7 +102,7 @@ class Gateways {
     EXPECT_TRUE(a->control.run(rows.add_upload(std::move(upload), tarball_bytes)));
     return std::move(a->control.run(a->service->create(std::move(row)))->row);
   }
-  RunRow dispatch() { return a->control.run(a->service->dispatch(automation(), "")).value(); }
+  RunRow dispatch() { return a->control.run(a->service->dispatch(automation().id, of_anybody, "")).value(); }
   RunRow find(Side& side, std::string id) {
     return side.control.run(side.backing.store->automations().find_run(std::move(id))).value().value();
   }
@@ -284,7 +284,8 @@ class AfterAKill : public Gateways, public testing::TestWithParam<store::Kind<st
     run.trigger_source = "manual";
     run.target = "conversation:c1";
     run.created_at = std::chrono::system_clock::now();
-    auto begun = a->control.run(rows().enqueue_and_claim(std::move(run), 0, dead, {}));
+    auto const make = [&run](store::AutomationRow const&) { return std::optional(run.clone()); };
+    auto begun = a->control.run(rows().enqueue_of(run.automation_id, make, 0, dead, {}));
     return std::move(begun.value().claim.claimed.value().run);
   }
 

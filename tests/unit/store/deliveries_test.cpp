@@ -163,10 +163,10 @@ class Outbox : public AutomationCalls {
     result.next_at = at(60s);
     return result;
   }
-  void record(Result result) {
+  std::uint64_t record(Result result) {
     std::vector<Result> results;
     results.push_back(std::move(result));
-    gateway_.get(store_.record_deliveries(std::move(results)));
+    return gateway_.get(store_.record_deliveries(std::move(results)));
   }
   DeliveryRow delivery(std::string run_id) { return std::move(gateway_.deliveries(std::move(run_id)).at(0)); }
 };
@@ -351,10 +351,13 @@ TEST_P(Outbox, NotesButDoesNotHeedWhoLostItsLease) {
 TEST_P(Outbox, SwitchesAnEndpointOff) {
   put(endpoint_of("e1"));
   end("r1");
-  auto result = result_of(due().at(0).delivery, "gone");
-  result.state = DeliveryState::failed;
-  result.disable_endpoint_reason = "it failed for days";
-  record(std::move(result));
+  auto const claimed = due();
+  for (std::uint64_t const switched_off : {1U, 0U}) {
+    auto result = result_of(claimed.at(0).delivery, "gone");
+    result.state = DeliveryState::failed;
+    result.disable_endpoint_reason = "it failed for days";
+    EXPECT_EQ(record(std::move(result)), switched_off);
+  }
   EXPECT_FALSE(endpoint("e1").enabled);
   EXPECT_EQ(endpoint("e1").disabled_reason, "it failed for days");
   EXPECT_FALSE(end("r2").told);

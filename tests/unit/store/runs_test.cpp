@@ -32,6 +32,10 @@ class Runs : public AutomationCalls {
     gateway_.get(judge_together(std::move(wanted), judged));
     return judged;
   }
+  AutomationStore::Begun begin_of(std::string automation_id, RunRow run, std::string gateway = "g", RunCaps caps = {}) {
+    auto const make = [&run](AutomationRow const&) { return std::optional(run.clone()); };
+    return gateway_.get(store_.enqueue_of(std::move(automation_id), make, 0, std::move(gateway), caps));
+  }
   void enqueue_each(std::initializer_list<std::string> ids) {
     for (auto const& id : ids) gateway_.enqueue(run_of(id));
   }
@@ -206,6 +210,52 @@ TEST_P(Runs, OfTheirOwnBringTheirTarball) {
   upload.id = "u2";
   EXPECT_FALSE(gateway_.get(store_.enqueue_own(std::move(again), upload, "bytes", 0)).is_new);
   EXPECT_FALSE(gateway_.get(store_.find_upload("u2")));
+}
+
+TEST_P(Runs, OfAnAutomationAreClaimedWithTheirMaking) {
+  gateway_.create(automation_of("a1"));
+  auto const begun = begin_of("a1", run_of("r1"));
+  EXPECT_TRUE(begun.enqueued.is_new);
+  EXPECT_EQ(begun.enqueued.run.status, RunStatus::pending);
+  ASSERT_EQ(begun.claim.what, What::claimed);
+  EXPECT_TRUE(begun.claim.claimed->run == gateway_.run("r1"));
+  EXPECT_EQ(begun.claim.claimed->run.holder, "g");
+  EXPECT_EQ(begun.claim.claimed->automation->id, "a1");
+  EXPECT_TRUE(gateway_.automation("a1").last_triggered_at);
+}
+
+TEST_P(Runs, OfAnAutomationWaitWhereTheCapsHaveNoRoomOrNobodyClaimsThem) {
+  gateway_.create(automation_of("a1"));
+  RunCaps caps;
+  caps.of_automation = 1;
+  EXPECT_EQ(begin_of("a1", run_of("r1"), "g", caps).claim.what, What::claimed);
+  EXPECT_EQ(begin_of("a1", run_of("r2"), "g", caps).claim.what, What::at_cap);
+  EXPECT_NE(begin_of("a1", run_of("r3"), "").claim.what, What::claimed);
+  EXPECT_THAT(gateway_.waiting(), ElementsAre("r2", "r3"));
+}
+
+TEST_P(Runs, OfAnAutomationThatAreMadeAlreadyAreNotClaimed) {
+  gateway_.create(automation_of("a1"));
+  auto run = run_of("r1");
+  run.dedupe_key = "key";
+  begin_of("a1", run.clone(), "");
+  run.id = "r2";
+  auto const again = begin_of("a1", std::move(run));
+  EXPECT_FALSE(again.enqueued.is_new);
+  EXPECT_EQ(again.enqueued.run.id, "r1");
+  EXPECT_NE(again.claim.what, What::claimed);
+  EXPECT_THAT(gateway_.waiting(), ElementsAre("r1"));
+}
+
+TEST_P(Runs, OfAnAutomationThatIsNotThereOrNotAllowedAreNotMade) {
+  auto const make = [](AutomationRow const&) { return std::optional(run_of("r1")); };
+  EXPECT_EQ(gateway_.fault(store_.enqueue_of("a1", make, 0, "g", {})), FaultKind::not_found);
+  gateway_.create(automation_of("a1"));
+  auto const refuse = [](AutomationRow const& row) {
+    return row.tenant == alice ? std::nullopt : std::optional(run_of("r1"));
+  };
+  EXPECT_EQ(gateway_.fault(store_.enqueue_of("a1", refuse, 0, "g", {})), FaultKind::not_found);
+  EXPECT_EQ(pending(), 0U);
 }
 
 TEST_P(Runs, OfAnEventAreMadeOnceForADelivery) {
