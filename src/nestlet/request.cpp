@@ -1,8 +1,14 @@
 #include "nestlet/request.hpp"
 
+#include <algorithm>
 #include <boost/beast/core/string.hpp>
 
 namespace nestgate::nestlet {
+namespace {
+
+constexpr std::uint64_t read_bytes_max = 64 * 1024;
+
+}  // namespace
 
 Request::Request(Stream& stream, beast::flat_buffer& buffer, RequestParser& parser, Limits const& limits)
     : stream_(stream), buffer_(buffer), parser_(parser), limits_(limits), method_(view(parser.get().method_string())) {
@@ -23,6 +29,9 @@ Task<Result<std::size_t>> Request::read_some(asio::mutable_buffer into) {
     auto [ec, n] = co_await asio::async_write(stream_, asio::buffer(go_on), no_throw);
     if (ec) co_return Fault{FaultKind::upstream, ec, "request.continue"};
   }
+  // Beast reads no more at a time than the buffer has room for.
+  auto const left = parser_.content_length_remaining().value_or(read_bytes_max);
+  buffer_.reserve(static_cast<std::size_t>(std::min(left, read_bytes_max)));
   while (!parser_.is_done()) {
     auto& body = parser_.get().body();
     body.data = into.data();

@@ -121,6 +121,13 @@ Task<std::vector<ClaimAnswer>> RunClaims::claim(Sql& sql, std::vector<std::strin
   co_return answers;
 }
 
+Task<bool> RunClaims::begin_new(Sql& sql, RunRow& run, std::string const& gateway, RunCaps caps) const {
+  auto const running = co_await count_running(sql);
+  if (!running.has_room(run, caps)) co_return false;
+  begin(run, gateway, co_await store_now(sql));
+  co_return true;
+}
+
 // There mostly is nothing: then nothing is written. What there is is asked again once nobody else can change it.
 Task<std::vector<ClaimedRun>> RunClaims::take_over(Sql& sql, std::string const& gateway, std::size_t limit) const {
   std::vector<RunRow> runs;

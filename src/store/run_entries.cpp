@@ -53,17 +53,17 @@ Task<Outcome<std::vector<Enqueued>>> RunEntries::enqueue(Sql& sql, std::vector<R
                                                          std::uint64_t waiting_max) const {
   auto const version = co_await count_up(sql, run_versions, runs.size());
   NESTGATE_CO_TRY(kept, co_await runs_.insert(sql, with_versions(runs, version)));
-  std::int64_t made = 0;
+  std::int64_t waiting = 0;
   std::vector<std::string> triggered;
   for (auto const& one : kept) {
     if (!one.is_new) continue;
-    ++made;
+    if (one.run.status == RunStatus::pending) ++waiting;
     bool const counts = !one.run.automation_id.empty() && one.run.trigger_source != of_events;
     if (counts) triggered.push_back(one.run.automation_id);
   }
-  NESTGATE_CO_TRY_VOID(co_await runs_.count_waiting(sql, made, waiting_max));
+  NESTGATE_CO_TRY_VOID(co_await runs_.count_waiting(sql, waiting, waiting_max));
   if (!triggered.empty()) co_await automations_.note_triggered(sql, std::move(triggered));
-  if (made != 0) co_await sql.notify();
+  if (waiting != 0) co_await sql.notify();
   co_return std::move(kept);
 }
 

@@ -203,7 +203,6 @@ Task<Outcome<std::vector<Enqueued>>> RunRows::insert(Sql& sql, std::vector<RunRo
   for (std::size_t i = 0; i < runs.size(); ++i) {
     auto& run = kept[i].run;
     run = std::move(runs[i]);
-    run.status = RunStatus::pending;
     if (run.created_at == Time{}) run.created_at = now;
     rows[i] = members_of(run);
   }

@@ -1,6 +1,7 @@
 #include "sql_automation_store.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace nestgate::store {
 
@@ -280,20 +281,24 @@ Task<Outcome<AutomationStore::Begun>> SqlAutomationStore::begin_run(Sql& sql, st
                                                                     std::string const& gateway, RunCaps caps) const {
   bool const is_to_claim = !gateway.empty();
   if (is_to_claim) co_await sql.stand_in(Line::claims);  // before anything else is held, as every claim
-  auto const automation = co_await automations_.find(sql, automation_id);
+  std::vector<std::string> const ids(1, automation_id);
+  auto found = co_await automations_.find_each(sql, ids);
   std::optional<RunRow> run;
-  if (automation) run = make(*automation);
+  if (!found.empty()) run = make(found.begin()->second);
   if (!run) co_return upstream::fail(FaultKind::not_found, "store.enqueue", "Automation not found");
+  auto as_made = run->clone();
+  bool is_begun = false;
+  if (is_to_claim) is_begun = co_await claims_.begin_new(sql, *run, gateway, caps);
   std::vector<RunRow> runs;
   runs.push_back(*std::move(run));
   NESTGATE_CO_TRY(kept, co_await entries_.enqueue(sql, runs, waiting_max));
   Begun begun;
   begun.enqueued = std::move(kept.front());
-  if (begun.enqueued.is_new && is_to_claim) {
-    std::vector<std::string> const ids(1, begun.enqueued.run.id);
-    auto answers = co_await claims_.claim(sql, ids, gateway, caps);
-    begun.claim = std::move(answers.front());
-  }
+  if (!begun.enqueued.is_new || !is_to_claim) co_return begun;
+  begun.claim.what = is_begun ? ClaimAnswer::What::claimed : ClaimAnswer::What::at_cap;
+  if (is_begun)
+    begun.claim.claimed =
+        ClaimedRun{std::exchange(begun.enqueued.run, std::move(as_made)), std::move(found.begin()->second)};
   co_return begun;
 }
 

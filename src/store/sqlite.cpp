@@ -103,6 +103,11 @@ void now(sqlite3_context* context, int, sqlite3_value**) {
   sqlite3_result_int64(context, Time::duration(since).count());
 }
 
+int note_log_pages(void* pages, sqlite3*, char const*, int count) {
+  *static_cast<int*>(pages) = count;
+  return SQLITE_OK;
+}
+
 }  // namespace
 
 // Without SQLite's own mutex: one thread at a time.
@@ -155,6 +160,7 @@ void Database::make_ours() {
     Transaction const after_the_others(*this, Transaction::Kind::write);
   }
   execute("PRAGMA synchronous = FULL");
+  sqlite3_wal_hook(handle_.get(), note_log_pages, log_pages_.get());  // instead of SQLite's own, which works within a commit
 }
 
 // Fails at once, whatever the busy timeout, while somebody else reads or writes a file that has no log yet.
@@ -196,6 +202,12 @@ void Database::execute(char const* sql) { check(sqlite3_exec(handle_.get(), sql,
 
 void Database::check(int code) const {
   if (code != SQLITE_OK) give_up(sqlite3_errmsg(handle_.get()));
+}
+
+// What stays in the log goes with a later one: also what could not be written.
+void Database::checkpoint() noexcept {
+  *log_pages_ = 0;
+  sqlite3_wal_checkpoint_v2(handle_.get(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
 }
 
 // A process that has it open goes on writing into what nobody will ever read again.

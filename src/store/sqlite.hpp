@@ -39,6 +39,10 @@ class Database {
   bool in_transaction() const noexcept { return sqlite3_get_autocommit(handle_.get()) == 0; }
   // Of one that was made ours: that its file still is what others open by its path.
   void check_file() const;
+  // Of one that was made ours: the pages that its log had after the last commit here. They go into the file when it is
+  // closed, and by `checkpoint`, which does so far as it can at once.
+  int log_pages() const noexcept { return *log_pages_; }
+  void checkpoint() noexcept;
 
  private:
   Database(std::string path, std::string const& name, int flags);
@@ -56,6 +60,7 @@ class Database {
   std::string path_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
+  std::unique_ptr<int> log_pages_ = std::make_unique<int>(0);  // SQLite writes it
   std::unique_ptr<sqlite3, Close> handle_;
   std::map<std::string, std::unique_ptr<sqlite3_stmt, Finalize>, std::less<>> statements_;
 };

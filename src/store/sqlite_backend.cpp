@@ -10,6 +10,12 @@ namespace nestgate::store {
 namespace {
 
 using Kind = Transaction::Kind;
+using namespace std::chrono_literals;
+
+// A log so long goes into the file once nobody wrote for the pause, or when it has the most. What begins anew soon is
+// quicker: a file that grows costs more at each commit.
+constexpr int log_pages_long = 1'000, log_pages_max = 4'000;
+constexpr Clock::duration checkpoint_pause = 10ms;
 
 Database& opened(std::optional<Database>& database) {
   if (!database) give_up("it is closed");
@@ -130,7 +136,19 @@ Task<> SqliteBackend::commit_waiting() {
     auto const committed = co_await commit(group, outcomes);
     waiting_.erase(waiting_.begin(), end);
     for (std::size_t i = 0; i < count; ++i) tell(std::move(group[i]), committed ? outcomes[i] : committed);
+    tidy_log();
   }
+}
+
+// Nobody waits for what goes into the file in a pause.
+void SqliteBackend::tidy_log() {
+  auto const pages = writer_.database ? writer_.database->log_pages() : 0;
+  if (pages >= log_pages_max) writer_.database->checkpoint();
+  if (pages < log_pages_long || pages >= log_pages_max) return;
+  writer_.pause.expires_after(checkpoint_pause);
+  writer_.pause.async_wait([this](error_code ec) {
+    if (!ec && waiting_.empty() && writer_.database) writer_.database->checkpoint();
+  });
 }
 
 // Where the transaction fails, all that were in it do: one may have gone by what another had written.

@@ -43,6 +43,7 @@ class SqliteBackend final : public Backend {
     void begin(Task<> task);
     asio::io_context loop{1};
     asio::executor_work_guard<Executor> busy{loop.get_executor()};
+    Timer pause{loop};
     std::optional<Database> database;  // nothing: closed
     std::thread thread;
   };
@@ -55,6 +56,7 @@ class SqliteBackend final : public Backend {
   // On the writer's thread.
   void enqueue(Pending pending);
   Task<> commit_waiting();
+  void tidy_log();
   Task<Outcome<>> commit(std::vector<Pending> const& group, std::vector<Outcome<>>& outcomes);
   static Task<Outcome<>> write_alone(Database& database, Job const& job);
   // On the reader's.

@@ -34,6 +34,7 @@ using asio::ip::tcp;
 
 constexpr std::uint32_t answer_head_bytes_max = 64 * 1024;
 constexpr std::size_t read_bytes = 16 * 1024;
+constexpr std::size_t write_bytes_max = 256 * 1024;  // in one call of the kernel; Asio alone gives it 64 KiB
 
 // A cancel that comes while an operation's answer waits to be read is told by nothing else: it is asked for before each
 // operation that a silent peer could make endless.
@@ -186,7 +187,8 @@ Task<Result<Answer>> exchange(Stream& stream, Call& call) {
   std::vector<asio::const_buffer> request{asio::buffer(head.reveal())};
   for (auto const piece : call.body) request.push_back(asio::buffer(piece));
   NESTGATE_CO_TRY_VOID(co_await not_cancelled("upstream.write"));
-  auto [write_ec, written] = co_await asio::async_write(stream, request, no_throw);
+  auto const all_at_once = [](error_code ec, std::size_t) { return ec ? std::size_t{0} : write_bytes_max; };
+  auto [write_ec, written] = co_await asio::async_write(stream, request, all_at_once, no_throw);
   // A server may answer and close before it has read the whole request: what it said is worth more than the fault.
   if (write_ec == asio::error::operation_aborted) co_return Fault{FaultKind::cancelled, write_ec, "upstream.write"};
 

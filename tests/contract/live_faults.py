@@ -9,7 +9,7 @@ import threading
 import time
 
 import automations
-from harness import NOBODY, WAITING_SCRIPT, Differs, NotHere, Service, equal, holds, is_moment, true
+from harness import NOBODY, WAITING_SCRIPT, Differs, NotHere, Service, equal, holds, is_moment, soon_enough, true
 
 SECTION = "live 1"
 HEALTHY_S = 0.3
@@ -40,8 +40,15 @@ class Prober(threading.Thread):
         self.done.set()
         self.join(30)
 
-    def median(self):
-        return sorted(self.seconds)[len(self.seconds) // 2]
+
+def slows_no_health(at, act, what):
+    def slowest():
+        with Prober(at) as prober:
+            at.until(lambda: prober.seconds or prober.fault, 10, "health is not answered")
+            act()
+        true(not prober.fault, "health", prober.fault)
+        return max(prober.seconds)
+    soon_enough(slowest, HEALTHY_S, what)
 
 
 def seen_of(at, automation, run):
@@ -118,12 +125,11 @@ def a_hostile_pattern_slows_no_other_request(at, _, pattern, text):
     hook = at.webhook()
     at.automation(trigger={"type": "event", "source": hook["source"], "on": "*", "filter": f"regex(text, '{pattern}')"},
                   tarball_path="s3://bucket/nothing.tar.gz")
-    with Prober(at) as prober:
-        at.until(lambda: prober.seconds or prober.fault, 10, "health is not answered")
-        answer = at.event(hook["source"], {"type": "x", "text": text}, secret=hook["webhook_secret"], header="X-Signature-256")
-    true(not prober.fault, "health", prober.fault)
-    true(max(prober.seconds) < HEALTHY_S, "the slowest health while the pattern is matched, in s", max(prober.seconds))
-    equal(answer.must_be(200).json["matched"], 0, "matched")
+
+    def matched():
+        return at.event(hook["source"], {"type": "x", "text": text}, secret=hook["webhook_secret"],
+                        header="X-Signature-256").must_be(200).json["matched"]
+    slows_no_health(at, lambda: equal(matched(), 0, "matched"), "the slowest health while the pattern is matched, in s")
 
 
 @holds(mends="an event of 200 KB ended its run with exit 126 and left its secrets in /tmp",
@@ -302,19 +308,24 @@ def what_was_acknowledged_survives_a_kill(at):
 @holds(mends="while an external tarball was fetched slowly, every other request waited")
 def a_slow_download_slows_no_other_request(at):
     at.need_agent()
-    with Prober(at, "/v1?limit=10") as before:
-        at.until(lambda: len(before.seconds) >= 30 or before.fault, 30, "lists are not answered")
-    with socket.create_server(("127.0.0.1", 0)) as slow:
-        automation = at.automation(tarball_path=f"https://127.0.0.1:{slow.getsockname()[1]}/slow.tar.gz")
-        run = at.dispatch(automation)
-        seen, _ = seen_of(at, automation, run)
-        at.until(lambda: seen.commands, 30, "nothing fetches the tarball")
-        with Prober(at, "/v1?limit=10") as during:
-            at.until(lambda: len(during.seconds) >= 30 or during.fault, 30, "lists are not answered")
-        at.call("POST", f"/v1/runs/{run['id']}/cancel")
-    true(not (before.fault or during.fault), "lists", before.fault or during.fault)
-    true(during.median() < before.median() + 0.05, "median of a list before and during the download, in s",
-         (before.median(), during.median()))
+
+    def median_of_lists():
+        with Prober(at, "/v1?limit=10") as prober:
+            at.until(lambda: len(prober.seconds) >= 30 or prober.fault, 30, "lists are not answered")
+        true(not prober.fault, "lists", prober.fault)
+        return sorted(prober.seconds)[len(prober.seconds) // 2]
+
+    def slowdown():
+        before = median_of_lists()
+        with socket.create_server(("127.0.0.1", 0)) as slow:
+            automation = at.automation(tarball_path=f"https://127.0.0.1:{slow.getsockname()[1]}/slow.tar.gz")
+            run = at.dispatch(automation)
+            seen, _ = seen_of(at, automation, run)
+            at.until(lambda: seen.commands, 30, "nothing fetches the tarball")
+            during = median_of_lists()
+            at.call("POST", f"/v1/runs/{run['id']}/cancel")
+        return during - before
+    soon_enough(slowdown, 0.05, "how much longer the median list takes during the download, in s")
 
 
 SEARCHES = [("401, for a while", 401, 4), ("404, for a while", 404, 4), ("401, always", 401, 10 ** 6), ("404, always", 404, 10 ** 6),

@@ -1,4 +1,5 @@
 // How SQLite's two threads share a file: what is committed together, and what waits for nothing.
+#include <filesystem>
 #include <future>
 
 #include "backend_fixture.hpp"
@@ -91,6 +92,22 @@ TEST_F(SqliteThreads, CommitSoManyTogetherAndNoMore) {
   for (std::size_t i = 0; i <= SqliteBackend::group_max; ++i) calls_.begin(open_.put(std::to_string(i)));
   EXPECT_THAT(let_go_on(), Each(""));
   EXPECT_EQ(commits(), before + 2);
+}
+
+TEST_F(SqliteThreads, BringALongLogIntoTheFileOnceNobodyWrites) {
+  constexpr std::size_t many_pages = 6'000'000;
+  calls_.begin(open_.put(std::string(many_pages, 'x')));
+  EXPECT_THAT(calls_.finish(), ElementsAre(""));
+  open_.control().run_until([this] { return std::filesystem::file_size(database_.file()) > many_pages; });
+}
+
+TEST_F(SqliteThreads, BringALogAtItsMostIntoTheFileBeforeTheyGoOn) {
+  constexpr std::size_t most_pages = 20'000'000;
+  calls_.begin(open_.put(std::string(most_pages, 'x')));
+  EXPECT_THAT(calls_.finish(), ElementsAre(""));
+  occupy_writer();
+  EXPECT_GT(std::filesystem::file_size(database_.file()), most_pages);
+  EXPECT_THAT(let_go_on(), IsEmpty());
 }
 
 TEST_F(SqliteThreads, CommitThroughToTheDisk) {
