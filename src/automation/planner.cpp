@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "nestgate/base/text.hpp"
+#include "nestgate/net/interruptible.hpp"
 #include "nestgate/upstream/random.hpp"
 #include "run_book.hpp"
 
@@ -49,7 +50,6 @@ RunRow run_of(std::string const& automation_id, Policy const& policy, Settings c
   run.scheduled_for = moment;
   run.dedupe_key = "at:" + std::to_string(moment.time_since_epoch().count());
   apply(policy, settings.target, run);
-  run.created_at = now;
   return run;
 }
 
@@ -103,13 +103,15 @@ void Planner::note(store::AutomationRow const& row) {
 void Planner::remove(std::string const& id) {
   auto const found = plans_.find(id);
   if (found == plans_.end()) return;
-  due_.erase({found->second.due, id});
+  ++changes_;
+  due_.erase({found->second.due, &*found});
   plans_.erase(found);
 }
 
 void Planner::put(Planned planned) {
   if (auto const known = plans_.find(planned.id); known != plans_.end()) {
     auto& plan = known->second;
+    if (plan.owner != planned.owner || plan.organisation != planned.organisation) ++changes_;
     plan.owner = planned.owner;
     plan.organisation = planned.organisation;
     // Also one that fires no more: looking at it again would write it again, and so on for ever.
@@ -130,21 +132,27 @@ void Planner::put(Planned planned) {
   plan.owner = std::move(planned.owner);
   plan.organisation = std::move(planned.organisation);
   plan.rule = rule_of(plan.trigger);
-  auto const at = plans_.insert_or_assign(std::move(planned.id), std::move(plan)).first;
-  schedule_next(at->first, at->second, planned.next_at);
+  ++changes_;
+  auto& one = *plans_.emplace(std::move(planned.id), std::move(plan)).first;
+  schedule_next(one, planned.next_at);
   // One that was never planned, or cannot be any more, is looked at at once.
-  if (planned.next_at && at->second.rule) return;
-  due_.erase({at->second.due, at->first});
-  at->second.due = SystemClock::now();
-  due_.emplace(at->second.due, at->first);
+  if (!planned.next_at || !one.second.rule) set_due(one, SystemClock::now());
 }
 
-void Planner::schedule_next(std::string const& id, Plan& plan, std::optional<Time> next_at) {
-  due_.erase({plan.due, id});
+void Planner::schedule_next(Plans::value_type& planned, std::optional<Time> next_at) {
+  auto& [id, plan] = planned;
   plan.next_at = next_at;
-  if (!next_at) return;
-  plan.due = *next_at + schedule::jitter_of(id, moment_of(*next_at), plan.trigger.jitter);
-  due_.emplace(plan.due, id);
+  if (next_at) {
+    set_due(planned, *next_at + schedule::jitter_of(id, moment_of(*next_at), plan.trigger.jitter));
+  } else {
+    due_.erase({plan.due, &planned});
+  }
+}
+
+void Planner::set_due(Plans::value_type& planned, Time due) {
+  due_.erase({planned.second.due, &planned});
+  planned.second.due = due;
+  due_.emplace(due, &planned);
 }
 
 Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) const {
@@ -186,43 +194,71 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
     row.count = skipped.count;
     row.reason = "missed";
     row.detail = describe(skipped);
-    row.at = now;
     firing.skipped.push_back(std::move(row));
   }
   return firing;
 }
 
-Task<> Planner::fire(std::vector<std::string> ids, Time now) {
-  std::vector<Firing> firings;
-  firings.reserve(ids.size());
-  for (auto const& id : ids) firings.push_back(firing_of(id, plans_.find(id)->second, now));
+Planner::Batch Planner::batch_of(Due::const_iterator from, Time now, std::size_t count) const {
+  Batch batch;
+  batch.changes = changes_;
+  for (auto one = from; one != due_.end() && one->first <= now && batch.ids.size() < count; ++one) {
+    auto const& [id, plan] = *one->second;
+    batch.ids.push_back(id);
+    batch.firings.push_back(firing_of(id, plan, now));
+  }
+  return batch;
+}
+
+Task<Planner::Batch> Planner::batch_behind(Due::value_type last, std::size_t count) const {
+  co_return batch_of(due_.upper_bound(last), SystemClock::now(), count);
+}
+
+// The next one is made ready while the store has this one.
+Task<Planner::Batch> Planner::fire(Batch batch, std::size_t next_count) {
+  auto const last = plans_.find(batch.ids.back());
   std::vector<std::optional<Time>> nexts;
-  nexts.reserve(firings.size());
-  for (auto const& firing : firings) nexts.push_back(firing.new_next_at);
-  auto fired = co_await with_.rows.fire(std::move(firings));
-  if (!fired) {
+  nexts.reserve(batch.firings.size());
+  for (auto const& firing : batch.firings) nexts.push_back(firing.new_next_at);
+  auto const executor = co_await asio::this_coro::executor;
+  auto stored = asio::co_spawn(executor, kept(with_.rows.fire(std::move(batch.firings))), asio::deferred);
+  auto prepared = asio::co_spawn(executor, kept(batch_behind({last->second.due, &*last}, next_count)), asio::deferred);
+  auto both = asio::experimental::make_parallel_group(std::move(stored), std::move(prepared));
+  auto every = asio::experimental::wait_for_all();
+  auto [order, bug, fired, prepare_bug, next] = co_await std::move(both).async_wait(every, asio::deferred);
+  for (auto const& one : {bug, prepare_bug})
+    if (one) std::rethrow_exception(one);
+  if (!*fired) {
     // They stay due.
     [[maybe_unused]] auto waited = co_await pause_for(store_pause);
-    co_return;
+    co_return Batch();
   }
   auto const done_at = SystemClock::now();
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    auto& outcome = (*fired)[i];
-    auto const plan = plans_.find(ids[i]);
-    if (!outcome.done) {
-      co_await reread(ids[i]);
-      continue;
+  for (auto const& one : **fired) tell(one, done_at);
+  std::vector<std::string> others;
+  for (std::size_t i = 0; i < batch.ids.size(); ++i) {
+    auto const planned = plans_.find(batch.ids[i]);
+    if (!(**fired)[i].done) {
+      others.push_back(std::move(batch.ids[i]));
+    } else if (planned != plans_.end()) {
+      schedule_next(*planned, nexts[i]);
     }
-    if (plan != plans_.end()) schedule_next(plan->first, plan->second, nexts[i]);
-    for (auto const& run : outcome.made) {
-      auto const late = std::chrono::duration_cast<std::chrono::microseconds>(done_at - *run.scheduled_for).count();
-      with_.stats.lateness.observe_us(static_cast<std::uint64_t>(std::max<std::int64_t>(late, 0)));
-      with_.stats.firings.add();
-      listeners_.made(run);
-    }
-    with_.stats.firings_skipped.add(outcome.skipped.size());
-    for (auto const& id : outcome.to_cancel) listeners_.cancelled(id);
   }
+  for (auto& id : others) co_await reread(std::move(id));
+  co_return *std::move(next);
+}
+
+// Its runs first: they are what somebody waits for.
+void Planner::tell(store::Fired const& fired, Time done_at) {
+  if (!fired.done) return;
+  for (auto const& run : fired.made) {
+    auto const late = std::chrono::duration_cast<std::chrono::microseconds>(done_at - *run.scheduled_for).count();
+    with_.stats.lateness.observe_us(static_cast<std::uint64_t>(std::max<std::int64_t>(late, 0)));
+    with_.stats.firings.add();
+    listeners_.made(run);
+  }
+  with_.stats.firings_skipped.add(fired.skipped.size());
+  for (auto const& id : fired.to_cancel) listeners_.cancelled(id);
 }
 
 // Another gateway fired it, or it was changed.
@@ -242,16 +278,14 @@ Task<> Planner::reread(std::string id) {
 }
 
 Task<> Planner::fire_due() {
-  for (auto at_once = fired_at_first; !due_.empty(); at_once = std::min(at_once * 2, fired_at_once_max)) {
-    auto const now = SystemClock::now();
-    std::vector<std::string> ids;
-    for (auto const& [due, id] : due_) {
-      if (due > now || ids.size() == at_once) break;
-      ids.push_back(id);
-    }
+  auto batch = batch_of(due_.begin(), SystemClock::now(), fired_at_first);
+  for (auto at_once = fired_at_first; !batch.ids.empty();) {
     bool const is_cut = co_await is_cancelled();
-    if (ids.empty() || is_cut) co_return;
-    co_await fire(std::move(ids), now);
+    if (is_cut) co_return;
+    at_once = std::min(at_once * 2, fired_at_once_max);
+    batch = co_await fire(std::move(batch), at_once);
+    bool const is_outdated = batch.changes != changes_;
+    if (is_outdated) batch = batch_of(due_.begin(), SystemClock::now(), at_once);
   }
 }
 
@@ -286,6 +320,7 @@ Task<> Planner::follow_zones() {
         std::find(reloaded.changed.begin(), reloaded.changed.end(), plan.trigger.timezone) != reloaded.changed.end();
     if (!is_moved) continue;
     plan.rule = rule_of(plan.trigger);
+    ++changes_;
     ids.push_back(id);
   }
   co_await move_plans(std::move(ids));

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -53,6 +53,14 @@ class Planner {
     std::optional<store::Time> next_at;
     store::Time due;  // with its jitter
   };
+  using Plans = std::unordered_map<std::string, Plan>;
+  using Due = std::set<std::pair<store::Time, Plans::value_type*>>;
+  // Firings of plans that are due at a time, ready for the store.
+  struct Batch {
+    std::vector<std::string> ids;
+    std::vector<store::Firing> firings;
+    std::uint64_t changes = 0;  // that plans had seen
+  };
 
   Task<> loop();
   Task<> read_changes();
@@ -60,19 +68,24 @@ class Planner {
   Task<> move_plans(std::vector<std::string> ids);
   std::vector<store::Firing> moves_of(std::vector<std::string> const& ids) const;
   Task<> fire_due();
-  Task<> fire(std::vector<std::string> ids, store::Time now);
+  Task<Batch> fire(Batch batch, std::size_t next_count);
+  void tell(store::Fired const& fired, store::Time done_at);
+  Batch batch_of(Due::const_iterator from, store::Time now, std::size_t count) const;
+  Task<Batch> batch_behind(Due::value_type last, std::size_t count) const;
   store::Firing firing_of(std::string const& id, Plan const& plan, store::Time now) const;
   Task<> reread(std::string id);
   void put(Planned planned);
   void remove(std::string const& id);
-  void schedule_next(std::string const& id, Plan& plan, std::optional<store::Time> next_at);
+  void schedule_next(Plans::value_type& planned, std::optional<store::Time> next_at);
+  void set_due(Plans::value_type& planned, store::Time due);
   std::optional<schedule::Rule> rule_of(CronTrigger const& trigger);
 
   With with_;
   Listeners listeners_;
   schedule::Zones zones_;
-  std::map<std::string, Plan, std::less<>> plans_;
-  std::set<std::pair<store::Time, std::string>> due_;
+  Plans plans_;
+  Due due_;
+  std::uint64_t changes_ = 0;  // of plans, but for what their own firings move
   std::uint64_t seen_version_ = 0;
   bool is_read_ = false;  // all that was stored before
   Clock::time_point zones_looked_at_{};

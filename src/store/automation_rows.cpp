@@ -8,20 +8,22 @@ namespace nestgate::store {
 namespace {
 
 // What an automation is made with.
-constexpr std::string_view made_with = "id, user_id, org_id, created_at, last_triggered_at";
+constexpr std::string_view made_with = "id, user_id, org_id, created_at, last_triggered_at, next_at";
 // What `replace` writes, in the order of members_of.
 constexpr std::string_view members =
     "owner, organisation, name, model, prompt, setup_script_path, preset_metadata_json, template_id, trigger_json, "
     "trigger_kind, event_source, tarball_path, entrypoint, timeout_s, keep_alive, enabled, disabled_reason, "
-    "disabled_detail, disabled_at, additions_json, policy_json, target_by_admin, callback, next_at, failures_in_row, "
-    "deleted_at, "
+    "disabled_detail, disabled_at, additions_json, policy_json, target_by_admin, callback, failures_in_row, deleted_at, "
     "updated_at, version";
 std::string const columns = std::string(made_with).append(", ").append(members);
 
 std::string const insert_row = "INSERT INTO automation (" + columns + ") VALUES (" + placeholders(columns) + ")";
+// A schedule that stays as it is keeps its next moment: it may have fired since the row was read.
 std::string const update_row = "UPDATE automation SET " + assignments(members) +
-                               " WHERE id = " + placeholder_behind(members, 1) +
-                               " AND version = " + placeholder_behind(members, 2);
+                               ", next_at = CASE WHEN enabled = 1 AND enabled = " + placeholder_of(members, "enabled") +
+                               " AND trigger_json = " + placeholder_of(members, "trigger_json") + " THEN next_at ELSE " +
+                               placeholder_behind(members, 1) + " END WHERE id = " + placeholder_behind(members, 2) +
+                               " AND version = " + placeholder_behind(members, 3);
 std::string const select_rows = "SELECT " + columns + " FROM automation ";
 std::string const select_one = select_rows + "WHERE id = ?1";
 std::string const select_template =
@@ -92,7 +94,8 @@ Task<AutomationStore::Created> AutomationRows::create(Sql& sql, AutomationRow co
   created.row.version = version;
   if (row.created_at == Time{}) created.row.created_at = now;
   if (row.updated_at == Time{}) created.row.updated_at = created.row.created_at;
-  auto parameters = values(row.id, row.tenant.user_id, row.tenant.org_id, created.row.created_at, row.last_triggered_at);
+  auto parameters =
+      values(row.id, row.tenant.user_id, row.tenant.org_id, created.row.created_at, row.last_triggered_at, row.next_at);
   append(parameters, members_of(created.row));
   co_await sql.execute(insert_row, std::move(parameters));
   co_return created;
@@ -131,7 +134,7 @@ Task<std::optional<AutomationRow>> AutomationRows::replace(Sql& sql, AutomationR
   wanted.version = co_await note_change(sql, automation_versions);
   wanted.updated_at = co_await store_now(sql);
   auto parameters = members_of(wanted);
-  append(parameters, values(row.id, row.version));
+  append(parameters, values(row.next_at, row.id, row.version));
   auto const written = co_await sql.execute(update_row, std::move(parameters));
   if (written.changed() == 0) co_return std::nullopt;
   co_return co_await find(sql, row.id);
@@ -223,7 +226,7 @@ Values AutomationRows::members_of(AutomationRow const& row) const {
                 row.preset_metadata_json, unless_empty(row.template_id), row.trigger_json, row.trigger_kind,
                 unless_empty(row.event_source), row.tarball_path, row.entrypoint, row.timeout_s, row.keep_alive, row.enabled,
                 row.disabled_reason, row.disabled_detail, row.disabled_at, row.additions_json, row.policy_json,
-                row.target_by_admin, sealed_unless_empty(sealer_, place_of_callback(row.id), row.callback_json), row.next_at,
+                row.target_by_admin, sealed_unless_empty(sealer_, place_of_callback(row.id), row.callback_json),
                 row.failures_in_row, row.deleted_at, row.updated_at, row.version);
 }
 
@@ -234,6 +237,7 @@ AutomationRow AutomationRows::row_of(Rows& rows, Callback callback) const {
   row.tenant.org_id = rows.text();
   row.created_at = rows.time();
   row.last_triggered_at = rows.optional_time();
+  row.next_at = rows.optional_time();
   row.owner = rows.text();
   row.organisation = rows.text();
   row.name = rows.text();
@@ -258,7 +262,6 @@ AutomationRow AutomationRows::row_of(Rows& rows, Callback callback) const {
   row.target_by_admin = rows.flag();
   auto const sealed = rows.blob();
   if (callback == Callback::opened) row.callback_json = opened_or_empty(sealer_, place_of_callback(row.id), sealed);
-  row.next_at = rows.optional_time();
   row.failures_in_row = static_cast<std::uint32_t>(rows.integer());
   row.deleted_at = rows.optional_time();
   row.updated_at = rows.time();

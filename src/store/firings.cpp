@@ -9,19 +9,25 @@
 namespace nestgate::store {
 namespace {
 
-// How a firing changes its automation. ?3: now, where runs are made; else NULL. Columns that stay as they are, are not
-// named: the indexes that depend on them would be written, too.
-std::string advancing(std::string_view more, std::string_view expected) {
-  return "UPDATE automation SET next_at = ?2, last_triggered_at = coalesce(?3, last_triggered_at), version = ?4" +
-         std::string(more) + " WHERE id = ?1 AND enabled = 1 AND deleted_at IS NULL AND next_at " + std::string(expected);
+// What a firing is to its automation, in bits.
+constexpr std::size_t is_planned = 1, makes_runs = 2, disables = 4;
+
+// Columns that stay as they are, are not named: the indexes that depend on them would be written, too. A moment that made
+// runs is no change that is told on by a version: whoever knows the schedule has looked at that moment as well.
+std::string advancing(std::size_t what) {
+  std::size_t count = 2;
+  auto const next = [&count](std::string_view text) { return std::string(text) + " = ?" + std::to_string(++count); };
+  std::string text = "UPDATE automation SET next_at = ?2";
+  if ((what & makes_runs) != 0) text += next(", last_triggered_at");
+  if ((what & makes_runs) == 0 || (what & disables) != 0) text += next(", version");
+  if ((what & disables) != 0)
+    for (std::string_view const column : {", disabled_reason", ", disabled_detail", ", disabled_at"}) text += next(column);
+  if ((what & disables) != 0) text += ", enabled = 0";
+  text += " WHERE id = ?1 AND enabled = 1 AND deleted_at IS NULL AND ";
+  return text + ((what & is_planned) != 0 ? next("next_at") : "next_at IS NULL");
 }
-constexpr std::string_view disabling = ", enabled = 0, disabled_reason = ?5, disabled_detail = ?6, disabled_at = ?7";
-// By whether it had a next moment, and whether it is disabled.
-std::array const advances{advancing("", "IS NULL"), advancing("", "= ?5"), advancing(disabling, "IS NULL"),
-                          advancing(disabling, "= ?8")};
-std::size_t advance_of(Firing const& firing) {
-  return (firing.expected_next_at ? std::size_t{1} : 0) + (firing.disable ? std::size_t{2} : 0);
-}
+std::array const advances{advancing(0), advancing(1), advancing(2), advancing(3),
+                          advancing(4), advancing(5), advancing(6), advancing(7)};
 
 constexpr std::string_view count_pending =
     "SELECT count(*) FROM automation_run WHERE status = 'PENDING' AND automation_id = ?1";
@@ -147,17 +153,27 @@ Task<> Firings::advance(Sql& sql, std::vector<Plan>& plans) const {
   std::array<std::vector<Plan const*>, advances.size()> whose;
   for (auto const& plan : plans) {
     auto const& firing = *plan.firing;
-    auto const triggered_at = plan.made.count != 0 ? std::optional(plan.now) : std::nullopt;
-    auto change = values(firing.automation_id, firing.new_next_at, triggered_at, version++);
-    if (firing.disable) append(change, values(firing.disabled_reason, firing.disabled_detail, plan.now));
-    if (firing.expected_next_at) append(change, values(*firing.expected_next_at));
-    auto const how = advance_of(firing);
-    changes[how].push_back(std::move(change));
-    whose[how].push_back(&plan);
+    std::size_t what = 0;
+    auto change = values(firing.automation_id, firing.new_next_at);
+    if (plan.made.count != 0) {
+      what |= makes_runs;
+      append(change, values(plan.now));
+    }
+    if (plan.made.count == 0 || firing.disable) append(change, values(version++));
+    if (firing.disable) {
+      what |= disables;
+      append(change, values(firing.disabled_reason, firing.disabled_detail, plan.now));
+    }
+    if (firing.expected_next_at) {
+      what |= is_planned;
+      append(change, values(*firing.expected_next_at));
+    }
+    changes[what].push_back(std::move(change));
+    whose[what].push_back(&plan);
   }
-  for (std::size_t how = 0; how < advances.size(); ++how) {
-    auto const answers = co_await sql.execute_each(advances[how], std::move(changes[how]));
-    for (std::size_t i = 0; i < answers.size(); ++i) whose[how][i]->fired->done = answers[i].changed() != 0;
+  for (std::size_t what = 0; what < advances.size(); ++what) {
+    auto const answers = co_await sql.execute_each(advances[what], std::move(changes[what]));
+    for (std::size_t i = 0; i < answers.size(); ++i) whose[what][i]->fired->done = answers[i].changed() != 0;
   }
 }
 

@@ -26,6 +26,11 @@ std::string assignments(std::string_view columns) {
   return out;
 }
 
+std::string placeholder_of(std::string_view columns, std::string_view column) {
+  auto const before = columns.substr(0, columns.find(", " + std::string(column) + ", "));
+  return "?" + std::to_string(size_of(before) + 1);
+}
+
 std::string placeholder_behind(std::string_view columns, std::size_t nth) {
   return "?" + std::to_string(size_of(columns) + nth);
 }

@@ -45,7 +45,8 @@ inline std::optional<Secret> opened_if_possible(Sealer const& sealer, Place cons
 // Of "a, b": "?1, ?2", and "a = ?1, b = ?2".
 std::string placeholders(std::string_view columns);
 std::string assignments(std::string_view columns);
-// "?3" for the third behind `columns`.
+// "?2" for b, one between others, and "?3" for the first behind `columns`.
+std::string placeholder_of(std::string_view columns, std::string_view column);
 std::string placeholder_behind(std::string_view columns, std::size_t nth);
 
 Task<Time> store_now(Sql& sql);

@@ -140,13 +140,15 @@ class AutomationStore {
   virtual Task<Outcome<std::optional<AutomationRow>>> find(std::string id) = 0;
   // Not deleted ones, newest first.
   virtual Task<Outcome<RowPage<AutomationRow>>> list(Tenant tenant, PageOf page) = 0;
-  // Writes if the kept row still has row.version; the row as it is kept then, or nothing: somebody else wrote first.
+  // Writes if the kept row still has row.version; the row as it is kept then, or nothing: somebody else wrote first. A
+  // schedule that stays enabled with the same trigger keeps its next moment, which may have moved on since it was read.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace(AutomationRow row) = 0;
   // The same with a new upload in its tarball_path's place: it comes, and `gone` is marked deleted, in one transaction.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace_with_upload(AutomationRow row, UploadRow upload,
                                                                           std::string bytes, std::string gone) = 0;
   // All that are enabled, not deleted, of cron triggers: for the planner. Changed behind `version` (0: all, those that need
-  // no planning any more left out); the newest version.
+  // no planning any more left out); the newest version. A moment that made runs changes no version: each gateway comes to
+  // that moment by itself, and reads the row again where another was first.
   struct Planned {
     std::string id;
     Tenant tenant;

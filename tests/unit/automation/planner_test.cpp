@@ -1,6 +1,7 @@
 #include "automation/planner.hpp"
 
 #include <filesystem>
+#include <set>
 
 #include "service_fixture.hpp"
 #include "support/temp_folder.hpp"
@@ -79,6 +80,7 @@ class Schedules : public testing::Test {
       }
       control.run(one_turn());
     }
+    control.run(one_turn());  // what is kept is told on
   }
   void until_fired(std::string const& id) {
     until(id, [](AutomationRow const& row) { return row.next_at && *row.next_at > now(); });
@@ -137,6 +139,25 @@ TEST_F(Schedules, OfTwoGatewaysMakeOneRunOfAMoment) {
   for (auto const& id : ids) until_fired(id);
   EXPECT_EQ(made.size(), 20U);
   for (auto const& id : ids) EXPECT_EQ(runs_of(id).size(), 1U);
+}
+
+TEST_F(Schedules, OfTwoGatewaysGoOnFromMomentToMoment) {
+  auto const id = store_row(every("* * * * * *"), second_of(now()) + 1s);
+  start();
+  start();
+  until(id, [&](AutomationRow const&) { return made.size() >= 3; });
+  std::set<Time> moments;
+  for (auto const& run : made) EXPECT_TRUE(moments.insert(run.scheduled_for.value()).second);
+}
+
+TEST_F(Schedules, ThatAreManyAtOnceFireInSeveralStepsOnceEach) {
+  std::vector<std::string> ids;
+  for (int i = 0; i < 400; ++i) ids.push_back(store_row(every(yearly), second_of(now()) - 2s));
+  start();
+  for (auto const& id : ids) until_fired(id);
+  std::set<std::string> fired;
+  for (auto const& run : made) EXPECT_TRUE(fired.insert(run.automation_id).second);
+  EXPECT_EQ(fired, std::set(ids.begin(), ids.end()));
 }
 
 TEST_F(Schedules, AreReadWhenAnotherGatewayMadeThem) {

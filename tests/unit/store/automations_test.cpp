@@ -225,6 +225,39 @@ TEST_P(Schedules, FireOnceForAPlannedMoment) {
   EXPECT_TRUE(gateway_.automation("a1") == row);
 }
 
+TEST_P(Schedules, KeepTheirNextMomentWhereTheyAreReplacedAsTheyWereReadBeforeIt) {
+  auto row = gateway_.automation("a1");
+  ASSERT_TRUE(gateway_.fire(firing(Overlap::allow, runs_of(run_of("r1")))).done);
+  row.name = "renamed";
+  auto const renamed = gateway_.get(store_.replace(std::move(row)));
+  ASSERT_TRUE(renamed);
+  EXPECT_EQ(renamed->name, "renamed");
+  EXPECT_EQ(renamed->next_at, at(200s));
+  auto off = renamed->clone();
+  off.enabled = false;
+  off.next_at.reset();
+  auto on = gateway_.get(store_.replace(std::move(off)));
+  EXPECT_EQ(on->next_at, std::nullopt);
+  on->enabled = true;
+  on->next_at = at(300s);
+  auto changed = gateway_.get(store_.replace(*std::move(on)));
+  EXPECT_EQ(changed->next_at, at(300s));
+  changed->trigger_json = "another";
+  changed->next_at = at(400s);
+  EXPECT_EQ(gateway_.get(store_.replace(*std::move(changed)))->next_at, at(400s));
+}
+
+TEST_P(Schedules, ThatMoveOnWithoutARunAreToldToOtherPlanners) {
+  auto const version = gateway_.automation("a1").version;
+  ASSERT_TRUE(gateway_.fire(firing(Overlap::allow, runs_of(run_of("r1")))).done);
+  EXPECT_THAT(gateway_.get(store_.plans_since(version, 10)), IsEmpty());
+  auto moved = firing(Overlap::allow, {});
+  moved.expected_next_at = at(200s);
+  moved.new_next_at = at(300s);
+  ASSERT_TRUE(gateway_.fire(std::move(moved)).done);
+  EXPECT_THAT(ids_of_rows(gateway_.get(store_.plans_since(version, 10))), ElementsAre("a1"));
+}
+
 TEST_P(Schedules, ArePlannedForTheFirstTimeWhereNothingWas) {
   auto unplanned = automation_of("a2");
   gateway_.create(std::move(unplanned));
