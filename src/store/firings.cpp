@@ -148,7 +148,10 @@ Task<> Firings::plan_overlaps(Sql& sql, std::vector<Plan>& plans) const {
 
 // Compare and set: who was first wins.
 Task<> Firings::advance(Sql& sql, std::vector<Plan>& plans) const {
-  auto version = co_await count_up(sql, automation_versions, plans.size());
+  auto const is_change = [](Plan const& plan) { return plan.made.count == 0 || plan.firing->disable; };
+  auto const count = static_cast<std::uint64_t>(std::ranges::count_if(plans, is_change));
+  std::uint64_t version = 0;
+  if (count != 0) version = co_await count_up(sql, automation_versions, count);
   std::array<std::vector<Values>, advances.size()> changes;
   std::array<std::vector<Plan const*>, advances.size()> whose;
   for (auto const& plan : plans) {
@@ -159,7 +162,7 @@ Task<> Firings::advance(Sql& sql, std::vector<Plan>& plans) const {
       what |= makes_runs;
       append(change, values(plan.now));
     }
-    if (plan.made.count == 0 || firing.disable) append(change, values(version++));
+    if (is_change(plan)) append(change, values(version++));
     if (firing.disable) {
       what |= disables;
       append(change, values(firing.disabled_reason, firing.disabled_detail, plan.now));
