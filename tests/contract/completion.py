@@ -141,13 +141,13 @@ def a_template_keeps_the_outcome_of_its_first_run(at):
 
 @holds()
 def a_command_that_ends_well_without_a_callback_completes_its_run(at):
-    _, row = at.ended_run("true\n", timeout=3)
+    _, row = at.ended_run("true\n", timeout=10)
     equal((row["status"], row["error_detail"], row["conversation_id"], row["cost"]), ("COMPLETED", None, None, None), "the run")
 
 
 @holds()
 def a_command_that_fails_without_a_callback_fails_its_run_with_its_output(at):
-    _, row = at.ended_run("echo said; echo complained >&2; exit 3\n", timeout=3)
+    _, row = at.ended_run("echo said; echo complained >&2; exit 3\n", timeout=10)
     equal(row["status"], "FAILED", "status")
     lines = [line for line in row["error_detail"].splitlines() if line]
     equal(lines, ["exit_code=3", "stderr: complained", "stdout: said"], "error_detail, by lines")
@@ -159,7 +159,7 @@ def a_command_that_fails_without_a_callback_fails_its_run_with_its_output(at):
 @holds()
 def only_the_end_of_much_output_is_kept(at):
     out, err = (f"head -c 5000 /dev/zero | tr '\\0' {character}; echo END-OF-{character}" for character in "oe")
-    _, row = at.ended_run(f"{out}\n{{ {err}; }} >&2\nexit 1\n", timeout=3)
+    _, row = at.ended_run(f"{out}\n{{ {err}; }} >&2\nexit 1\n", timeout=10)
     text = row["error_detail"]
     true("END-OF-o" in text and "END-OF-e" in text, "error_detail", text)
     true(text.count("o") <= 520 and text.count("e") <= 1020, "how much is kept", (text.count("o"), text.count("e")))

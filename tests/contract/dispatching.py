@@ -158,7 +158,7 @@ def a_setup_script_at_the_top_runs_before_the_entrypoint(at):
 
 @holds()
 def a_setup_script_that_fails_keeps_the_entrypoint_from_running(at):
-    _, row = at.ended_run({"main.sh": "echo main\n", "setup.sh": "echo nothing works >&2; exit 9\n"}, timeout=3)
+    _, row = at.ended_run({"main.sh": "echo main\n", "setup.sh": "echo nothing works >&2; exit 9\n"}, timeout=10)
     equal(row["status"], "FAILED", "status")
     true("exit_code=9" in row["error_detail"] and "nothing works" in row["error_detail"], "error_detail", row["error_detail"])
 
@@ -210,7 +210,7 @@ def a_tarball_that_was_deleted_fails_the_run_and_disables_the_automation(at):
 
 @holds()
 def a_tarball_that_is_none_fails_the_run_with_the_commands_words(at):
-    automation = at.automation(tarball_path=at.upload(b"no tarball")["tarball_path"], timeout=3)
+    automation = at.automation(tarball_path=at.upload(b"no tarball")["tarball_path"], timeout=10)
     row = at.started(automation, at.dispatch(automation)).ended()
     equal(row["status"], "FAILED", "status")
     true("exit_code=" in row["error_detail"] and "stderr: " in row["error_detail"], "error_detail", row["error_detail"])
@@ -218,7 +218,7 @@ def a_tarball_that_is_none_fails_the_run_with_the_commands_words(at):
 
 @holds()
 def an_uncompressed_tarball_fails_the_run(at):
-    automation = at.automation(tarball_path=at.upload(tar_of({"main.sh": WAITING_SCRIPT}, "w"))["tarball_path"], timeout=3)
+    automation = at.automation(tarball_path=at.upload(tar_of({"main.sh": WAITING_SCRIPT}, "w"))["tarball_path"], timeout=10)
     equal(at.started(automation, at.dispatch(automation)).ended()["status"], "FAILED", "status")
 
 
