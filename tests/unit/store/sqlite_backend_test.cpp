@@ -95,18 +95,18 @@ TEST_F(SqliteThreads, CommitSoManyTogetherAndNoMore) {
 }
 
 TEST_F(SqliteThreads, BringALongLogIntoTheFileOnceNobodyWrites) {
-  constexpr std::size_t many_pages = 6'000'000;
-  calls_.begin(open_.put(std::string(many_pages, 'x')));
+  constexpr std::size_t many_bytes = 6'000'000;
+  calls_.begin(open_.put(std::string(many_bytes, 'x')));
   EXPECT_THAT(calls_.finish(), ElementsAre(""));
-  open_.control().run_until([this] { return std::filesystem::file_size(database_.file()) > many_pages; });
+  open_.control().run_until([this] { return std::filesystem::file_size(database_.file()) > many_bytes; });
 }
 
 TEST_F(SqliteThreads, BringALogAtItsMostIntoTheFileBeforeTheyGoOn) {
-  constexpr std::size_t most_pages = 20'000'000;
-  calls_.begin(open_.put(std::string(most_pages, 'x')));
+  constexpr std::size_t most_bytes = 20'000'000;
+  calls_.begin(open_.put(std::string(most_bytes, 'x')));
   EXPECT_THAT(calls_.finish(), ElementsAre(""));
   occupy_writer();
-  EXPECT_GT(std::filesystem::file_size(database_.file()), most_pages);
+  EXPECT_GT(std::filesystem::file_size(database_.file()), most_bytes);
   EXPECT_THAT(let_go_on(), IsEmpty());
 }
 
