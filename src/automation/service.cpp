@@ -95,8 +95,7 @@ struct Service::Parts {
   Task<> purge_loop();
   Task<> ask_store(std::shared_ptr<StoreAnswer> answer);
   // Its schedule begins now, unless it is the one that it had.
-  void plan(AutomationRow& row, AutomationRow const* before);
-  Task<Outcome<>> prepare(AutomationRow& row);
+  void plan(AutomationRow& row);
 
   conversation::Manager& manager;
   AutomationStore& rows;
@@ -184,37 +183,27 @@ void Service::wake() {
   parts_->poster.wake();
 }
 
-void Service::Parts::plan(AutomationRow& row, AutomationRow const* before) {
+// From now on; the store keeps the next moment of a schedule that stays as it is.
+void Service::Parts::plan(AutomationRow& row) {
   auto const now = SystemClock::now();
   row.updated_at = now;
+  row.next_at.reset();
   bool const is_live = row.enabled && !row.deleted_at && row.trigger_kind == "cron";
-  bool const is_as_before = before && before->enabled && before->trigger_json == row.trigger_json;
-  if (!is_live) {
-    row.next_at.reset();
-  } else if (!is_as_before) {
-    auto const trigger = parse_trigger(row.trigger_json);
-    row.next_at.reset();
-    if (trigger) row.next_at = planner.next_of(*trigger, now);
-  }
+  if (!is_live) return;
+  auto const trigger = parse_trigger(row.trigger_json);
+  if (trigger) row.next_at = planner.next_of(*trigger, now);
 }
 
 Task<Outcome<AutomationStore::Created>> Service::create(AutomationRow row) {
-  parts_->plan(row, nullptr);
+  parts_->plan(row);
   row.created_at = row.updated_at;
   NESTGATE_CO_TRY(created, co_await parts_->rows.create(std::move(row)));
   if (created.is_new) parts_->planner.note(created.row);
   co_return std::move(created);
 }
 
-Task<Outcome<>> Service::Parts::prepare(AutomationRow& row) {
-  NESTGATE_CO_TRY(before, co_await rows.find(row.id));
-  if (!before) co_return fail(FaultKind::not_found, "automation.find", "Automation not found");
-  plan(row, &*before);
-  co_return Outcome<>{};
-}
-
 Task<Outcome<std::optional<AutomationRow>>> Service::replace(AutomationRow row) {
-  NESTGATE_CO_TRY_VOID(co_await parts_->prepare(row));
+  parts_->plan(row);
   NESTGATE_CO_TRY(kept, co_await parts_->rows.replace(std::move(row)));
   if (kept) parts_->planner.note(*kept);
   co_return std::move(kept);
@@ -222,7 +211,7 @@ Task<Outcome<std::optional<AutomationRow>>> Service::replace(AutomationRow row) 
 
 Task<Outcome<std::optional<AutomationRow>>> Service::replace_with_upload(AutomationRow row, store::UploadRow upload,
                                                                          std::string bytes, std::string gone) {
-  NESTGATE_CO_TRY_VOID(co_await parts_->prepare(row));
+  parts_->plan(row);
   NESTGATE_CO_TRY(
       kept, co_await parts_->rows.replace_with_upload(std::move(row), std::move(upload), std::move(bytes), std::move(gone)));
   if (kept) parts_->planner.note(*kept);
