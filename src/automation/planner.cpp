@@ -22,6 +22,8 @@ constexpr std::size_t fired_at_first = 96;  // twice as many each time
 constexpr std::size_t fired_at_once_max = 1'000;
 constexpr std::size_t read_at_once_max = 5'000;
 constexpr std::size_t moved_at_once_max = 500;
+constexpr std::chrono::nanoseconds ready_ahead = 20ms;  // how long before its time a batch is made
+constexpr Clock::duration behind_store = 1ms;           // a server next door is not kept from the processor
 constexpr Clock::duration store_pause = 500ms;   // while it is away
 constexpr Clock::duration follow_interval = 1s;  // changes by other gateways; a clock that was set
 constexpr Clock::duration zone_interval = 3s;
@@ -201,6 +203,7 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
 
 Planner::Batch Planner::batch_of(Due::const_iterator from, Time now, std::size_t count) const {
   Batch batch;
+  batch.at = now;
   batch.changes = changes_;
   for (auto one = from; one != due_.end() && one->first <= now && batch.ids.size() < count; ++one) {
     auto const& [id, plan] = *one->second;
@@ -211,6 +214,7 @@ Planner::Batch Planner::batch_of(Due::const_iterator from, Time now, std::size_t
 }
 
 Task<Planner::Batch> Planner::batch_behind(Due::value_type last, std::size_t count) const {
+  [[maybe_unused]] auto waited = co_await pause_for(behind_store);
   co_return batch_of(due_.upper_bound(last), SystemClock::now(), count);
 }
 
@@ -277,8 +281,27 @@ Task<> Planner::reread(std::string id) {
   }
 }
 
+// How long to wait: until something is due, or for making it ready.
+std::chrono::nanoseconds Planner::make_ready() {
+  if (due_.empty()) return follow_interval;
+  auto const due = due_.begin()->first;
+  auto const left = due - SystemClock::now();
+  if (left > ready_ahead) return std::min<std::chrono::nanoseconds>(left - ready_ahead, follow_interval);
+  bool const is_ready = ready_.at == due && ready_.changes == changes_;
+  if (!is_ready) ready_ = batch_of(due_.begin(), due, fired_at_first);
+  return std::max<std::chrono::nanoseconds>(due - SystemClock::now(), 0ns);
+}
+
+// What was made ready for now; for a time long ago it is made again, as a machine may have slept.
+Planner::Batch Planner::first_batch() {
+  auto const now = SystemClock::now();
+  bool const is_of_now = ready_.at <= now && now - ready_.at < ready_ahead;
+  if (is_of_now && ready_.changes == changes_) return std::exchange(ready_, Batch());
+  return batch_of(due_.begin(), now, fired_at_first);
+}
+
 Task<> Planner::fire_due() {
-  auto batch = batch_of(due_.begin(), SystemClock::now(), fired_at_first);
+  auto batch = first_batch();
   for (auto at_once = fired_at_first; !batch.ids.empty();) {
     bool const is_cut = co_await is_cancelled();
     if (is_cut) co_return;
@@ -377,9 +400,7 @@ Task<> Planner::loop() {
     auto const begin = Clock::now();
     if (begin - changes_read_at_ >= follow_interval) co_await read_changes();
     if (begin - zones_looked_at_ >= zone_interval) co_await follow_zones();
-    auto wait = std::chrono::duration_cast<std::chrono::nanoseconds>(follow_interval);
-    if (!due_.empty()) wait = std::clamp<std::chrono::nanoseconds>(due_.begin()->first - SystemClock::now(), 0ns, wait);
-    wake_.expires_after(wait);
+    wake_.expires_after(make_ready());
     [[maybe_unused]] auto woken = co_await until_woken(wake_);
   }
 }

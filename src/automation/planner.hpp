@@ -59,6 +59,7 @@ class Planner {
   struct Batch {
     std::vector<std::string> ids;
     std::vector<store::Firing> firings;
+    store::Time at{};
     std::uint64_t changes = 0;  // that plans had seen
   };
 
@@ -68,6 +69,8 @@ class Planner {
   Task<> move_plans(std::vector<std::string> ids);
   std::vector<store::Firing> moves_of(std::vector<std::string> const& ids) const;
   Task<> fire_due();
+  Batch first_batch();
+  std::chrono::nanoseconds make_ready();
   Task<Batch> fire(Batch batch, std::size_t next_count);
   void tell(store::Fired const& fired, store::Time done_at);
   Batch batch_of(Due::const_iterator from, store::Time now, std::size_t count) const;
@@ -85,6 +88,7 @@ class Planner {
   schedule::Zones zones_;
   Plans plans_;
   Due due_;
+  Batch ready_;                // before its time
   std::uint64_t changes_ = 0;  // of plans, but for what their own firings move
   std::uint64_t seen_version_ = 0;
   bool is_read_ = false;  // all that was stored before

@@ -8,7 +8,7 @@ namespace nestgate::store {
 namespace {
 
 // What an automation is made with.
-constexpr std::string_view made_with = "id, user_id, org_id, created_at, last_triggered_at, next_at";
+constexpr std::string_view made_with = "id, user_id, org_id, created_at";
 // What `replace` writes, in the order of members_of.
 constexpr std::string_view members =
     "owner, organisation, name, model, prompt, setup_script_path, preset_metadata_json, template_id, trigger_json, "
@@ -18,13 +18,16 @@ constexpr std::string_view members =
 std::string const columns = std::string(made_with).append(", ").append(members);
 
 std::string const insert_row = "INSERT INTO automation (" + columns + ") VALUES (" + placeholders(columns) + ")";
-// A schedule that stays as it is keeps its next moment: it may have fired since the row was read.
+constexpr std::string_view insert_schedule =
+    "INSERT INTO automation_schedule (automation_id, next_at, last_triggered_at) VALUES (?1, ?2, ?3)";
 std::string const update_row = "UPDATE automation SET " + assignments(members) +
-                               ", next_at = CASE WHEN enabled = 1 AND enabled = " + placeholder_of(members, "enabled") +
-                               " AND trigger_json = " + placeholder_of(members, "trigger_json") + " THEN next_at ELSE " +
-                               placeholder_behind(members, 1) + " END WHERE id = " + placeholder_behind(members, 2) +
-                               " AND version = " + placeholder_behind(members, 3);
-std::string const select_rows = "SELECT " + columns + " FROM automation ";
+                               " WHERE id = " + placeholder_behind(members, 1) +
+                               " AND version = " + placeholder_behind(members, 2);
+constexpr std::string_view select_same_schedule =
+    "SELECT 1 FROM automation WHERE id = ?1 AND version = ?2 AND enabled = 1 AND trigger_json = ?3";
+constexpr std::string_view plan_row = "UPDATE automation_schedule SET next_at = ?2 WHERE automation_id = ?1";
+std::string const joined = "FROM automation JOIN automation_schedule ON automation_id = id ";
+std::string const select_rows = "SELECT " + columns + ", last_triggered_at, next_at " + joined;
 std::string const select_one = select_rows + "WHERE id = ?1";
 std::string const select_template =
     select_rows +
@@ -41,8 +44,8 @@ constexpr std::string_view select_triggers =
 
 std::string const select_plans =
     "SELECT id, user_id, org_id, owner, organisation, enabled, trigger_kind, deleted_at, trigger_json, policy_json, "
-    "next_at, "
-    "version FROM automation WHERE version > ?1 ";
+    "next_at, version " +
+    joined + "WHERE version > ?1 ";
 std::string const order_of_plans = "ORDER BY version LIMIT ?2";
 std::string const select_all_plans =
     select_plans + "AND enabled = 1 AND deleted_at IS NULL AND trigger_kind = 'cron' " + order_of_plans;
@@ -58,6 +61,7 @@ constexpr std::string_view select_purged =
     "automation.id) ORDER BY deleted_at LIMIT ?2";
 constexpr std::string_view purges[] = {
     "DELETE FROM automation_kv WHERE automation_id = ?1",
+    "DELETE FROM automation_schedule WHERE automation_id = ?1",
     "DELETE FROM automation WHERE id = ?1",
 };
 
@@ -94,10 +98,10 @@ Task<AutomationStore::Created> AutomationRows::create(Sql& sql, AutomationRow co
   created.row.version = version;
   if (row.created_at == Time{}) created.row.created_at = now;
   if (row.updated_at == Time{}) created.row.updated_at = created.row.created_at;
-  auto parameters =
-      values(row.id, row.tenant.user_id, row.tenant.org_id, created.row.created_at, row.last_triggered_at, row.next_at);
+  auto parameters = values(row.id, row.tenant.user_id, row.tenant.org_id, created.row.created_at);
   append(parameters, members_of(created.row));
   co_await sql.execute(insert_row, std::move(parameters));
+  co_await sql.query(insert_schedule, row.id, row.next_at, row.last_triggered_at);
   co_return created;
 }
 
@@ -129,14 +133,20 @@ Task<RowPage<AutomationRow>> AutomationRows::list(Sql& sql, Tenant const& tenant
   co_return out;
 }
 
+// A schedule that stays as it is keeps its next moment: it may have fired since the row was read. One that does not fire
+// has none, and so nobody fires it who has not heard of that yet.
 Task<std::optional<AutomationRow>> AutomationRows::replace(Sql& sql, AutomationRow const& row) const {
   auto wanted = row.clone();
   wanted.version = co_await note_change(sql, automation_versions);
   wanted.updated_at = co_await store_now(sql);
+  bool const fires = row.enabled && !row.deleted_at;
+  auto const same = co_await sql.query(select_same_schedule, row.id, row.version, row.trigger_json);
   auto parameters = members_of(wanted);
-  append(parameters, values(row.next_at, row.id, row.version));
+  append(parameters, values(row.id, row.version));
   auto const written = co_await sql.execute(update_row, std::move(parameters));
   if (written.changed() == 0) co_return std::nullopt;
+  if (!fires) wanted.next_at.reset();
+  if (!fires || same.size() == 0) co_await sql.query(plan_row, row.id, wanted.next_at);
   co_return co_await find(sql, row.id);
 }
 
@@ -180,7 +190,8 @@ Task<std::vector<std::string>> AutomationRows::triggers_of(Sql& sql, std::string
 
 Task<> AutomationRows::disable(Sql& sql, std::string const& id, std::string const& reason, std::string const& detail) const {
   auto const version = co_await note_change(sql, automation_versions);
-  co_await sql.query(disable_row, id, reason, detail, version);
+  auto const disabled = co_await sql.query(disable_row, id, reason, detail, version);
+  if (disabled.changed() != 0) co_await sql.query(plan_row, id, std::optional<Time>());
 }
 
 Task<std::optional<Secret>> AutomationRows::callback(Sql& sql, std::string const& id) const {
@@ -210,7 +221,8 @@ Task<> AutomationRows::count_failures(Sql& sql, std::map<std::string, FailureCou
 
 Task<> AutomationRows::note_triggered(Sql& sql, std::vector<std::string> ids) const {
   keep_distinct(ids);
-  co_await sql.execute_each("UPDATE automation SET last_triggered_at = nestgate_now() WHERE id = ?1", each_alone(ids));
+  co_await sql.execute_each("UPDATE automation_schedule SET last_triggered_at = nestgate_now() WHERE automation_id = ?1",
+                            each_alone(ids));
 }
 
 Task<std::uint64_t> AutomationRows::purge(Sql& sql, Time before, std::size_t limit) const {
@@ -236,8 +248,6 @@ AutomationRow AutomationRows::row_of(Rows& rows, Callback callback) const {
   row.tenant.user_id = rows.text();
   row.tenant.org_id = rows.text();
   row.created_at = rows.time();
-  row.last_triggered_at = rows.optional_time();
-  row.next_at = rows.optional_time();
   row.owner = rows.text();
   row.organisation = rows.text();
   row.name = rows.text();
@@ -266,6 +276,8 @@ AutomationRow AutomationRows::row_of(Rows& rows, Callback callback) const {
   row.deleted_at = rows.optional_time();
   row.updated_at = rows.time();
   row.version = rows.count();
+  row.last_triggered_at = rows.optional_time();
+  row.next_at = rows.optional_time();
   return row;
 }
 

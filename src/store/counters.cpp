@@ -16,9 +16,17 @@ Task<std::uint64_t> counter(Sql& sql, std::string_view name) {
 Task<std::uint64_t> count_up(Sql& sql, std::string_view name) { return count_up(sql, name, 1); }
 
 Task<std::uint64_t> count_up(Sql& sql, std::string_view name, std::uint64_t by) {
-  auto row = co_await sql.query("UPDATE counter SET value = value + ?2 WHERE name = ?1 RETURNING value", name, by);
+  co_return (co_await count_up_now(sql, name, by)).first;
+}
+
+Task<CountedUp> count_up_now(Sql& sql, std::string_view name, std::uint64_t by) {
+  auto row = co_await sql.query(
+      "UPDATE counter SET value = value + ?2 WHERE name = ?1 RETURNING value, nestgate_now()", name, by);
   if (!row.step()) give_up("it has lost the counter " + std::string(name));
-  co_return row.count() - by + 1;
+  CountedUp counted;
+  counted.first = row.count() - by + 1;
+  counted.at = row.time();
+  co_return counted;
 }
 
 Task<std::uint64_t> note_change(Sql& sql, std::string_view name) {

@@ -10,6 +10,12 @@ Task<std::uint64_t> counter(Sql& sql, std::string_view name);
 Task<std::uint64_t> count_up(Sql& sql, std::string_view name);
 // So many at once: the first of them.
 Task<std::uint64_t> count_up(Sql& sql, std::string_view name, std::uint64_t by);
+// The same, and the store's time.
+struct CountedUp {
+  std::uint64_t first = 0;
+  Time at{};
+};
+Task<CountedUp> count_up_now(Sql& sql, std::string_view name, std::uint64_t by);
 // Counts up what a change is known by, and wakes who follows.
 Task<std::uint64_t> note_change(Sql& sql, std::string_view name);
 

@@ -9,25 +9,16 @@
 namespace nestgate::store {
 namespace {
 
-// What a firing is to its automation, in bits.
-constexpr std::size_t is_planned = 1, makes_runs = 2, disables = 4;
-
-// Columns that stay as they are, are not named: the indexes that depend on them would be written, too. A moment that made
-// runs is no change that is told on by a version: whoever knows the schedule has looked at that moment as well.
-std::string advancing(std::size_t what) {
-  std::size_t count = 2;
-  auto const next = [&count](std::string_view text) { return std::string(text) + " = ?" + std::to_string(++count); };
-  std::string text = "UPDATE automation SET next_at = ?2";
-  if ((what & makes_runs) != 0) text += next(", last_triggered_at");
-  if ((what & makes_runs) == 0 || (what & disables) != 0) text += next(", version");
-  if ((what & disables) != 0)
-    for (std::string_view const column : {", disabled_reason", ", disabled_detail", ", disabled_at"}) text += next(column);
-  if ((what & disables) != 0) text += ", enabled = 0";
-  text += " WHERE id = ?1 AND enabled = 1 AND deleted_at IS NULL AND ";
-  return text + ((what & is_planned) != 0 ? next("next_at") : "next_at IS NULL");
-}
-std::array const advances{advancing(0), advancing(1), advancing(2), advancing(3),
-                          advancing(4), advancing(5), advancing(6), advancing(7)};
+// One that does not fire has no next moment: who expects one was overtaken where it was disabled meanwhile.
+constexpr std::string_view moved = "automation_schedule SET next_at = ?2, last_triggered_at = coalesce(?3, last_triggered_at)";
+RowUpdate const move_planned(moved, "automation_id = ?1 AND next_at = ?4");
+RowUpdate const move_unplanned(moved,
+                               "automation_id = ?1 AND next_at IS NULL AND EXISTS (SELECT 1 FROM automation WHERE id = ?1 "
+                               "AND enabled = 1 AND deleted_at IS NULL)");
+constexpr std::string_view note_moved = "UPDATE automation SET version = ?2 WHERE id = ?1";
+constexpr std::string_view disable_row =
+    "UPDATE automation SET version = ?2, enabled = 0, disabled_reason = ?3, disabled_detail = ?4, disabled_at = ?5 WHERE id "
+    "= ?1";
 
 constexpr std::string_view count_pending =
     "SELECT count(*) FROM automation_run WHERE status = 'PENDING' AND automation_id = ?1";
@@ -98,8 +89,8 @@ Task<Outcome<std::vector<Fired>>> Firings::fire(Sql& sql, std::vector<Firing> co
   std::vector<Fired> fired(firings.size());
   std::uint64_t versions = 0;
   for (auto const& firing : firings) versions += firing.runs.size() * 2 + firing.skipped.size();
-  auto version = co_await count_up(sql, run_versions, versions);
-  auto const now = co_await store_now(sql);
+  auto const counted = co_await count_up_now(sql, run_versions, versions);
+  auto version = counted.first;
   std::vector<Plan> plans;
   std::set<std::string_view> ids;
   for (std::size_t i = 0; i < firings.size(); ++i) {
@@ -109,7 +100,7 @@ Task<Outcome<std::vector<Fired>>> Firings::fire(Sql& sql, std::vector<Firing> co
       plans.clear();
       ids = {firing.automation_id};
     }
-    plans.push_back({&firing, &fired[i], version, now});
+    plans.push_back({&firing, &fired[i], version, counted.at});
     version += firing.runs.size() * 2 + firing.skipped.size();
   }
   NESTGATE_CO_TRY_VOID(co_await fire_distinct(sql, plans));
@@ -121,6 +112,7 @@ Task<Outcome<>> Firings::fire_distinct(Sql& sql, std::vector<Plan>& plans) const
   co_await plan_overlaps(sql, plans);
   co_await advance(sql, plans);
   std::erase_if(plans, [](Plan const& plan) { return !plan.fired->done; });
+  co_await note_changes(sql, plans);
   NESTGATE_CO_TRY_VOID(co_await cancel_open(sql, plans));
   NESTGATE_CO_TRY_VOID(co_await make_runs(sql, plans));
   co_await note_skipped(sql, plans);
@@ -148,36 +140,45 @@ Task<> Firings::plan_overlaps(Sql& sql, std::vector<Plan>& plans) const {
 
 // Compare and set: who was first wins.
 Task<> Firings::advance(Sql& sql, std::vector<Plan>& plans) const {
+  struct Moves {
+    std::vector<Values> rows;
+    std::vector<Plan*> whose;
+  };
+  Moves planned, unplanned;
+  for (auto& plan : plans) {
+    auto const& firing = *plan.firing;
+    auto const triggered_at = plan.made.count == 0 ? std::nullopt : std::optional(plan.now);
+    auto row = values(firing.automation_id, firing.new_next_at, triggered_at);
+    if (firing.expected_next_at) append(row, values(*firing.expected_next_at));
+    auto& moves = firing.expected_next_at ? planned : unplanned;
+    moves.rows.push_back(std::move(row));
+    moves.whose.push_back(&plan);
+  }
+  for (auto* const moves : {&planned, &unplanned}) {
+    if (moves->rows.empty()) continue;
+    auto const& update = moves == &planned ? move_planned : move_unplanned;
+    auto const done = co_await sql.update_each(update, std::move(moves->rows));
+    for (std::size_t i = 0; i < done.size(); ++i) moves->whose[i]->fired->done = done[i];
+  }
+}
+
+// A moment that made runs is no change that is told on by a version: whoever knows the schedule has looked at that moment
+// as well.
+Task<> Firings::note_changes(Sql& sql, std::vector<Plan> const& plans) const {
   auto const is_change = [](Plan const& plan) { return plan.made.count == 0 || plan.firing->disable; };
   auto const count = static_cast<std::uint64_t>(std::ranges::count_if(plans, is_change));
-  std::uint64_t version = 0;
-  if (count != 0) version = co_await count_up(sql, automation_versions, count);
-  std::array<std::vector<Values>, advances.size()> changes;
-  std::array<std::vector<Plan const*>, advances.size()> whose;
+  if (count == 0) co_return;
+  auto version = co_await count_up(sql, automation_versions, count);
+  std::vector<Values> moved_ones, disabled_ones;
   for (auto const& plan : plans) {
+    if (!is_change(plan)) continue;
     auto const& firing = *plan.firing;
-    std::size_t what = 0;
-    auto change = values(firing.automation_id, firing.new_next_at);
-    if (plan.made.count != 0) {
-      what |= makes_runs;
-      append(change, values(plan.now));
-    }
-    if (is_change(plan)) append(change, values(version++));
-    if (firing.disable) {
-      what |= disables;
-      append(change, values(firing.disabled_reason, firing.disabled_detail, plan.now));
-    }
-    if (firing.expected_next_at) {
-      what |= is_planned;
-      append(change, values(*firing.expected_next_at));
-    }
-    changes[what].push_back(std::move(change));
-    whose[what].push_back(&plan);
+    auto row = values(firing.automation_id, version++);
+    if (firing.disable) append(row, values(firing.disabled_reason, firing.disabled_detail, plan.now));
+    (firing.disable ? disabled_ones : moved_ones).push_back(std::move(row));
   }
-  for (std::size_t what = 0; what < advances.size(); ++what) {
-    auto const answers = co_await sql.execute_each(advances[what], std::move(changes[what]));
-    for (std::size_t i = 0; i < answers.size(); ++i) whose[what][i]->fired->done = answers[i].changed() != 0;
-  }
+  co_await sql.execute_each(note_moved, std::move(moved_ones));
+  co_await sql.execute_each(disable_row, std::move(disabled_ones));
 }
 
 Task<Outcome<>> Firings::cancel_open(Sql& sql, std::vector<Plan>& plans) const {
@@ -212,6 +213,7 @@ Task<Outcome<>> Firings::make_runs(Sql& sql, std::vector<Plan>& plans) const {
     for (std::size_t i = 0; i < plan.made.count; ++i) {
       runs.push_back(plan.firing->runs[plan.made.first + i].clone());
       runs.back().version = plan.version + i;
+      if (runs.back().created_at == Time{}) runs.back().created_at = plan.now;
       whose.push_back(&plan);
     }
   NESTGATE_CO_TRY(kept, co_await runs_.insert(sql, std::move(runs)));
@@ -221,7 +223,8 @@ Task<Outcome<>> Firings::make_runs(Sql& sql, std::vector<Plan>& plans) const {
     ++made;
     whose[i]->fired->made.push_back(std::move(kept[i].run));
   }
-  co_return co_await runs_.count_waiting(sql, made, 0);
+  co_await runs_.count_waiting(sql, made);
+  co_return Outcome<>{};
 }
 
 Task<> Firings::note_skipped(Sql& sql, std::vector<Plan>& plans) const {

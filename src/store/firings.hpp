@@ -20,6 +20,7 @@ class Firings {
   Task<Outcome<>> fire_distinct(Sql& sql, std::vector<Plan>& plans) const;
   Task<> plan_overlaps(Sql& sql, std::vector<Plan>& plans) const;
   Task<> advance(Sql& sql, std::vector<Plan>& plans) const;
+  Task<> note_changes(Sql& sql, std::vector<Plan> const& plans) const;
   Task<Outcome<>> make_runs(Sql& sql, std::vector<Plan>& plans) const;
   Task<Outcome<>> cancel_open(Sql& sql, std::vector<Plan>& plans) const;
   Task<> note_skipped(Sql& sql, std::vector<Plan>& plans) const;

@@ -8,7 +8,6 @@
 #include <optional>
 
 #include "nestgate/net/task_group.hpp"
-#include "postgres_values.hpp"
 
 namespace nestgate::store {
 namespace {
@@ -27,6 +26,14 @@ void ignore_notice(void*, PGresult const*) {}
 std::string field(PGresult const* result, int which) {
   auto const* const text = PQresultErrorField(result, which);
   return text == nullptr ? std::string() : std::string(text);
+}
+
+std::vector<Oid> types_of(PostgresConnection::Command const& command) {
+  if (command.arrays.empty()) return store::types_of(command.values);
+  std::vector<Oid> types;
+  types.reserve(command.arrays.size());
+  for (auto const& array : command.arrays) types.push_back(array.type);
+  return types;
 }
 
 Unusable unusable(std::string reason) {
@@ -149,7 +156,7 @@ Task<PostgresConnection::Result> PostgresConnection::answer(Deadline by) {
 }
 
 std::string const& PostgresConnection::prepare(Command const& command, std::vector<Sent>& sent) {
-  auto const types = types_of(command.values);
+  auto const types = types_of(command);
   std::string key(command.statement);
   key += '\0';
   key.append(reinterpret_cast<char const*>(types.data()), types.size() * sizeof types.front());
@@ -164,7 +171,7 @@ std::string const& PostgresConnection::prepare(Command const& command, std::vect
 }
 
 void PostgresConnection::send_values(std::string const& name, Command const& command) {
-  ValuesOut const out(command.values);
+  auto const out = command.arrays.empty() ? ValuesOut(command.values) : ValuesOut(command.arrays);
   constexpr int binary = 1;
   lose_unless(PQsendQueryPrepared(connection_.get(), name.c_str(), out.count(), out.values(), out.lengths(), out.formats(),
                                   binary) == 1);

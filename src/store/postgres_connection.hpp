@@ -12,6 +12,7 @@
 
 #include "postgres_address.hpp"
 #include "postgres_text.hpp"
+#include "postgres_values.hpp"
 #include "sql.hpp"
 
 namespace nestgate::store {
@@ -42,10 +43,12 @@ class PostgresConnection {
   PostgresConnection(PostgresConnection const&) = delete;
   PostgresConnection& operator=(PostgresConnection const&) = delete;
 
-  // Parameters are ?1, ?2, …; their types are those of the values, of monostate what the server finds.
+  // Parameters are ?1, ?2, …; their types are those of the values, of monostate what the server finds. Either values or
+  // arrays.
   struct Command {
     std::string_view statement;
     std::vector<SqlValue> values;
+    std::vector<ArrayOut> arrays = {};
   };
   // All of them in one round trip, in their order. Of one that is refused those behind it are not done.
   Task<std::vector<Rows>> run(std::span<Command const> commands);

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
+
+#include "postgres_together.hpp"
+#include "values.hpp"
 
 namespace nestgate::store {
 namespace {
@@ -12,9 +16,16 @@ constexpr std::size_t statements_a_round_trip_max = 1'000;  // both sides keep w
 constexpr std::string_view begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 constexpr std::string_view begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
+std::set<std::string> texts_of(Rows rows) {
+  std::set<std::string> texts;
+  while (rows.step()) texts.insert(rows.text());
+  return texts;
+}
+
 }  // namespace
 
-PostgresTransaction::PostgresTransaction(PostgresConnection& connection, Access access) : connection_(connection) {
+PostgresTransaction::PostgresTransaction(PostgresConnection& connection, Access access)
+    : connection_(connection), access_(access) {
   first(access == Access::read ? begin_read : begin_write);
   if (access != Access::read) lock(access == Access::write ? lock_together_statement : lock_statement, groups_lock);
 }
@@ -66,6 +77,45 @@ Task<std::vector<Rows>> PostgresTransaction::execute_each(std::string_view state
   co_return all;
 }
 
+// Rows that go together are one statement, which the server begins and ends once, and whose indexes it opens once.
+template <class Write>
+Task<std::vector<bool>> PostgresTransaction::write_each(Write const& write, std::vector<std::vector<SqlValue>> rows) {
+  if (rows.size() == 1) co_return which_changed(co_await execute_each(write.statement, std::move(rows)));
+  std::vector<bool> written;
+  written.reserve(rows.size());
+  for (std::span<std::vector<SqlValue> const> left(rows); !left.empty();) {
+    auto const some = left.first(std::min(left.size(), statements_a_round_trip_max));
+    left = left.subspan(some.size());
+    auto together = in_one_statement(write, some);
+    std::vector<Command> one;
+    one.push_back(Command{together.statement, {}, std::move(together.columns)});
+    auto answers = co_await send(std::move(one));
+    auto keys = texts_of(std::move(answers.front()));
+    for (auto const& row : some) written.push_back(keys.erase(std::get<std::string>(row.front())) != 0);
+  }
+  co_return written;
+}
+
+Task<std::vector<bool>> PostgresTransaction::insert_each(Insertion const& insertion,
+                                                         std::vector<std::vector<SqlValue>> rows) {
+  return write_each(insertion, std::move(rows));
+}
+
+Task<std::vector<bool>> PostgresTransaction::update_each(RowUpdate const& update,
+                                                         std::vector<std::vector<SqlValue>> rows) {
+  return write_each(update, std::move(rows));
+}
+
+// Of a group each part is told apart what became of it.
+Task<> PostgresTransaction::execute_unseen(std::string_view statement, std::vector<SqlValue> values) {
+  if (access_ == Access::write_group) {
+    co_await execute(statement, std::move(values));
+    co_return;
+  }
+  first(statement, std::move(values));
+  has_unseen_ = true;
+}
+
 Task<> PostgresTransaction::stand_in(Line line) {
   auto const number = static_cast<std::uint32_t>(line);
   auto const bit = 1u << number;
@@ -95,7 +145,7 @@ void PostgresTransaction::undo_part() {
 }
 
 Task<> PostgresTransaction::commit() {
-  if (!is_begun_ && !held_.notifies) co_return;
+  if (!is_begun_ && !has_unseen_ && !held_.notifies) co_return;
   if (held_.notifies) first(notify_statement);
   std::vector<Command> end;
   end.push_back(Command{"COMMIT", {}});

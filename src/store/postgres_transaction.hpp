@@ -25,6 +25,9 @@ class PostgresTransaction final : public Sql {
 
   Task<Rows> execute(std::string_view statement, std::vector<SqlValue> values) override;
   Task<std::vector<Rows>> execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) override;
+  Task<std::vector<bool>> insert_each(Insertion const& insertion, std::vector<std::vector<SqlValue>> rows) override;
+  Task<std::vector<bool>> update_each(RowUpdate const& update, std::vector<std::vector<SqlValue>> rows) override;
+  Task<> execute_unseen(std::string_view statement, std::vector<SqlValue> values) override;
   Task<> stand_in(Line line) override;
   Task<> notify() override;
 
@@ -48,13 +51,17 @@ class PostgresTransaction final : public Sql {
     bool notifies = false;
   };
   Task<std::vector<Rows>> send(std::vector<Command> commands);
+  template <class Write>
+  Task<std::vector<bool>> write_each(Write const& write, std::vector<std::vector<SqlValue>> rows);
   void first(std::string_view statement, std::vector<SqlValue> values = {});
   void lock(std::string_view statement, std::uint32_t number);
 
   PostgresConnection& connection_;
+  Access access_;
   std::vector<Command> first_;  // goes before the next statement
   Held held_, held_before_part_;
   bool is_begun_ = false;
+  bool has_unseen_ = false;
   bool is_refused_ = false;
   bool is_commit_sent_ = false;
 };

@@ -3,6 +3,9 @@
 #include <bit>
 #include <boost/endian/conversion.hpp>
 #include <charconv>
+#include <concepts>
+
+#include "nestgate/base/invariant.hpp"
 
 namespace nestgate::store {
 namespace {
@@ -17,6 +20,10 @@ enum Type : Oid {
   type_int4 = 23,
   type_text = 25,
   type_float8 = 701,
+  type_bytea_array = 1001,
+  type_text_array = 1009,
+  type_int8_array = 1016,
+  type_float8_array = 1022,
   type_varchar = 1043,
   type_void = 2278,
 };
@@ -64,7 +71,65 @@ Oid type_of(SqlValue const& value) {
   return unknown;
 }
 
+Oid array_type_of(Oid type) {
+  switch (type) {
+    case type_int8: return type_int8_array;
+    case type_float8: return type_float8_array;
+    case type_bytea: return type_bytea_array;
+    default: return type_text_array;
+  }
+}
+
+void append_big(std::string& to, std::integral auto number) {
+  auto const big = native_to_big(number);
+  to.append(reinterpret_cast<char const*>(&big), sizeof big);
+}
+
+void append_sized(std::string& to, std::string_view bytes) {
+  append_big(to, static_cast<std::int32_t>(bytes.size()));
+  to.append(bytes);
+}
+
+// Its size, or -1 for NULL, and itself.
+void append_element(std::string& to, SqlValue const& value) {
+  auto const* const blob = std::get_if<Blob>(&value);
+  if (auto const* const number = std::get_if<std::int64_t>(&value)) {
+    append_big(to, std::int32_t{sizeof *number});
+    append_big(to, *number);
+  } else if (auto const* const real = std::get_if<double>(&value)) {
+    append_big(to, std::int32_t{sizeof *real});
+    append_big(to, std::bit_cast<std::uint64_t>(*real));
+  } else if (auto const* const text = std::get_if<std::string>(&value)) {
+    append_sized(to, *text);
+  } else if (blob != nullptr && blob->bytes) {
+    append_sized(to, *blob->bytes);
+  } else {
+    append_big(to, std::int32_t{-1});
+  }
+}
+
 }  // namespace
+
+// As array_recv of PostgreSQL reads it: dimensions, whether there may be NULLs, the type, and of each dimension size and
+// first index.
+std::optional<ArrayOut> array_of(std::span<std::vector<SqlValue> const> rows, std::size_t column) {
+  Oid type = 0;
+  for (auto const& row : rows)
+    if (type == 0) type = type_of(row[column]);
+  if (type == 0) return std::nullopt;
+  ArrayOut out{array_type_of(type), {}};
+  for (auto const number : {1, 1}) append_big(out.bytes, std::int32_t{number});
+  append_big(out.bytes, static_cast<std::uint32_t>(type));
+  append_big(out.bytes, static_cast<std::int32_t>(rows.size()));
+  append_big(out.bytes, std::int32_t{1});
+  for (auto const& row : rows) {
+    auto const& value = row[column];
+    auto const its = type_of(value);
+    NESTGATE_INVARIANT(its == 0 || its == type, "the values of a column are of one type");
+    append_element(out.bytes, value);
+  }
+  return out;
+}
 
 std::vector<Oid> types_of(std::span<SqlValue const> values) {
   std::vector<Oid> types;
@@ -91,6 +156,10 @@ ValuesOut::ValuesOut(std::span<SqlValue const> values) : formats_(values.size(),
       lengths_.push_back(0);
     }
   }
+}
+
+ValuesOut::ValuesOut(std::span<ArrayOut const> arrays) : formats_(arrays.size(), 1) {
+  for (auto const& array : arrays) add_text(array.bytes);
 }
 
 void ValuesOut::add_number(std::uint64_t bits) {

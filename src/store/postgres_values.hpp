@@ -2,6 +2,7 @@
 
 #include <libpq-fe.h>
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,10 +15,19 @@ namespace nestgate::store {
 // Of parameters; 0 for monostate: the server finds it.
 std::vector<Oid> types_of(std::span<SqlValue const> values);
 
-// What libpq is handed for parameters. `values` outlive it.
+// A column of several rows as one parameter.
+struct ArrayOut {
+  Oid type = 0;
+  std::string bytes;
+};
+// Of rows of equal length, whose values in a column are of one type or NULL; none of a column that has nothing but NULL.
+std::optional<ArrayOut> array_of(std::span<std::vector<SqlValue> const> rows, std::size_t column);
+
+// What libpq is handed for parameters, which outlive it.
 class ValuesOut {
  public:
   explicit ValuesOut(std::span<SqlValue const> values);
+  explicit ValuesOut(std::span<ArrayOut const> arrays);
   ValuesOut(ValuesOut const&) = delete;
   ValuesOut& operator=(ValuesOut const&) = delete;
 

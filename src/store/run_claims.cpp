@@ -85,8 +85,8 @@ void begin(RunRow& run, std::string const& gateway, Time now) {
 Task<std::vector<ClaimAnswer>> RunClaims::claim(Sql& sql, std::vector<std::string> const& ids, std::string const& gateway,
                                                 RunCaps caps) const {
   co_await sql.stand_in(Line::claims);
-  auto version = co_await count_up(sql, run_versions, ids.size());
-  auto const now = co_await store_now(sql);
+  auto const counted = co_await count_up_now(sql, run_versions, ids.size());
+  auto version = counted.first;
   auto running = co_await count_running(sql);
   auto found = co_await runs_.find_each(sql, ids);
   std::vector<ClaimAnswer> answers(ids.size());
@@ -97,10 +97,10 @@ Task<std::vector<ClaimAnswer>> RunClaims::claim(Sql& sql, std::vector<std::strin
     auto& run = found[i];
     if (!run || run->status != RunStatus::pending) continue;
     answers[i].what = What::at_cap;
-    bool const is_time = !run->not_before || *run->not_before <= now;
+    bool const is_time = !run->not_before || *run->not_before <= counted.at;
     if (!is_time || !running.has_room(*run, caps)) continue;
     running.add(*run);
-    begin(*run, gateway, now);
+    begin(*run, gateway, counted.at);
     changes.push_back(values(run->id, run->version, run->fence, run->holder, run->started_at, version));
     run->version = version++;
     runs.push_back(std::move(*run));
@@ -117,7 +117,7 @@ Task<std::vector<ClaimAnswer>> RunClaims::claim(Sql& sql, std::vector<std::strin
     answer.claimed = std::move(claimed[i]);
     ++begun;
   }
-  co_await runs_.count_waiting(sql, -begun, 0);
+  co_await runs_.count_waiting(sql, -begun);
   co_return answers;
 }
 

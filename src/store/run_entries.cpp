@@ -37,12 +37,13 @@ std::vector<std::string> split(std::string_view ids) {
   return out;
 }
 
-std::vector<RunRow> with_versions(std::vector<RunRow> const& runs, std::uint64_t version) {
+std::vector<RunRow> stamped(std::vector<RunRow> const& runs, CountedUp counted) {
   std::vector<RunRow> out;
   out.reserve(runs.size());
   for (auto const& run : runs) {
     out.push_back(run.clone());
-    out.back().version = version++;
+    out.back().version = counted.first++;
+    if (run.created_at == Time{}) out.back().created_at = counted.at;
   }
   return out;
 }
@@ -51,8 +52,8 @@ std::vector<RunRow> with_versions(std::vector<RunRow> const& runs, std::uint64_t
 
 Task<Outcome<std::vector<Enqueued>>> RunEntries::enqueue(Sql& sql, std::vector<RunRow> const& runs,
                                                          std::uint64_t waiting_max) const {
-  auto const version = co_await count_up(sql, run_versions, runs.size());
-  NESTGATE_CO_TRY(kept, co_await runs_.insert(sql, with_versions(runs, version)));
+  auto const counted = co_await count_up_now(sql, run_versions, runs.size());
+  NESTGATE_CO_TRY(kept, co_await runs_.insert(sql, stamped(runs, counted)));
   std::int64_t waiting = 0;
   std::vector<std::string> triggered;
   for (auto const& one : kept) {

@@ -146,7 +146,7 @@ Task<> RunJudgements::follow_up(Sql& sql, std::vector<Decided>& written) const {
     }
   }
   if (!failures.empty()) co_await automations_.count_failures(sql, failures);
-  co_await runs_.count_waiting(sql, waiting, 0);
+  co_await runs_.count_waiting(sql, waiting);
   if (!ends.empty()) co_await deliveries_.post(sql, ends);
   if (waits_anew || is_news_to_holder) co_await sql.notify();
 }

@@ -19,8 +19,7 @@ constexpr std::string_view changing =
     "started_at, timeout_at, completed_at, additions_json, version";
 std::string const columns = std::string(made_with).append(", ").append(changing);
 
-std::string const insert_row =
-    "INSERT INTO automation_run (" + columns + ") VALUES (" + placeholders(columns) + ") ON CONFLICT DO NOTHING";
+Insertion const insertion("automation_run", columns);
 std::string const update_row = "UPDATE automation_run SET " + assignments(changing) +
                                " WHERE id = " + placeholder_behind(changing, 1) +
                                " AND version = " + placeholder_behind(changing, 2);
@@ -36,6 +35,8 @@ std::string const select_same =
 constexpr std::string_view select_waiting =
     "SELECT id, automation_id, user_id, target, priority, concurrent_max, created_at, not_before, version FROM "
     "automation_run WHERE status = 'PENDING' AND version > ?1 ORDER BY version LIMIT ?2";
+constexpr std::string_view add_waiting =
+    "UPDATE counter SET value = value + ?1 WHERE name = 'pending_run' RETURNING value";
 constexpr std::string_view count_pending = "SELECT count(*), min(created_at) FROM automation_run WHERE status = 'PENDING'";
 constexpr std::string_view count_running = "SELECT count(*) FROM automation_run WHERE status = 'RUNNING'";
 
@@ -197,19 +198,16 @@ Values RunRows::members_of(RunRow const& run) const {
 }
 
 Task<Outcome<std::vector<Enqueued>>> RunRows::insert(Sql& sql, std::vector<RunRow> runs) const {
-  auto const now = co_await store_now(sql);
   std::vector<Enqueued> kept(runs.size());
   std::vector<Values> rows(runs.size());
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    auto& run = kept[i].run;
-    run = std::move(runs[i]);
-    if (run.created_at == Time{}) run.created_at = now;
-    rows[i] = members_of(run);
+    kept[i].run = std::move(runs[i]);
+    rows[i] = members_of(kept[i].run);
   }
-  auto const written = co_await sql.execute_each(insert_row, std::move(rows));
+  auto const added = co_await sql.insert_each(insertion, std::move(rows));
   std::vector<RunRow const*> made;
   for (std::size_t i = 0; i < runs.size(); ++i) {
-    kept[i].is_new = written[i].changed() != 0;
+    kept[i].is_new = added[i];
     if (kept[i].is_new) made.push_back(&kept[i].run);
   }
   co_await insert_inputs(sql, made);
@@ -241,12 +239,17 @@ Task<> RunRows::own_upload(Sql& sql, std::string const& run_id, std::string cons
       run_id, upload_id);
 }
 
+Task<> RunRows::count_waiting(Sql& sql, std::int64_t change) const {
+  if (change == 0) co_return;
+  co_await sql.execute_unseen(add_waiting, values(change));
+}
+
 Task<Outcome<>> RunRows::count_waiting(Sql& sql, std::int64_t change, std::uint64_t max) const {
   if (change == 0) co_return Outcome<>{};
-  auto row = co_await sql.query("UPDATE counter SET value = value + ?1 WHERE name = 'pending_run' RETURNING value", change);
+  auto row = co_await sql.query(add_waiting, change);
   row.step();
   auto const count = row.count();
-  if (change < 0 || max == 0 || count <= max) co_return Outcome<>{};
+  if (max == 0 || count <= max) co_return Outcome<>{};
   auto failure = fail(FaultKind::overloaded, "store.enqueue", "too many runs wait");
   failure.limit = static_cast<std::uint32_t>(max);
   failure.current = static_cast<std::uint32_t>(count - static_cast<std::uint64_t>(change));
@@ -260,11 +263,7 @@ Task<std::vector<bool>> RunRows::update(Sql& sql, std::vector<Change> const& cha
     rows.push_back(changing_of(*change.run, change.to_version));
     append(rows.back(), values(change.run->id, change.of_version));
   }
-  auto const answers = co_await sql.execute_each(update_row, std::move(rows));
-  std::vector<bool> written;
-  written.reserve(answers.size());
-  for (auto const& answer : answers) written.push_back(answer.changed() != 0);
-  co_return written;
+  co_return which_changed(co_await sql.execute_each(update_row, std::move(rows)));
 }
 
 std::optional<RunRow> RunRows::with_input(Rows rows) const {

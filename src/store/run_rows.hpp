@@ -15,12 +15,14 @@ class RunRows {
   // It outlives this.
   explicit RunRows(Sealer const& sealer) : sealer_(sealer) {}
 
-  // New ones, each with a version of its own already; those whose dedupe_key is known are found. Fault conflict: an id is
+  // New ones, each with a version of its own and its time already; those whose dedupe_key is known are found. Fault conflict: an id is
   // taken. Who waits is still to be counted.
   Task<Outcome<std::vector<Enqueued>>> insert(Sql& sql, std::vector<RunRow> runs) const;
   // The upload that goes when the run is purged.
   Task<> own_upload(Sql& sql, std::string const& run_id, std::string const& upload_id) const;
-  // So many more wait, or fewer. Fault overloaded: more than `max` (0: no limit) do.
+  // So many more wait, or fewer.
+  Task<> count_waiting(Sql& sql, std::int64_t change) const;
+  // So many more. Fault overloaded: more than `max` (0: no limit) do.
   Task<Outcome<>> count_waiting(Sql& sql, std::int64_t change, std::uint64_t max) const;
   // If it is still what it was read as: of that version.
   struct Change {

@@ -69,6 +69,22 @@ class Rows {
   std::size_t next_cell_ = 0;
 };
 
+// Where rows are added. Lives as long as the program, as a statement does.
+struct Insertion {
+  // `columns`: "id, name, …", the table's key first.
+  Insertion(std::string_view into, std::string_view columns);
+  std::string table, columns, key;
+  std::string statement;  // adds one row
+};
+
+// An UPDATE of at most one row, which its first parameter names. Lives as long as the program.
+struct RowUpdate {
+  // "table SET a = ?2", "id = ?1 AND b = ?3"
+  RowUpdate(std::string_view set, std::string_view where);
+  std::string set, where;
+  std::string statement;
+};
+
 // What lets only one transaction of all gateways through at a time, where row locks do not say enough.
 enum class Line : std::uint8_t { conversations, statics, identities, claims };
 
@@ -89,6 +105,13 @@ class Sql {
   virtual Task<> stand_in(Line line) = 0;
   // Statements of several `values` that differ in nothing else, told together: one round trip.
   virtual Task<std::vector<Rows>> execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) = 0;
+  // Adds rows of an insertion's columns. Which are added: one whose key the table has, or that is like another in what is to
+  // be unique, is left out.
+  virtual Task<std::vector<bool>> insert_each(Insertion const& insertion, std::vector<std::vector<SqlValue>> rows) = 0;
+  // Of rows that differ from each other. Which there were.
+  virtual Task<std::vector<bool>> update_each(RowUpdate const& update, std::vector<std::vector<SqlValue>> rows) = 0;
+  // One whose answer nobody looks at: it may go to the server with what follows it.
+  virtual Task<> execute_unseen(std::string_view statement, std::vector<SqlValue> values) = 0;
   virtual Task<Rows> execute(std::string_view statement, std::vector<SqlValue> values) = 0;
   // Wakes who follows the store, once this transaction is committed. Where nothing can wake them they look by themselves.
   virtual Task<> notify() = 0;

@@ -9,6 +9,7 @@
 
 #include "nestgate/base/invariant.hpp"
 #include "nestgate/base/text.hpp"
+#include "values.hpp"
 
 namespace nestgate::store {
 namespace {
@@ -17,7 +18,6 @@ constexpr std::string_view in_memory = ":memory:";
 constexpr int busy_ms_max = 10'000;  // how long another process may write before a call fails
 // What is read again and again stays in the process: SQLite's own 2 MiB do not hold the indexes of a few thousand runs.
 constexpr int cache_kib_max = 32 * 1024;
-constexpr int undo_bytes_in_memory_max = 32 * 1024 * 1024;
 
 // SQLite would create it for everybody to read; what it puts beside it gets the same rights.
 std::string const& create_private(std::string const& path) {
@@ -92,10 +92,11 @@ SqlValue column_of(sqlite3_stmt* statement, int column) {
 }
 
 // Before anything else of SQLite is called. Nobody asks how much memory it has; counting it is a lock at each allocation.
-// What would undo one write of a group goes into a file beyond 64 KiB, each page once more.
+// What would undo one write of a group stays in memory, a piece at a time: it would go into a file beyond a limit, and as
+// much as that limit is allocated at once.
 void configure_library() {
   [[maybe_unused]] static int const once =
-      sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) + sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, undo_bytes_in_memory_max);
+      sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) + sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1);
 }
 
 void now(sqlite3_context* context, int, sqlite3_value**) {
@@ -251,6 +252,19 @@ Task<> SqliteSql::stand_in(Line) { co_return; }
 
 Task<std::vector<Rows>> SqliteSql::execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) {
   co_return database_.run_each(statement, values);
+}
+
+Task<std::vector<bool>> SqliteSql::insert_each(Insertion const& insertion, std::vector<std::vector<SqlValue>> rows) {
+  co_return which_changed(database_.run_each(insertion.statement, rows));
+}
+
+Task<std::vector<bool>> SqliteSql::update_each(RowUpdate const& update, std::vector<std::vector<SqlValue>> rows) {
+  co_return which_changed(database_.run_each(update.statement, rows));
+}
+
+Task<> SqliteSql::execute_unseen(std::string_view statement, std::vector<SqlValue> values) {
+  database_.run(statement, values);
+  co_return;
 }
 
 Task<Rows> SqliteSql::execute(std::string_view statement, std::vector<SqlValue> values) {

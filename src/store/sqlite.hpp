@@ -89,6 +89,9 @@ class SqliteSql final : public Sql {
   explicit SqliteSql(Database& database) : database_(database) {}
   Task<> stand_in(Line line) override;
   Task<std::vector<Rows>> execute_each(std::string_view statement, std::vector<std::vector<SqlValue>> values) override;
+  Task<std::vector<bool>> insert_each(Insertion const& insertion, std::vector<std::vector<SqlValue>> rows) override;
+  Task<std::vector<bool>> update_each(RowUpdate const& update, std::vector<std::vector<SqlValue>> rows) override;
+  Task<> execute_unseen(std::string_view statement, std::vector<SqlValue> values) override;
   Task<Rows> execute(std::string_view statement, std::vector<SqlValue> values) override;
   Task<> notify() override;
 

@@ -153,35 +153,47 @@ void SqliteBackend::tidy_log() {
 
 // Where the transaction fails, all that were in it do: one may have gone by what another had written.
 Task<Outcome<>> SqliteBackend::commit(std::vector<Pending> const& group, std::vector<Outcome<>>& outcomes) {
+  bool const is_alone = group.size() == 1;
   try {
     auto& database = opened(writer_.database);
     Transaction transaction(database, Kind::write);
-    for (auto const& one : group) outcomes.push_back(co_await write_alone(database, one.job));
-    transaction.commit();
+    bool is_to_stay = !is_alone;
+    for (auto const& one : group) {
+      auto written = is_alone ? write(database, one.job) : write_part(database, one.job);
+      auto ran = co_await std::move(written);
+      is_to_stay = is_to_stay || ran.is_to_stay;
+      outcomes.push_back(std::move(ran.outcome));
+    }
+    if (is_to_stay) transaction.commit();
   } catch (Unusable const& unusable) {
     co_return unusable.failure;
   }
   co_return Outcome<>{};
 }
 
-// One write of a group. What it wrote is undone alone, unless SQLite gave up the whole transaction, which throws.
-Task<Outcome<>> SqliteBackend::write_alone(Database& database, Job const& job) {
-  database.run("SAVEPOINT one");
+Task<SqliteBackend::Ran> SqliteBackend::write(Database& database, Job const& job) {
   SqliteSql sql(database);
-  Outcome<> outcome;
-  bool is_to_stay = false;
+  Ran ran;
   try {
-    is_to_stay = co_await job(sql);
+    ran.is_to_stay = co_await job(sql);
   } catch (Unusable const& unusable) {
-    outcome = unusable.failure;
+    ran.outcome = unusable.failure;
   }
+  co_return ran;
+}
+
+// One write of a group. What it wrote is undone alone, unless SQLite gave up the whole transaction, which throws. That costs
+// a copy of each page that it changes.
+Task<SqliteBackend::Ran> SqliteBackend::write_part(Database& database, Job const& job) {
+  database.run("SAVEPOINT one");
+  auto ran = co_await write(database, job);
   if (!database.in_transaction()) {
-    if (!outcome) throw Unusable{outcome.error()};
+    if (!ran.outcome) throw Unusable{ran.outcome.error()};
     give_up("its transaction was ended");
   }
-  if (!is_to_stay) database.run("ROLLBACK TO one");
+  if (!ran.is_to_stay) database.run("ROLLBACK TO one");
   database.run("RELEASE one");
-  co_return outcome;
+  co_return ran;
 }
 
 Task<> SqliteBackend::look(Worker& worker, Pending pending) {

@@ -58,7 +58,12 @@ class SqliteBackend final : public Backend {
   Task<> commit_waiting();
   void tidy_log();
   Task<Outcome<>> commit(std::vector<Pending> const& group, std::vector<Outcome<>>& outcomes);
-  static Task<Outcome<>> write_alone(Database& database, Job const& job);
+  struct Ran {
+    bool is_to_stay = false;
+    Outcome<> outcome{};
+  };
+  static Task<Ran> write(Database& database, Job const& job);
+  static Task<Ran> write_part(Database& database, Job const& job);
   // On the reader's.
   static Task<> look(Worker& worker, Pending pending);
   // On either.

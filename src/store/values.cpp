@@ -26,13 +26,24 @@ std::string assignments(std::string_view columns) {
   return out;
 }
 
-std::string placeholder_of(std::string_view columns, std::string_view column) {
-  auto const before = columns.substr(0, columns.find(", " + std::string(column) + ", "));
-  return "?" + std::to_string(size_of(before) + 1);
-}
-
 std::string placeholder_behind(std::string_view columns, std::size_t nth) {
   return "?" + std::to_string(size_of(columns) + nth);
+}
+
+Insertion::Insertion(std::string_view into, std::string_view of)
+    : table(into),
+      columns(of),
+      key(of.substr(0, of.find(','))),
+      statement("INSERT INTO " + table + " (" + columns + ") VALUES (" + placeholders(of) + ") ON CONFLICT DO NOTHING") {}
+
+RowUpdate::RowUpdate(std::string_view what, std::string_view of)
+    : set(what), where(of), statement("UPDATE " + set + " WHERE " + where) {}
+
+std::vector<bool> which_changed(std::span<Rows const> answers) {
+  std::vector<bool> which;
+  which.reserve(answers.size());
+  for (auto const& answer : answers) which.push_back(answer.changed() != 0);
+  return which;
 }
 
 Task<Time> store_now(Sql& sql) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <span>
+
 #include "sealed_column.hpp"
 #include "sql.hpp"
 
@@ -45,9 +47,10 @@ inline std::optional<Secret> opened_if_possible(Sealer const& sealer, Place cons
 // Of "a, b": "?1, ?2", and "a = ?1, b = ?2".
 std::string placeholders(std::string_view columns);
 std::string assignments(std::string_view columns);
-// "?2" for b, one between others, and "?3" for the first behind `columns`.
-std::string placeholder_of(std::string_view columns, std::string_view column);
+// "?3" for the first behind `columns`.
 std::string placeholder_behind(std::string_view columns, std::size_t nth);
+
+std::vector<bool> which_changed(std::span<Rows const> answers);
 
 Task<Time> store_now(Sql& sql);
 // The first row's only column, a count.
