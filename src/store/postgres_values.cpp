@@ -66,7 +66,7 @@ Oid type_of(SqlValue const& value) {
   constexpr Oid unknown = 0;
   if (std::holds_alternative<std::int64_t>(value)) return type_int8;
   if (std::holds_alternative<double>(value)) return type_float8;
-  if (std::holds_alternative<std::string>(value)) return type_text;
+  if (std::holds_alternative<std::string>(value) || std::holds_alternative<std::string_view>(value)) return type_text;
   if (std::holds_alternative<Blob>(value)) return type_bytea;
   return unknown;
 }
@@ -101,6 +101,8 @@ void append_element(std::string& to, SqlValue const& value) {
     append_big(to, std::bit_cast<std::uint64_t>(*real));
   } else if (auto const* const text = std::get_if<std::string>(&value)) {
     append_sized(to, *text);
+  } else if (auto const* const lent = std::get_if<std::string_view>(&value)) {
+    append_sized(to, *lent);
   } else if (blob != nullptr && blob->bytes) {
     append_sized(to, *blob->bytes);
   } else {
@@ -149,6 +151,8 @@ ValuesOut::ValuesOut(std::span<SqlValue const> values) : formats_(values.size(),
       add_number(std::bit_cast<std::uint64_t>(*real));
     } else if (auto const* const text = std::get_if<std::string>(&value)) {
       add_text(*text);
+    } else if (auto const* const lent = std::get_if<std::string_view>(&value)) {
+      add_text(*lent);
     } else if (auto const* const blob = std::get_if<Blob>(&value); blob != nullptr && blob->bytes) {
       add_text(*blob->bytes);
     } else {
@@ -168,7 +172,7 @@ void ValuesOut::add_number(std::uint64_t bits) {
   lengths_.push_back(sizeof bits);
 }
 
-void ValuesOut::add_text(std::string const& text) {
+void ValuesOut::add_text(std::string_view text) {
   values_.push_back(text.data());
   lengths_.push_back(static_cast<int>(text.size()));
 }

@@ -38,7 +38,7 @@ class ValuesOut {
 
  private:
   void add_number(std::uint64_t bits);
-  void add_text(std::string const& text);
+  void add_text(std::string_view text);
 
   std::vector<std::uint64_t> numbers_;  // most significant byte first
   std::vector<char const*> values_;     // null: NULL

@@ -19,6 +19,7 @@ constexpr std::string_view changing =
     "started_at, timeout_at, completed_at, additions_json, version";
 std::string const columns = std::string(made_with).append(", ").append(changing);
 
+constexpr std::size_t members_count = 39;
 Insertion const insertion("automation_run", columns);
 std::string const update_row = "UPDATE automation_run SET " + assignments(changing) +
                                " WHERE id = " + placeholder_behind(changing, 1) +
@@ -125,12 +126,24 @@ constexpr std::string_view purges[] = {
 
 Place place_of_wish(std::string const& id) { return {"automation_run_input", "wish", id}; }
 
-Values changing_of(RunRow const& run, std::uint64_t version) {
-  return values(to_string(run.status), run.attempt, run.attempts_json, run.not_before, run.fence, run.holder,
-                unless_empty(run.sandbox_id), run.runtime_epoch, run.runtime_is_own, run.bash_command_id, run.error_detail,
-                run.error_is_guess, run.status_detail_json, unless_empty(run.conversation_id), run.cost, run.exit_code,
-                run.output_tail, run.error_tail, to_string(run.clean_up), run.started_at, run.timeout_at, run.completed_at,
-                run.additions_json, version);
+// The run outlives them, as in all that is written of runs.
+void append_changing(Values& to, RunRow const& run, std::uint64_t version) {
+  append_each(to, to_string(run.status), run.attempt, Lent{run.attempts_json}, run.not_before, run.fence, Lent{run.holder},
+              lent_unless_empty(run.sandbox_id), run.runtime_epoch, run.runtime_is_own, Lent{run.bash_command_id},
+              Lent{run.error_detail}, run.error_is_guess, Lent{run.status_detail_json},
+              lent_unless_empty(run.conversation_id), run.cost, run.exit_code, Lent{run.output_tail}, Lent{run.error_tail},
+              to_string(run.clean_up), run.started_at, run.timeout_at, run.completed_at, Lent{run.additions_json}, version);
+}
+
+Values members_of(RunRow const& run) {
+  Values members;
+  members.reserve(members_count);
+  append_each(members, Lent{run.id}, Lent{run.automation_id}, Lent{run.tenant.user_id}, Lent{run.tenant.org_id},
+              Lent{run.owner}, Lent{run.organisation}, Lent{run.trigger_source}, lent_unless_empty(run.dedupe_key),
+              run.scheduled_for, Lent{run.target}, run.priority, run.concurrent_max, run.attempts_max, run.retry_pause_s,
+              run.created_at);
+  append_changing(members, run, run.version);
+  return members;
 }
 
 template <class State>
@@ -188,14 +201,6 @@ RunRow row_of(Rows& rows) {
 }
 
 }  // namespace
-
-Values RunRows::members_of(RunRow const& run) const {
-  auto members = values(run.id, run.automation_id, run.tenant.user_id, run.tenant.org_id, run.owner, run.organisation,
-                        run.trigger_source, unless_empty(run.dedupe_key), run.scheduled_for, run.target, run.priority,
-                        run.concurrent_max, run.attempts_max, run.retry_pause_s, run.created_at);
-  append(members, changing_of(run, run.version));
-  return members;
-}
 
 Task<Outcome<std::vector<Enqueued>>> RunRows::insert(Sql& sql, std::vector<RunRow> runs) const {
   std::vector<Enqueued> kept(runs.size());
@@ -260,8 +265,10 @@ Task<std::vector<bool>> RunRows::update(Sql& sql, std::vector<Change> const& cha
   std::vector<Values> rows;
   rows.reserve(changes.size());
   for (auto const& change : changes) {
-    rows.push_back(changing_of(*change.run, change.to_version));
-    append(rows.back(), values(change.run->id, change.of_version));
+    auto& row = rows.emplace_back();
+    row.reserve(members_count);
+    append_changing(row, *change.run, change.to_version);
+    append_each(row, Lent{change.run->id}, change.of_version);
   }
   co_return which_changed(co_await sql.execute_each(update_row, std::move(rows)));
 }

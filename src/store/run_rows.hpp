@@ -43,7 +43,6 @@ class RunRows {
   Task<std::uint64_t> purge(Sql& sql, Time before, std::size_t limit) const;
 
  private:
-  Values members_of(RunRow const& run) const;
   Task<std::vector<std::optional<RunRow>>> find_each(Sql& sql, std::string_view statement,
                                                      std::vector<std::string> const& ids) const;
   Task<std::optional<RunRow>> find_same(Sql& sql, RunRow const& run) const;

@@ -29,7 +29,12 @@ struct Blob {
   std::optional<std::string> bytes;
 };
 
-using SqlValue = std::variant<std::monostate, std::int64_t, double, std::string, Blob>;
+// A string_view is of a parameter alone: a text that outlives the call it is in.
+using SqlValue = std::variant<std::monostate, std::int64_t, double, std::string, Blob, std::string_view>;
+// A text that is such a parameter.
+struct Lent {
+  std::string_view text;
+};
 
 // What a statement returned. Columns are read in their order, each once.
 class Rows {
@@ -117,6 +122,7 @@ class Sql {
   virtual Task<> notify() = 0;
 
   static SqlValue as_value(std::string_view text) { return std::string(text); }
+  static SqlValue as_value(Lent lent) { return lent.text; }
   static SqlValue as_value(std::integral auto number) { return static_cast<std::int64_t>(number); }
   static SqlValue as_value(double number) { return number; }
   static SqlValue as_value(Blob const& blob) { return blob; }

@@ -59,7 +59,7 @@ class Binding {
   int bind_one(int index, std::monostate) { return sqlite3_bind_null(statement_, index); }
   int bind_one(int index, std::int64_t number) { return sqlite3_bind_int64(statement_, index, number); }
   int bind_one(int index, double number) { return sqlite3_bind_double(statement_, index, number); }
-  int bind_one(int index, std::string const& text) {
+  int bind_one(int index, std::string_view text) {
     return sqlite3_bind_text64(statement_, index, text.data(), text.size(), SQLITE_STATIC, SQLITE_UTF8);
   }
   int bind_one(int index, Blob const& blob) {

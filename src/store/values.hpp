@@ -11,10 +11,15 @@ namespace nestgate::store {
 using Values = std::vector<SqlValue>;
 
 template <class... T>
+void append_each(Values& to, T const&... members) {
+  (to.push_back(Sql::as_value(members)), ...);
+}
+
+template <class... T>
 Values values(T const&... members) {
   Values packed;
   packed.reserve(sizeof...(members));
-  (packed.push_back(Sql::as_value(members)), ...);
+  append_each(packed, members...);
   return packed;
 }
 
@@ -25,6 +30,9 @@ inline void append(Values& to, Values more) {
 // A text that is NULL where it is empty, and back.
 inline std::optional<std::string> unless_empty(std::string const& text) {
   return text.empty() ? std::nullopt : std::optional(text);
+}
+inline std::optional<Lent> lent_unless_empty(std::string const& text) {
+  return text.empty() ? std::nullopt : std::optional(Lent{text});
 }
 inline std::string text_or_empty(Rows& rows) { return rows.optional_text().value_or(std::string()); }
 
