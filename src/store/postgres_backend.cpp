@@ -269,6 +269,9 @@ Task<PostgresBackend::Attempt> PostgresBackend::finish(PostgresTransaction& tran
     end = co_await run_end(transaction.roll_back());
   } else {
     end = co_await run_end(transaction.commit());
+    // What was refused may have gone before the commit, along with it: then the transaction is still open.
+    bool const is_refused = end.what == Ran::What::failed || end.what == Ran::What::disturbed;
+    if (is_refused) (void)co_await run_end(transaction.roll_back());
   }
   bool const is_unknown = end.what == Ran::What::lost && transaction.is_commit_sent();
   if (is_disturbed || end.what == Ran::What::disturbed) co_return Attempt::to_be_parted;

@@ -2,6 +2,9 @@
 #include <thread>
 
 #include "automation_fixture.hpp"
+#include "store/postgres_schema.hpp"
+#include "store/schema.hpp"
+#include "store/sqlite_schema.hpp"
 
 namespace nestgate::store {
 namespace {
@@ -128,6 +131,49 @@ TEST_P(SharedAutomations, KeepSecretsSealed) {
   EXPECT_TRUE(other_.automation("a1").callback_json.equals("open sesame"));
 }
 
+// The database as a gateway left it that knew the first `version` steps of the schema.
+void make_earlier(SharedDatabase& database, std::size_t version) {
+  if (auto const* const file = dynamic_cast<SqliteFile const*>(&database)) {
+    Database opened(file->file());
+    Transaction transaction(opened, Transaction::Kind::write);
+    upgrade(opened, schema_steps().first(version));
+    transaction.commit();
+    return;
+  }
+  std::vector<std::string> steps;
+  for (auto const* const step : schema_steps().first(version)) steps.push_back(for_postgres(step));
+  test::Control control;
+  auto const connection = control.run(PostgresConnection::open(parse_postgres_url(database.url()).value(), {}));
+  control.run(upgrade_postgres(*connection, std::move(steps), [](Sql&) -> Task<> { co_return; }));
+}
+
+class EarlierAutomations : public testing::TestWithParam<Kind<SharedDatabase>> {};
+INSTANTIATE_TEST_SUITE_P(On, EarlierAutomations, testing::ValuesIn(shared_databases()), by_name);
+
+TEST_P(EarlierAutomations, KeepTheirMomentsWhereTheyFire) {
+  auto const database = GetParam().make();
+  make_earlier(*database, 6);
+  auto const put = [&database](std::string const& id, std::string const& enabled, std::string const& deleted_at) {
+    database->execute(
+        "INSERT INTO automation (id, user_id, org_id, created_at, last_triggered_at, owner, organisation, name, "
+        "preset_metadata_json, trigger_json, trigger_kind, tarball_path, entrypoint, enabled, disabled_reason, "
+        "disabled_detail, additions_json, policy_json, next_at, failures_in_row, updated_at, deleted_at, version) VALUES ('" +
+        id + "', 'u', 'o', 1, 2000000000, '', '', '', '', '', 'cron', '', '', " + enabled +
+        ", '', '', '', '', 100000000000, 0, 1, " + deleted_at + ", (SELECT count(*) + 1 FROM automation))");
+  };
+  put("a1", "1", "NULL");
+  put("off", "0", "NULL");
+  put("gone", "1", "5");
+  AutomationGateway gateway(database->url());
+  auto const row = gateway.automation("a1");
+  EXPECT_EQ(row.next_at, at(100s));
+  EXPECT_EQ(row.last_triggered_at, at(2s));
+  for (std::string const id : {"off", "gone"}) {
+    EXPECT_FALSE(gateway.automation(id).next_at) << id;
+    EXPECT_EQ(gateway.automation(id).last_triggered_at, at(2s)) << id;
+  }
+}
+
 // What a gateway asks for all the time goes by an index.
 TEST(AutomationIndexes, AreUsedByWhatIsAskedForOften) {
   SqliteFile database;
@@ -144,11 +190,11 @@ TEST(AutomationIndexes, AreUsedByWhatIsAskedForOften) {
            "SELECT id FROM automation_run WHERE sandbox_id = 'c' UNION SELECT id FROM automation_run WHERE conversation_id "
            "= 'c'",
            "SELECT id FROM automation_run WHERE completed_at < 1 ORDER BY completed_at LIMIT 10",
-           "SELECT id FROM automation WHERE version > 1 ORDER BY version LIMIT 10",
+           "SELECT next_at FROM automation JOIN automation_schedule ON automation_id = id WHERE version > 1 ORDER BY "
+           "version LIMIT 10",
            "SELECT id FROM automation WHERE event_source = 's' AND org_id = 'o' AND enabled = 1 AND deleted_at IS NULL",
-           "SELECT id FROM automation WHERE user_id = 'u' AND org_id = 'o' AND deleted_at IS NULL ORDER BY created_at DESC, "
-           "id "
-           "DESC LIMIT 10",
+           "SELECT next_at FROM automation JOIN automation_schedule ON automation_id = id WHERE user_id = 'u' AND org_id = "
+           "'o' AND deleted_at IS NULL ORDER BY created_at DESC, id DESC LIMIT 10",
            "SELECT id FROM endpoint WHERE user_id = 'u' AND org_id = 'o' AND enabled = 1",
            "SELECT id FROM delivery WHERE state = 'waiting' AND next_at <= 1 ORDER BY next_at LIMIT 10",
            "SELECT id FROM delivery WHERE state = 'waiting' AND holder > '' AND holder <> 'g'",
@@ -160,7 +206,7 @@ TEST(AutomationIndexes, AreUsedByWhatIsAskedForOften) {
       plan.integer();
       plan.integer();
       auto const step = plan.text();
-      EXPECT_THAT(step, Not(testing::MatchesRegex("SCAN (automation|automation_run|endpoint|delivery)( .*)?"))) << statement;
+      EXPECT_THAT(step, Not(testing::MatchesRegex("SCAN (automation|automation_schedule|automation_run|endpoint|delivery)( .*)?"))) << statement;
       EXPECT_THAT(step, Not(HasSubstr("FOR ORDER BY"))) << statement;
     }
   }

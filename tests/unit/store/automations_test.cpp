@@ -274,9 +274,55 @@ TEST_P(Schedules, ArePlannedForTheFirstTimeWhereNothingWas) {
   EXPECT_FALSE(gateway_.fire(std::move(again)).done);
 }
 
-TEST_P(Schedules, DoNotFireOfWhatIsDisabledOrDeleted) {
+TEST_P(Schedules, DoNotFireOfWhatIsDisabled) {
   gateway_.get(store_.disable("a1", "", ""));
+  EXPECT_FALSE(gateway_.automation("a1").next_at);
   EXPECT_FALSE(gateway_.fire(firing(Overlap::allow, runs_of(run_of("r1")))).done);
+  auto unplanned = firing(Overlap::allow, {});
+  unplanned.expected_next_at.reset();
+  EXPECT_FALSE(gateway_.fire(std::move(unplanned)).done);
+  EXPECT_FALSE(gateway_.automation("a1").next_at);
+}
+
+TEST_P(Schedules, DoNotFireOfWhatIsDeletedOrSwitchedOffWhateverMomentItIsWrittenWith) {
+  auto const write = [this](auto edit) {
+    auto row = gateway_.automation("a1");
+    edit(row);
+    row.next_at = at(100s);
+    return gateway_.get(store_.replace(std::move(row)));
+  };
+  EXPECT_FALSE(write([](AutomationRow& row) { row.enabled = false; })->next_at);
+  EXPECT_FALSE(gateway_.fire(firing(Overlap::allow, runs_of(run_of("r1")))).done);
+  EXPECT_EQ(write([](AutomationRow& row) { row.enabled = true; })->next_at, at(100s));
+  write([](AutomationRow& row) { row.deleted_at = at(50s); });
+  EXPECT_FALSE(gateway_.automation("a1").next_at);
+  EXPECT_FALSE(gateway_.fire(firing(Overlap::allow, runs_of(run_of("r2")))).done);
+}
+
+TEST_P(Schedules, FireTogetherEachByItself) {
+  std::vector<Firing> firings;
+  for (std::string const id : {"a1", "a2", "a3"}) {
+    if (id != "a1") {
+      auto row = automation_of(id);
+      row.next_at = at(100s);
+      gateway_.create(std::move(row));
+    }
+    auto one = firing(Overlap::allow, runs_of(run_of("r-" + id, id), run_of("s-" + id, id)));
+    one.automation_id = id;
+    firings.push_back(std::move(one));
+  }
+  firings[1].expected_next_at = at(99s);
+  firings[2].runs.pop_back();
+  firings[2].runs[0].scheduled_for = at(100s);
+  auto const fired = gateway_.get(store_.fire(std::move(firings)));
+  EXPECT_THAT(ids_of_rows(fired[0].made), ElementsAre("r-a1", "s-a1"));
+  EXPECT_FALSE(fired[1].done);
+  EXPECT_THAT(ids_of_rows(fired[2].made), ElementsAre("r-a3"));
+  EXPECT_TRUE(fired[2].made[0] == gateway_.run("r-a3"));
+  EXPECT_EQ(gateway_.automation("a2").next_at, at(100s));
+  EXPECT_EQ(gateway_.automation("a3").next_at, at(200s));
+  EXPECT_THAT(gateway_.waiting(), ElementsAre("r-a1", "s-a1", "r-a3"));
+  EXPECT_EQ(gateway_.get(store_.depth()).pending, 3u);
 }
 
 TEST_P(Schedules, FollowEachOtherWithinOneCall) {

@@ -1,4 +1,6 @@
 // Transactions of a database, and what the statements rely on in each.
+#include <map>
+
 #include "backend_fixture.hpp"
 
 namespace nestgate::store {
@@ -8,6 +10,8 @@ using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
+using testing::Pair;
 
 class Transactions : public testing::TestWithParam<Kind<TestDatabase>> {
  protected:
@@ -99,6 +103,98 @@ TEST_P(Transactions, TellOfEachOfTheirStatementsHowManyRowsItChanged) {
     co_return changed;
   };
   EXPECT_THAT(open_.control().run((*open_).write(work)).value(), ElementsAre(0, 1, 0, 0));
+}
+
+Insertion const into_counters("counter", "name, value");
+RowUpdate const add_to_counter("counter SET value = value + coalesce(?2, 0)", "name = ?1 AND value = ?3");
+
+std::vector<std::vector<SqlValue>> rows_of(std::initializer_list<std::vector<SqlValue>> rows) { return rows; }
+SqlValue text_of(std::string name) { return SqlValue(std::move(name)); }
+SqlValue number_of(std::int64_t number) { return SqlValue(number); }
+
+Task<std::map<std::string, std::int64_t>> counters_of_test(Sql& sql) {
+  std::map<std::string, std::int64_t> found;
+  auto rows = co_await sql.query("SELECT name, value FROM counter WHERE name LIKE 'test%'");
+  while (rows.step()) {
+    auto name = rows.text();
+    found[std::move(name)] = rows.integer();
+  }
+  co_return found;
+}
+
+TEST_P(Transactions, TellOfEachRowWhetherItWasAdded) {
+  auto const work = [](Sql& sql) -> Task<std::vector<bool>> {
+    co_await sql.insert_each(into_counters, rows_of({{text_of("test b"), number_of(7)}}));
+    co_return co_await sql.insert_each(
+        into_counters, rows_of({{text_of("test a"), number_of(1)},
+                                {text_of("test b"), number_of(2)},
+                                {std::string_view("test \\ \"{c}, ü"), number_of(std::numeric_limits<std::int64_t>::min())},
+                                {text_of("test a"), number_of(4)},
+                                {text_of("test"), number_of(-5)}}));
+  };
+  EXPECT_THAT(open_.control().run((*open_).write(work)).value(), ElementsAre(true, false, true, false, true));
+  EXPECT_THAT(open_.control().run((*open_).read(counters_of_test)).value(),
+              ElementsAre(Pair("test", -5), Pair("test \\ \"{c}, ü", std::numeric_limits<std::int64_t>::min()),
+                          Pair("test a", 1), Pair("test b", 7)));
+}
+
+TEST_P(Transactions, AddAndUpdateThousandsOfRowsAtOnce) {
+  constexpr int many = 2'500;
+  auto const work = [](Sql& sql) -> Task<std::size_t> {
+    std::vector<std::vector<SqlValue>> rows, updates;
+    for (int i = 0; i < many; ++i) {
+      auto name = "test " + std::to_string(i);
+      updates.push_back({text_of(name), number_of(1), number_of(i % 2)});
+      rows.push_back({text_of(std::move(name)), number_of(0)});
+    }
+    co_await sql.insert_each(into_counters, std::move(rows));
+    auto const updated = co_await sql.update_each(add_to_counter, std::move(updates));
+    co_return static_cast<std::size_t>(std::ranges::count(updated, true));
+  };
+  EXPECT_EQ(open_.control().run((*open_).write(work)).value(), many / 2);
+  EXPECT_EQ(row("SELECT CAST(sum(value) AS BIGINT) FROM counter WHERE name LIKE 'test%'").integer(), many / 2);
+}
+
+TEST_P(Transactions, TellOfEachRowWhetherItWasThereToBeUpdated) {
+  auto const work = [](Sql& sql) -> Task<std::vector<std::vector<bool>>> {
+    co_await sql.insert_each(into_counters,
+                             rows_of({{text_of("test a"), number_of(1)}, {text_of("test b"), number_of(2)}}));
+    std::vector<std::vector<bool>> done;
+    done.push_back(co_await sql.update_each(add_to_counter, rows_of({{text_of("test b"), number_of(10), number_of(1)},
+                                                                     {text_of("test none"), number_of(10), number_of(1)},
+                                                                     {text_of("test a"), number_of(10), number_of(1)}})));
+    SqlValue const null;
+    done.push_back(co_await sql.update_each(
+        add_to_counter, rows_of({{text_of("test a"), null, number_of(11)}, {text_of("test b"), null, number_of(2)}})));
+    done.push_back(co_await sql.update_each(add_to_counter, rows_of({{text_of("test b"), number_of(5), number_of(2)}})));
+    co_return done;
+  };
+  EXPECT_THAT(open_.control().run((*open_).write(work)).value(),
+              ElementsAre(ElementsAre(false, false, true), ElementsAre(true, true), ElementsAre(true)));
+  EXPECT_THAT(open_.control().run((*open_).read(counters_of_test)).value(),
+              ElementsAre(Pair("test a", 11), Pair("test b", 7)));
+}
+
+Task<> put_unseen(Sql& sql) {
+  std::vector<SqlValue> name(1, text_of("test unseen"));
+  co_await sql.execute_unseen("INSERT INTO counter (name, value) VALUES (?1, 1)", std::move(name));
+}
+
+TEST_P(Transactions, KeepWhatNobodyLooksAtAndFailWhereItIsRefused) {
+  calls_.begin((*open_).write(put_unseen));
+  EXPECT_THAT(calls_.finish(), ElementsAre(""));
+  EXPECT_THAT(open_.found(), ElementsAre("unseen"));
+  auto const put_and_put_unseen = [](Sql& sql) -> Task<> {
+    co_await put_name(sql, "beside it");
+    co_await put_unseen(sql);
+  };
+  calls_.begin((*open_).write(put_and_put_unseen));
+  EXPECT_THAT(calls_.finish(), ElementsAre(Not("")));
+  for (auto const name : {"a", "b"}) calls_.begin(open_.put(name));
+  calls_.begin((*open_).write(put_and_put_unseen));
+  calls_.begin(open_.put("c"));
+  EXPECT_THAT(calls_.finish(), ElementsAre("", "", Not(""), ""));
+  EXPECT_THAT(open_.found(), ElementsAre("a", "b", "c", "unseen"));
 }
 
 TEST_P(Transactions, KeepValuesAsTheyAre) {
