@@ -288,6 +288,25 @@ TEST_F(Schedules, WithJitterFireLaterButNameTheirMoment) {
   EXPECT_EQ(find(late).next_at, moment);
 }
 
+// What is due soon is made ready before; a change in time is in it.
+TEST_F(Schedules, ThatChangeJustBeforeTheirMomentFireAsTheyAreThen) {
+  auto& planner = start();
+  Policy changed;
+  changed.priority = 7;
+  for (bool is_in_time = false; !is_in_time;) {
+    auto const moment = now() + 15ms;
+    auto const id = store_row(every(yearly), moment);
+    auto row = find(id);
+    planner.note(row);
+    control.run(one_turn());
+    row.policy_json = to_json(changed);
+    planner.note(row);
+    is_in_time = now() < moment;
+    until(id, [moment](AutomationRow const& kept) { return kept.next_at != moment; });
+    if (is_in_time) EXPECT_EQ(made.back().priority, changed.priority);
+  }
+}
+
 TEST_F(Schedules, ThatWereNeverPlannedBeginNow) {
   auto const id = store_row(every(monthly), std::nullopt);
   start();
