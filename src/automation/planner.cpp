@@ -24,8 +24,8 @@ constexpr std::size_t read_at_once_max = 5'000;
 constexpr std::size_t moved_at_once_max = 500;
 constexpr std::chrono::nanoseconds ready_ahead = 20ms;  // how long before its time a batch is made
 constexpr Clock::duration behind_store = 1ms;           // a server next door is not kept from the processor
-constexpr Clock::duration store_pause = 500ms;   // while it is away
-constexpr Clock::duration follow_interval = 1s;  // changes by other gateways; a clock that was set
+constexpr Clock::duration store_pause = 500ms;          // while it is away
+constexpr Clock::duration follow_interval = 1s;         // changes by other gateways; a clock that was set
 constexpr Clock::duration zone_interval = 3s;
 
 store::AutomationStore::Planned planned_of(store::AutomationRow const& row) {

@@ -20,8 +20,8 @@ Task<std::uint64_t> count_up(Sql& sql, std::string_view name, std::uint64_t by) 
 }
 
 Task<CountedUp> count_up_now(Sql& sql, std::string_view name, std::uint64_t by) {
-  auto row = co_await sql.query(
-      "UPDATE counter SET value = value + ?2 WHERE name = ?1 RETURNING value, nestgate_now()", name, by);
+  auto row =
+      co_await sql.query("UPDATE counter SET value = value + ?2 WHERE name = ?1 RETURNING value, nestgate_now()", name, by);
   if (!row.step()) give_up("it has lost the counter " + std::string(name));
   CountedUp counted;
   counted.first = row.count() - by + 1;

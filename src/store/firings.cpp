@@ -10,7 +10,8 @@ namespace nestgate::store {
 namespace {
 
 // One that does not fire has no next moment: who expects one was overtaken where it was disabled meanwhile.
-constexpr std::string_view moved = "automation_schedule SET next_at = ?2, last_triggered_at = coalesce(?3, last_triggered_at)";
+constexpr std::string_view moved =
+    "automation_schedule SET next_at = ?2, last_triggered_at = coalesce(?3, last_triggered_at)";
 RowUpdate const move_planned(moved, "automation_id = ?1 AND next_at = ?4");
 RowUpdate const move_unplanned(moved,
                                "automation_id = ?1 AND next_at IS NULL AND EXISTS (SELECT 1 FROM automation WHERE id = ?1 "

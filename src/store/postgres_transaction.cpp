@@ -106,8 +106,7 @@ Task<std::vector<bool>> PostgresTransaction::insert_each(Insertion const& insert
   return write_each(insertion, std::move(rows));
 }
 
-Task<std::vector<bool>> PostgresTransaction::update_each(RowUpdate const& update,
-                                                         std::vector<std::vector<SqlValue>> rows) {
+Task<std::vector<bool>> PostgresTransaction::update_each(RowUpdate const& update, std::vector<std::vector<SqlValue>> rows) {
   return write_each(update, std::move(rows));
 }
 

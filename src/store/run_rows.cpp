@@ -36,8 +36,7 @@ std::string const select_same =
 constexpr std::string_view select_waiting =
     "SELECT id, automation_id, user_id, target, priority, concurrent_max, created_at, not_before, version FROM "
     "automation_run WHERE status = 'PENDING' AND version > ?1 ORDER BY version LIMIT ?2";
-constexpr std::string_view add_waiting =
-    "UPDATE counter SET value = value + ?1 WHERE name = 'pending_run' RETURNING value";
+constexpr std::string_view add_waiting = "UPDATE counter SET value = value + ?1 WHERE name = 'pending_run' RETURNING value";
 constexpr std::string_view count_pending = "SELECT count(*), min(created_at) FROM automation_run WHERE status = 'PENDING'";
 constexpr std::string_view count_running = "SELECT count(*) FROM automation_run WHERE status = 'RUNNING'";
 

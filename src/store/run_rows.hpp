@@ -15,8 +15,8 @@ class RunRows {
   // It outlives this.
   explicit RunRows(Sealer const& sealer) : sealer_(sealer) {}
 
-  // New ones, each with a version of its own and its time already; those whose dedupe_key is known are found. Fault conflict: an id is
-  // taken. Who waits is still to be counted.
+  // New ones, each with a version of its own and its time already; those whose dedupe_key is known are found. Fault
+  // conflict: an id is taken. Who waits is still to be counted.
   Task<Outcome<std::vector<Enqueued>>> insert(Sql& sql, std::vector<RunRow> runs) const;
   // The upload that goes when the run is purged.
   Task<> own_upload(Sql& sql, std::string const& run_id, std::string const& upload_id) const;

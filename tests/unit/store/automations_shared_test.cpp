@@ -157,7 +157,8 @@ TEST_P(EarlierAutomations, KeepTheirMomentsWhereTheyFire) {
     database->execute(
         "INSERT INTO automation (id, user_id, org_id, created_at, last_triggered_at, owner, organisation, name, "
         "preset_metadata_json, trigger_json, trigger_kind, tarball_path, entrypoint, enabled, disabled_reason, "
-        "disabled_detail, additions_json, policy_json, next_at, failures_in_row, updated_at, deleted_at, version) VALUES ('" +
+        "disabled_detail, additions_json, policy_json, next_at, failures_in_row, updated_at, deleted_at, version) VALUES "
+        "('" +
         id + "', 'u', 'o', 1, 2000000000, '', '', '', '', '', 'cron', '', '', " + enabled +
         ", '', '', '', '', 100000000000, 0, 1, " + deleted_at + ", (SELECT count(*) + 1 FROM automation))");
   };
@@ -206,7 +207,9 @@ TEST(AutomationIndexes, AreUsedByWhatIsAskedForOften) {
       plan.integer();
       plan.integer();
       auto const step = plan.text();
-      EXPECT_THAT(step, Not(testing::MatchesRegex("SCAN (automation|automation_schedule|automation_run|endpoint|delivery)( .*)?"))) << statement;
+      EXPECT_THAT(step,
+                  Not(testing::MatchesRegex("SCAN (automation|automation_schedule|automation_run|endpoint|delivery)( .*)?")))
+          << statement;
       EXPECT_THAT(step, Not(HasSubstr("FOR ORDER BY"))) << statement;
     }
   }

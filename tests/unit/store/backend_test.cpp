@@ -1,4 +1,5 @@
 // Transactions of a database, and what the statements rely on in each.
+#include <array>
 #include <map>
 
 #include "backend_fixture.hpp"
@@ -124,13 +125,14 @@ Task<std::map<std::string, std::int64_t>> counters_of_test(Sql& sql) {
 
 TEST_P(Transactions, TellOfEachRowWhetherItWasAdded) {
   auto const work = [](Sql& sql) -> Task<std::vector<bool>> {
-    co_await sql.insert_each(into_counters, rows_of({{text_of("test b"), number_of(7)}}));
-    co_return co_await sql.insert_each(
-        into_counters, rows_of({{text_of("test a"), number_of(1)},
-                                {text_of("test b"), number_of(2)},
-                                {std::string_view("test \\ \"{c}, ü"), number_of(std::numeric_limits<std::int64_t>::min())},
-                                {text_of("test a"), number_of(4)},
-                                {text_of("test"), number_of(-5)}}));
+    auto known = rows_of({{text_of("test b"), number_of(7)}});
+    co_await sql.insert_each(into_counters, std::move(known));
+    auto rows = rows_of({{text_of("test a"), number_of(1)},
+                         {text_of("test b"), number_of(2)},
+                         {std::string_view("test \\ \"{c}, ü"), number_of(std::numeric_limits<std::int64_t>::min())},
+                         {text_of("test a"), number_of(4)},
+                         {text_of("test"), number_of(-5)}});
+    co_return co_await sql.insert_each(into_counters, std::move(rows));
   };
   EXPECT_THAT(open_.control().run((*open_).write(work)).value(), ElementsAre(true, false, true, false, true));
   EXPECT_THAT(open_.control().run((*open_).read(counters_of_test)).value(),
@@ -157,16 +159,19 @@ TEST_P(Transactions, AddAndUpdateThousandsOfRowsAtOnce) {
 
 TEST_P(Transactions, TellOfEachRowWhetherItWasThereToBeUpdated) {
   auto const work = [](Sql& sql) -> Task<std::vector<std::vector<bool>>> {
-    co_await sql.insert_each(into_counters,
-                             rows_of({{text_of("test a"), number_of(1)}, {text_of("test b"), number_of(2)}}));
-    std::vector<std::vector<bool>> done;
-    done.push_back(co_await sql.update_each(add_to_counter, rows_of({{text_of("test b"), number_of(10), number_of(1)},
-                                                                     {text_of("test none"), number_of(10), number_of(1)},
-                                                                     {text_of("test a"), number_of(10), number_of(1)}})));
+    auto rows = rows_of({{text_of("test a"), number_of(1)}, {text_of("test b"), number_of(2)}});
+    co_await sql.insert_each(into_counters, std::move(rows));
     SqlValue const null;
-    done.push_back(co_await sql.update_each(
-        add_to_counter, rows_of({{text_of("test a"), null, number_of(11)}, {text_of("test b"), null, number_of(2)}})));
-    done.push_back(co_await sql.update_each(add_to_counter, rows_of({{text_of("test b"), number_of(5), number_of(2)}})));
+    std::array updates{rows_of({{text_of("test b"), number_of(10), number_of(1)},
+                                {text_of("test none"), number_of(10), number_of(1)},
+                                {text_of("test a"), number_of(10), number_of(1)}}),
+                       rows_of({{text_of("test a"), null, number_of(11)}, {text_of("test b"), null, number_of(2)}}),
+                       rows_of({{text_of("test b"), number_of(5), number_of(2)}})};
+    std::vector<std::vector<bool>> done;
+    for (auto& update : updates) {
+      auto updated = co_await sql.update_each(add_to_counter, std::move(update));
+      done.push_back(std::move(updated));
+    }
     co_return done;
   };
   EXPECT_THAT(open_.control().run((*open_).write(work)).value(),

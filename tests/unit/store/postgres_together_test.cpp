@@ -18,9 +18,10 @@ TEST(RowsTogether, AreAddedByOneStatementThatReturnsTheirKeys) {
   Insertion const into("run", "id, count, note");
   RowValues const rows{{text("a"), number(1), text("x")}, {text("b"), number(2), null}};
   auto const together = in_one_statement(into, rows);
-  EXPECT_EQ(together.statement,
-            "INSERT INTO run (id, count, note) SELECT c1, c2, c3 FROM unnest(?1, ?2, ?3) AS given (c1, c2, c3) ON CONFLICT DO "
-            "NOTHING RETURNING id");
+  EXPECT_EQ(
+      together.statement,
+      "INSERT INTO run (id, count, note) SELECT c1, c2, c3 FROM unnest(?1, ?2, ?3) AS given (c1, c2, c3) ON CONFLICT DO "
+      "NOTHING RETURNING id");
   EXPECT_THAT(together.columns, SizeIs(3));
 }
 
@@ -38,9 +39,10 @@ TEST(RowsTogether, AreUpdatedWhereTheirOwnConditionHolds) {
   RowUpdate const update("run SET count = ?2, note = coalesce(?3, note)", "id = ?1 AND count = ?4");
   RowValues const rows{{text("a"), number(2), null, number(1)}, {text("b"), number(3), null, number(2)}};
   auto const together = in_one_statement(update, rows);
-  EXPECT_EQ(together.statement,
-            "UPDATE run SET count = c2, note = coalesce(NULL, note) FROM unnest(?1, ?2, ?3) AS given (c1, c2, c3) WHERE id = "
-            "c1 AND count = c3 RETURNING c1");
+  EXPECT_EQ(
+      together.statement,
+      "UPDATE run SET count = c2, note = coalesce(NULL, note) FROM unnest(?1, ?2, ?3) AS given (c1, c2, c3) WHERE id = "
+      "c1 AND count = c3 RETURNING c1");
 }
 
 TEST(ColumnOfRows, IsAnArrayInTheServersForm) {
