@@ -59,7 +59,7 @@ class Planner {
   struct Batch {
     std::vector<std::string> ids;
     std::vector<store::Firing> firings;
-    store::Time at{};
+    store::Time at{};           // when they are due
     std::uint64_t changes = 0;  // that plans had seen
   };
 

@@ -65,6 +65,9 @@ constexpr std::string_view purges[] = {
     "DELETE FROM automation WHERE id = ?1",
 };
 
+// One that does not fire has no next moment, and so nobody fires it who has not heard of that yet.
+bool fires(AutomationRow const& row) { return row.enabled && !row.deleted_at; }
+
 Place place_of_callback(std::string const& id) { return {"automation", "callback", id}; }
 
 std::vector<Values> each_alone(std::vector<std::string> const& ids) {
@@ -133,20 +136,18 @@ Task<RowPage<AutomationRow>> AutomationRows::list(Sql& sql, Tenant const& tenant
   co_return out;
 }
 
-// A schedule that stays as it is keeps its next moment: it may have fired since the row was read. One that does not fire
-// has none, and so nobody fires it who has not heard of that yet.
+// A schedule that stays as it is keeps its next moment: it may have fired since the row was read.
 Task<std::optional<AutomationRow>> AutomationRows::replace(Sql& sql, AutomationRow const& row) const {
   auto wanted = row.clone();
   wanted.version = co_await note_change(sql, automation_versions);
   wanted.updated_at = co_await store_now(sql);
-  bool const fires = row.enabled && !row.deleted_at;
   auto const same = co_await sql.query(select_same_schedule, row.id, row.version, row.trigger_json);
   auto parameters = members_of(wanted);
   append(parameters, values(row.id, row.version));
   auto const written = co_await sql.execute(update_row, std::move(parameters));
   if (written.changed() == 0) co_return std::nullopt;
-  if (!fires) wanted.next_at.reset();
-  if (!fires || same.size() == 0) co_await sql.query(plan_row, row.id, wanted.next_at);
+  if (!fires(row)) wanted.next_at.reset();
+  if (!fires(row) || same.size() == 0) co_await sql.query(plan_row, row.id, wanted.next_at);
   co_return co_await find(sql, row.id);
 }
 

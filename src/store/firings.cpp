@@ -82,7 +82,7 @@ struct Firings::Plan {
   std::uint64_t version;  // the first of enough for its runs and skipped rows
   Time now;
   Made made{};
-  std::vector<RunRow> runs{};  // those that are made
+  std::optional<std::uint64_t> automation_version{};  // where its automation changes
 };
 
 // Several firings of one automation follow each other.
@@ -111,6 +111,7 @@ Task<Outcome<std::vector<Fired>>> Firings::fire(Sql& sql, std::vector<Firing> co
 
 Task<Outcome<>> Firings::fire_distinct(Sql& sql, std::vector<Plan>& plans) const {
   co_await plan_overlaps(sql, plans);
+  co_await number_changes(sql, plans);
   co_await advance(sql, plans);
   std::erase_if(plans, [](Plan const& plan) { return !plan.fired->done; });
   co_await note_changes(sql, plans);
@@ -149,8 +150,9 @@ Task<> Firings::advance(Sql& sql, std::vector<Plan>& plans) const {
   for (auto& plan : plans) {
     auto const& firing = *plan.firing;
     auto const triggered_at = plan.made.count == 0 ? std::nullopt : std::optional(plan.now);
-    auto row = values(firing.automation_id, firing.new_next_at, triggered_at);
-    if (firing.expected_next_at) append(row, values(*firing.expected_next_at));
+    auto const next_at = firing.disable ? std::nullopt : firing.new_next_at;
+    auto row = values(firing.automation_id, next_at, triggered_at);
+    if (firing.expected_next_at) append_each(row, *firing.expected_next_at);
     auto& moves = firing.expected_next_at ? planned : unplanned;
     moves.rows.push_back(std::move(row));
     moves.whose.push_back(&plan);
@@ -164,18 +166,23 @@ Task<> Firings::advance(Sql& sql, std::vector<Plan>& plans) const {
 }
 
 // A moment that made runs is no change that is told on by a version: whoever knows the schedule has looked at that moment
-// as well.
+// as well. Versions come before any row, as for all that change automations.
+Task<> Firings::number_changes(Sql& sql, std::vector<Plan>& plans) const {
+  std::vector<Plan*> changes;
+  for (auto& plan : plans)
+    if (plan.made.count == 0 || plan.firing->disable) changes.push_back(&plan);
+  if (changes.empty()) co_return;
+  auto version = co_await count_up(sql, automation_versions, changes.size());
+  for (auto* const plan : changes) plan->automation_version = version++;
+}
+
 Task<> Firings::note_changes(Sql& sql, std::vector<Plan> const& plans) const {
-  auto const is_change = [](Plan const& plan) { return plan.made.count == 0 || plan.firing->disable; };
-  auto const count = static_cast<std::uint64_t>(std::ranges::count_if(plans, is_change));
-  if (count == 0) co_return;
-  auto version = co_await count_up(sql, automation_versions, count);
   std::vector<Values> moved_ones, disabled_ones;
   for (auto const& plan : plans) {
-    if (!is_change(plan)) continue;
+    if (!plan.automation_version) continue;
     auto const& firing = *plan.firing;
-    auto row = values(firing.automation_id, version++);
-    if (firing.disable) append(row, values(firing.disabled_reason, firing.disabled_detail, plan.now));
+    auto row = values(firing.automation_id, *plan.automation_version);
+    if (firing.disable) append_each(row, firing.disabled_reason, firing.disabled_detail, plan.now);
     (firing.disable ? disabled_ones : moved_ones).push_back(std::move(row));
   }
   co_await sql.execute_each(note_moved, std::move(moved_ones));

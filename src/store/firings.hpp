@@ -19,6 +19,7 @@ class Firings {
   struct Plan;
   Task<Outcome<>> fire_distinct(Sql& sql, std::vector<Plan>& plans) const;
   Task<> plan_overlaps(Sql& sql, std::vector<Plan>& plans) const;
+  Task<> number_changes(Sql& sql, std::vector<Plan>& plans) const;
   Task<> advance(Sql& sql, std::vector<Plan>& plans) const;
   Task<> note_changes(Sql& sql, std::vector<Plan> const& plans) const;
   Task<Outcome<>> make_runs(Sql& sql, std::vector<Plan>& plans) const;

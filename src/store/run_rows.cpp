@@ -1,5 +1,6 @@
 #include "run_rows.hpp"
 
+#include <algorithm>
 #include <array>
 #include <limits>
 
@@ -19,7 +20,7 @@ constexpr std::string_view changing =
     "started_at, timeout_at, completed_at, additions_json, version";
 std::string const columns = std::string(made_with).append(", ").append(changing);
 
-constexpr std::size_t members_count = 39;
+auto const members_count = static_cast<std::size_t>(std::ranges::count(columns, ',')) + 1;
 Insertion const insertion("automation_run", columns);
 std::string const update_row = "UPDATE automation_run SET " + assignments(changing) +
                                " WHERE id = " + placeholder_behind(changing, 1) +

@@ -92,8 +92,8 @@ SqlValue column_of(sqlite3_stmt* statement, int column) {
 }
 
 // Before anything else of SQLite is called. Nobody asks how much memory it has; counting it is a lock at each allocation.
-// What would undo one write of a group stays in memory, a piece at a time: it would go into a file beyond a limit, and as
-// much as that limit is allocated at once.
+// What would undo one write of a group stays in memory: it would go into a file beyond a limit, and as much as the limit is
+// would be allocated each time.
 void configure_library() {
   [[maybe_unused]] static int const once =
       sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) + sqlite3_config(SQLITE_CONFIG_STMTJRNL_SPILL, -1);

@@ -56,6 +56,19 @@ TEST_P(Transactions, ThatFailTakeNoOtherWithThem) {
   EXPECT_THAT(open_.found(), ElementsAre("a", "b", "c"));
 }
 
+TEST_P(Transactions, ThatFailAloneLeaveNothing) {
+  for (auto const work : {put_and_break, put_and_give_up}) {
+    calls_.begin((*open_).write(work));
+    EXPECT_THAT(calls_.finish(), ElementsAre(Not("")));
+  }
+  calls_.begin((*open_).write(put_and_refuse));
+  EXPECT_THAT(calls_.finish(), ElementsAre("refused"));
+  EXPECT_THAT(open_.found(), IsEmpty());
+  calls_.begin(open_.put("a"));
+  EXPECT_THAT(calls_.finish(), ElementsAre(""));
+  EXPECT_THAT(open_.found(), ElementsAre("a"));
+}
+
 TEST_P(Transactions, AreDoneInTheOrderOfTheCalls) {
   for (auto const name : {"x", "y", "z"}) calls_.begin(open_.put(name));
   calls_.begin(open_.put("y"));  // whichever comes second fails
