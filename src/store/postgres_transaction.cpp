@@ -16,11 +16,6 @@ constexpr std::size_t statements_a_round_trip_max = 1'000;  // both sides keep w
 constexpr std::string_view begin_write = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 constexpr std::string_view begin_read = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-std::string text_of(SqlValue const& key) {
-  auto const* const lent = std::get_if<std::string_view>(&key);
-  return lent != nullptr ? std::string(*lent) : std::get<std::string>(key);
-}
-
 std::set<std::string> texts_of(Rows rows) {
   std::set<std::string> texts;
   while (rows.step()) texts.insert(rows.text());
@@ -96,7 +91,7 @@ Task<std::vector<bool>> PostgresTransaction::write_each(Write const& write, std:
     one.push_back(Command{together.statement, {}, std::move(together.columns)});
     auto answers = co_await send(std::move(one));
     auto keys = texts_of(std::move(answers.front()));
-    for (auto const& row : some) written.push_back(keys.erase(text_of(row.front())) != 0);
+    for (auto const& row : some) written.push_back(keys.erase(std::string(bytes_in(row.front()).value())) != 0);
   }
   co_return written;
 }

@@ -92,25 +92,28 @@ void append_sized(std::string& to, std::string_view bytes) {
 
 // Its size, or -1 for NULL, and itself.
 void append_element(std::string& to, SqlValue const& value) {
-  auto const* const blob = std::get_if<Blob>(&value);
   if (auto const* const number = std::get_if<std::int64_t>(&value)) {
     append_big(to, std::int32_t{sizeof *number});
     append_big(to, *number);
   } else if (auto const* const real = std::get_if<double>(&value)) {
     append_big(to, std::int32_t{sizeof *real});
     append_big(to, std::bit_cast<std::uint64_t>(*real));
-  } else if (auto const* const text = std::get_if<std::string>(&value)) {
-    append_sized(to, *text);
-  } else if (auto const* const lent = std::get_if<std::string_view>(&value)) {
-    append_sized(to, *lent);
-  } else if (blob != nullptr && blob->bytes) {
-    append_sized(to, *blob->bytes);
+  } else if (auto const bytes = bytes_in(value)) {
+    append_sized(to, *bytes);
   } else {
     append_big(to, std::int32_t{-1});
   }
 }
 
 }  // namespace
+
+std::optional<std::string_view> bytes_in(SqlValue const& value) {
+  if (auto const* const text = std::get_if<std::string>(&value)) return *text;
+  if (auto const* const lent = std::get_if<std::string_view>(&value)) return *lent;
+  auto const* const blob = std::get_if<Blob>(&value);
+  if (blob == nullptr || !blob->bytes) return std::nullopt;
+  return *blob->bytes;
+}
 
 // As array_recv of PostgreSQL reads it: dimensions, whether there may be NULLs, the type, and of each dimension size and
 // first index.
@@ -149,12 +152,8 @@ ValuesOut::ValuesOut(std::span<SqlValue const> values) : formats_(values.size(),
       add_number(static_cast<std::uint64_t>(*number));
     } else if (auto const* const real = std::get_if<double>(&value)) {
       add_number(std::bit_cast<std::uint64_t>(*real));
-    } else if (auto const* const text = std::get_if<std::string>(&value)) {
-      add_text(*text);
-    } else if (auto const* const lent = std::get_if<std::string_view>(&value)) {
-      add_text(*lent);
-    } else if (auto const* const blob = std::get_if<Blob>(&value); blob != nullptr && blob->bytes) {
-      add_text(*blob->bytes);
+    } else if (auto const bytes = bytes_in(value)) {
+      add_text(*bytes);
     } else {
       values_.push_back(nullptr);
       lengths_.push_back(0);

@@ -5,12 +5,16 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "sql.hpp"
 
 // Values as PostgreSQL's binary forms, both ways. Pure.
 namespace nestgate::store {
+
+// Of a text or bytes, as long as `value` lives; nothing: it is NULL or a number.
+std::optional<std::string_view> bytes_in(SqlValue const& value);
 
 // Of parameters; 0 for monostate: the server finds it.
 std::vector<Oid> types_of(std::span<SqlValue const> values);
