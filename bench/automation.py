@@ -373,7 +373,7 @@ def verdicts(measured):
         for store, rounds in by_store.items():
             for figure, bound in BOUNDS[part][store].items():
                 value = of_rounds(rounds, figure)
-                held = bound is None or (value >= bound if figure.endswith("_per_second") else value <= bound)
+                held = value >= bound if figure.endswith("_per_second") else value <= bound
                 if part == "lateness":
                     held = held and rounds[0]["gateway"][figure] <= bound
                 found.append((part, store, figure, value, bound, held))
@@ -413,7 +413,7 @@ def report(raw):
             "", "| what | store | measured | bound | the original (not measured here) |", "|---|---|---|---|---|"]
     for part, store, figure, value, bound, held in verdicts(measured):
         fault = "" if held else " **missed**"
-        text.append(f"| {TITLES[part, figure]} | {store} | {shown(figure, value)}{spread(measured[part][store], figure)}{fault} | {shown(figure, bound) if bound else ''} | "
+        text.append(f"| {TITLES[part, figure]} | {store} | {shown(figure, value)}{spread(measured[part][store], figure)}{fault} | {shown(figure, bound)} | "
                     f"{ORIGINAL.get((part, figure), '')} |")
     text.append("")
     for store, rounds in measured.get("start", {}).items():
