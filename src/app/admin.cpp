@@ -188,7 +188,8 @@ Result<asio::ip::tcp::endpoint> AdminServer::listen(asio::ip::tcp::endpoint cons
 
 void AdminServer::start() {
   auto const admit = [this](TcpSocket client) {
-    if (connections_ < limits_.connections_max) tasks_.spawn("admin.connection", serve(std::move(client)));
+    bool const has_room = acceptor_.is_open() && connections_ < limits_.connections_max;
+    if (has_room) tasks_.spawn("admin.connection", serve(std::move(client)));
   };
   tasks_.spawn("admin", accept_forever(acceptor_, admit));
 }
@@ -237,6 +238,8 @@ Task<> AdminServer::serve(TcpSocket socket) {
       write_ec = co_await write(stream, std::move(made.response), request_id, body);
     }
     if (write_ec || !request.keep_alive()) co_return;
+    bool const is_cut = co_await is_cancelled();  // meanwhile: the next read would not hear of it
+    if (is_cut) co_return;
     patience = limits_.idle_time_max;
   }
 }

@@ -7,6 +7,7 @@
 #include <boost/beast/websocket/stream.hpp>
 
 #include "nestgate/codec/wire_messages.hpp"
+#include "nestgate/net/interruptible.hpp"
 
 namespace nestgate::nested {
 namespace {
@@ -35,18 +36,9 @@ std::string ended_command(std::string_view json) {
   return is_end ? std::string(command_id) : std::string();
 }
 
-}  // namespace
+using Events = websocket::stream<TcpSocket>;
 
-Task<Failure> follow_bash_events(upstream::Place place, Secret session_key, BashEventListeners listeners) {
-  if (place.tls) co_return upstream::fail(FaultKind::upstream, "nested.bash_events", "bash events: not over TLS");
-  TcpSocket socket(co_await asio::this_coro::executor);
-  auto [connect_error] = co_await socket.async_connect(place.at, no_throw);
-  if (connect_error) co_return ended(connect_error);
-  websocket::stream<TcpSocket> events(std::move(socket));
-  events.set_option(websocket::stream_base::timeout{handshake_max, idle_max, true});
-  events.read_message_max(message_bytes_max);
-  std::string host = place.authority;
-  if (host.empty()) host = place.at.address().to_string() + ":" + std::to_string(place.port());
+Task<Failure> read_events(Events& events, std::string host, Secret session_key, BashEventListeners listeners) {
   auto [handshake_error] = co_await events.async_handshake(host, "/sockets/bash-events", no_throw);
   if (handshake_error) co_return ended(handshake_error);
   auto const hello = codec::auth_frame(session_key.reveal());  // tidy-ok(reveal): to its own server
@@ -62,6 +54,41 @@ Task<Failure> follow_bash_events(upstream::Place place, Secret session_key, Bash
     if (!command_id.empty()) listeners.ended(command_id);
     message.consume(message.size());
   }
+}
+
+// A cancel that comes between two operations, also between those of which the websocket makes one, reaches none of them.
+// A closed socket fails whatever is next.
+Task<> close_when_cut(Events& events) {
+  Timer never(co_await asio::this_coro::executor, Clock::time_point::max());
+  [[maybe_unused]] auto cut = co_await until_woken(never);
+  error_code ignored;
+  events.next_layer().close(ignored);
+}
+
+}  // namespace
+
+Task<Failure> follow_bash_events(upstream::Place place, Secret session_key, BashEventListeners listeners) {
+  if (place.tls) co_return upstream::fail(FaultKind::upstream, "nested.bash_events", "bash events: not over TLS");
+  auto const executor = co_await asio::this_coro::executor;
+  TcpSocket socket(executor);
+  auto [connect_error] = co_await socket.async_connect(place.at, no_throw);
+  if (connect_error) co_return ended(connect_error);
+  bool const is_cut = co_await is_cancelled();
+  if (is_cut) co_return ended(asio::error::operation_aborted);
+  Events events(std::move(socket));
+  events.set_option(websocket::stream_base::timeout{handshake_max, idle_max, true});
+  events.read_message_max(message_bytes_max);
+  std::string host = place.authority;
+  if (host.empty()) host = place.at.address().to_string() + ":" + std::to_string(place.port());
+  auto reading = read_events(events, std::move(host), std::move(session_key), std::move(listeners));
+  auto read = asio::co_spawn(executor, kept(std::move(reading)), asio::deferred);
+  auto closed = asio::co_spawn(executor, quiet(close_when_cut(events)), asio::deferred);
+  auto both = asio::experimental::make_parallel_group(std::move(read), std::move(closed));
+  auto first = asio::experimental::wait_for_one();
+  auto [order, bug, why, close_bug] = co_await std::move(both).async_wait(first, asio::deferred);
+  for (auto const& one : {bug, close_bug})
+    if (one) std::rethrow_exception(one);
+  co_return *std::move(why);
 }
 
 }  // namespace nestgate::nested

@@ -15,9 +15,11 @@ Task<std::optional<T>> kept(Task<T> work) {
 }
 
 // Runs `work` until it ends, or until `trip` is cancelled: then cancels it, waits until it has really ended, and returns
-// nothing. `trip` never expires by itself.
+// nothing. `trip` never expires by itself. A cancelled caller cancels `work`; where that was before, `work` never begins.
 template <class T>
 Task<std::optional<T>> unless_tripped(Timer& trip, Task<T> work) {
+  bool const was_cut = co_await is_cancelled();
+  if (was_cut) co_return std::nullopt;
   auto child = asio::co_spawn(co_await asio::this_coro::executor, kept(std::move(work)), asio::deferred);
   auto tripped = trip.async_wait(asio::deferred);
   auto both = asio::experimental::make_parallel_group(std::move(child), std::move(tripped));

@@ -81,6 +81,7 @@ class Admin : public testing::Test {
     sources.metrics = {std::make_shared<ProcessCollector>()};
     sources.routes = []() -> Task<std::string> { co_return R"({"routes":[]})"; };
     sources.operators = [this](AdminRequest request) -> Task<AdminAnswer> {
+      if (stops_when_asked_) core_.tasks.spawn("stop", server_->stop());
       asked_.push_back((request.method == AdminRequest::Method::post ? "POST " : "GET ") + request.path + "?" +
                        request.query);
       co_return to_answer_;
@@ -118,6 +119,7 @@ class Admin : public testing::Test {
   Readiness readiness_ = Readiness::ready;
   std::vector<std::string> asked_;  // below /api/; read once it was answered
   AdminAnswer to_answer_{.body = "{}"};
+  bool stops_when_asked_ = false;
   std::optional<AdminServer> server_;
   asio::ip::tcp::endpoint at_;
   std::thread thread_;
@@ -273,6 +275,17 @@ TEST_F(Admin, EndsItsConnectionsWhenItStops) {
   client.read_answer();
   TearDown();
   EXPECT_EQ(client.read_all(), "");
+}
+
+TEST_F(Admin, EndsAConnectionThatItAnswersWhileItStops) {
+  AdminLimits limits;
+  limits.idle_time_max = std::chrono::hours{1};
+  stops_when_asked_ = true;
+  start(limits);
+  Client client(at_);
+  client.send("GET /api/top HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_THAT(client.read_all(), StartsWith("HTTP/1.1 200 OK\r\n"));
+  thread_.join();
 }
 
 TEST_F(Admin, SaysWhyItCannotListen) {
