@@ -112,6 +112,10 @@ void add_automation(std::vector<Key<Settings>>& keys) {
                                        "Runs that are PENDING; beyond it none is taken (503).");
   key.operator()<&A::scan_interval>("automation.scan_interval", Duration{100ms, 10min},
                                     "Between two looks for runs and deliveries that nobody said anything of.");
+  key.operator()<&A::fire_ahead>(
+      "automation.fire_ahead", Duration{0ms, 1s},
+      "How long before its moment a schedule's run is stored, to start at the moment; a change of "
+      "the automation takes it back. Not where its overlap policy looks at open runs.");
   key.operator()<&A::runs_kept_for>("automation.runs_kept_for", Duration{1h, 24h * 3650},
                                     "Ended runs, with what belongs to them; older ones are removed.");
   key.operator()<&A::tarball_bytes_max>("automation.tarball_bytes_max", Bytes{1_KiB, 1_GiB},

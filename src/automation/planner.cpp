@@ -22,10 +22,9 @@ constexpr std::size_t fired_at_first = 96;  // twice as many each time
 constexpr std::size_t fired_at_once_max = 1'000;
 constexpr std::size_t read_at_once_max = 5'000;
 constexpr std::size_t moved_at_once_max = 500;
-constexpr std::chrono::nanoseconds ready_ahead = 20ms;  // how long before its time a batch is made
-constexpr Clock::duration behind_store = 1ms;           // a server next door is not kept from the processor
-constexpr Clock::duration store_pause = 500ms;          // while it is away
-constexpr Clock::duration follow_interval = 1s;         // changes by other gateways; a clock that was set
+constexpr Clock::duration behind_store = 1ms;    // a server next door is not kept from the processor
+constexpr Clock::duration store_pause = 500ms;   // while it is away
+constexpr Clock::duration follow_interval = 1s;  // changes by other gateways; a clock that was set
 constexpr Clock::duration zone_interval = 3s;
 
 store::AutomationStore::Planned planned_of(store::AutomationRow const& row) {
@@ -61,10 +60,14 @@ Planner::Planner(Executor control, With around, Listeners listeners)
     : with_(around),
       listeners_(std::move(listeners)),
       zones_(around.settings.zone_folder),
+      held_until_(control),
       wake_(control),
       tasks_(control) {}
 
-void Planner::start() { tasks_.spawn("automation.plan", loop()); }
+void Planner::start() {
+  tasks_.spawn("automation.plan", loop());
+  tasks_.spawn("automation.held", hand_over_held());
+}
 
 Task<> Planner::stop() {
   tasks_.stop();
@@ -106,7 +109,8 @@ void Planner::remove(std::string const& id) {
   auto const found = plans_.find(id);
   if (found == plans_.end()) return;
   ++changes_;
-  due_.erase({found->second.due, &*found});
+  due_.erase({found->second.fire_at, &*found});
+  std::erase_if(held_, [&id](auto const& held) { return held.second.automation_id == id; });
   plans_.erase(found);
 }
 
@@ -147,19 +151,24 @@ void Planner::schedule_next(Plans::value_type& planned, std::optional<Time> next
   if (next_at) {
     set_due(planned, *next_at + schedule::jitter_of(id, moment_of(*next_at), plan.trigger.jitter));
   } else {
-    due_.erase({plan.due, &planned});
+    due_.erase({plan.fire_at, &planned});
   }
 }
 
+// What an overlap policy says is known at the moment itself.
 void Planner::set_due(Plans::value_type& planned, Time due) {
-  due_.erase({planned.second.due, &planned});
-  planned.second.due = due;
-  due_.emplace(due, &planned);
+  auto& plan = planned.second;
+  due_.erase({plan.fire_at, &planned});
+  plan.due = plan.fire_at = due;
+  if (plan.trigger.overlap == Overlap::allow) plan.fire_at -= with_.settings.fire_ahead;
+  due_.emplace(plan.fire_at, &planned);
 }
 
 Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) const {
   Firing firing;
   firing.automation_id = id;
+  bool const is_ahead = plan.due > now;
+  if (is_ahead) firing.due = now = plan.due;
   firing.overlap = plan.trigger.overlap;
   if (firing.overlap == Overlap::cancel_running) firing.cancel = cancelling_for_successor(now);
   firing.expected_next_at = plan.next_at;
@@ -185,6 +194,7 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
     run.tenant = plan.tenant;
     run.owner = plan.owner;
     run.organisation = plan.organisation;
+    if (is_ahead) run.not_before = plan.due;
     // The one that is queued waits for its turn.
     if (firing.overlap == Overlap::queue_one) run.concurrent_max = 1;
   }
@@ -203,7 +213,6 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
 
 Planner::Batch Planner::batch_of(Due::const_iterator from, Time now, std::size_t count) const {
   Batch batch;
-  batch.at = now;
   batch.changes = changes_;
   for (auto one = from; one != due_.end() && one->first <= now && batch.ids.size() < count; ++one) {
     auto const& [id, plan] = *one->second;
@@ -237,8 +246,8 @@ Task<Planner::Batch> Planner::fire(Batch batch, std::size_t next_count) {
     [[maybe_unused]] auto waited = co_await pause_for(store_pause);
     co_return Batch();
   }
-  auto const done_at = SystemClock::now();
-  for (auto const& one : **fired) tell(one, done_at);
+  for (auto& one : **fired)
+    if (one.done) tell(std::move(one));
   std::vector<std::string> others;
   for (std::size_t i = 0; i < batch.ids.size(); ++i) {
     auto const planned = plans_.find(batch.ids[i]);
@@ -253,16 +262,41 @@ Task<Planner::Batch> Planner::fire(Batch batch, std::size_t next_count) {
 }
 
 // Its runs first: they are what somebody waits for.
-void Planner::tell(store::Fired const& fired, Time done_at) {
-  if (!fired.done) return;
-  for (auto const& run : fired.made) {
-    auto const late = std::chrono::duration_cast<std::chrono::microseconds>(done_at - *run.scheduled_for).count();
-    with_.stats.lateness.observe_us(static_cast<std::uint64_t>(std::max<std::int64_t>(late, 0)));
-    with_.stats.firings.add();
-    listeners_.made(run);
+void Planner::tell(store::Fired fired) {
+  for (auto& run : fired.made) {
+    bool const is_ahead = run.not_before && *run.not_before > SystemClock::now();
+    if (is_ahead) {
+      held_.emplace(*run.not_before, std::move(run));
+      held_until_.cancel();
+    } else {
+      hand_over(run);
+    }
   }
   with_.stats.firings_skipped.add(fired.skipped.size());
   for (auto const& id : fired.to_cancel) listeners_.cancelled(id);
+}
+
+void Planner::hand_over(RunRow const& run) {
+  auto const late = SystemClock::now() - *run.scheduled_for;
+  auto const late_us = std::chrono::duration_cast<std::chrono::microseconds>(late).count();
+  with_.stats.lateness.observe_us(static_cast<std::uint64_t>(std::max<std::int64_t>(late_us, 0)));
+  with_.stats.firings.add();
+  listeners_.made(run);
+}
+
+// When its time comes, whatever the store does meanwhile.
+Task<> Planner::hand_over_held() {
+  for (;;) {
+    while (!held_.empty() && held_.begin()->first <= SystemClock::now()) {
+      auto const run = held_.extract(held_.begin());
+      hand_over(run.mapped());
+    }
+    auto wait = follow_interval;
+    if (!held_.empty()) wait = std::min<Clock::duration>(wait, held_.begin()->first - SystemClock::now());
+    held_until_.expires_after(wait);
+    auto const woken = co_await until_woken(held_until_);
+    if (!woken) co_return;
+  }
 }
 
 // Another gateway fired it, or it was changed.
@@ -281,27 +315,8 @@ Task<> Planner::reread(std::string id) {
   }
 }
 
-// How long to wait: until something is due, or for making it ready.
-std::chrono::nanoseconds Planner::make_ready() {
-  if (due_.empty()) return follow_interval;
-  auto const due = due_.begin()->first;
-  auto const left = due - SystemClock::now();
-  if (left > ready_ahead) return std::min<std::chrono::nanoseconds>(left - ready_ahead, follow_interval);
-  bool const is_ready = ready_.at == due && ready_.changes == changes_;
-  if (!is_ready) ready_ = batch_of(due_.begin(), due, fired_at_first);
-  return std::max<std::chrono::nanoseconds>(due - SystemClock::now(), 0ns);
-}
-
-// What was made ready for now; for a time long ago it is made again, as a machine may have slept.
-Planner::Batch Planner::first_batch() {
-  auto const now = SystemClock::now();
-  bool const is_of_now = ready_.at <= now && now - ready_.at < ready_ahead;
-  if (is_of_now && ready_.changes == changes_) return std::exchange(ready_, Batch());
-  return batch_of(due_.begin(), now, fired_at_first);
-}
-
 Task<> Planner::fire_due() {
-  auto batch = first_batch();
+  auto batch = batch_of(due_.begin(), SystemClock::now(), fired_at_first);
   for (auto at_once = fired_at_first; !batch.ids.empty();) {
     bool const is_cut = co_await is_cancelled();
     if (is_cut) co_return;
@@ -400,7 +415,9 @@ Task<> Planner::loop() {
     auto const begin = Clock::now();
     if (begin - changes_read_at_ >= follow_interval) co_await read_changes();
     if (begin - zones_looked_at_ >= zone_interval) co_await follow_zones();
-    wake_.expires_after(make_ready());
+    auto wait = follow_interval;
+    if (!due_.empty()) wait = std::min<Clock::duration>(wait, due_.begin()->first - SystemClock::now());
+    wake_.expires_after(wait);
     [[maybe_unused]] auto woken = co_await until_woken(wake_);
   }
 }

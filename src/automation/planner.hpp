@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -51,15 +52,15 @@ class Planner {
     store::Tenant tenant;                   // whose its runs are, too
     std::string owner, organisation;
     std::optional<store::Time> next_at;
-    store::Time due;  // with its jitter
+    store::Time due;      // with its jitter
+    store::Time fire_at;  // ahead of that, where no open run matters
   };
   using Plans = std::unordered_map<std::string, Plan>;
   using Due = std::set<std::pair<store::Time, Plans::value_type*>>;
-  // Firings of plans that are due at a time, ready for the store.
+  // Firings for the store.
   struct Batch {
     std::vector<std::string> ids;
     std::vector<store::Firing> firings;
-    store::Time at{};           // when they are due
     std::uint64_t changes = 0;  // that plans had seen
   };
 
@@ -69,10 +70,10 @@ class Planner {
   Task<> move_plans(std::vector<std::string> ids);
   std::vector<store::Firing> moves_of(std::vector<std::string> const& ids) const;
   Task<> fire_due();
-  Batch first_batch();
-  std::chrono::nanoseconds make_ready();
   Task<Batch> fire(Batch batch, std::size_t next_count);
-  void tell(store::Fired const& fired, store::Time done_at);
+  void tell(store::Fired fired);
+  Task<> hand_over_held();
+  void hand_over(store::RunRow const& run);
   Batch batch_of(Due::const_iterator from, store::Time now, std::size_t count) const;
   Task<Batch> batch_behind(Due::value_type last, std::size_t count) const;
   store::Firing firing_of(std::string const& id, Plan const& plan, store::Time now) const;
@@ -88,7 +89,8 @@ class Planner {
   schedule::Zones zones_;
   Plans plans_;
   Due due_;
-  Batch ready_;                // before its time
+  std::multimap<store::Time, store::RunRow> held_;  // made ahead of their not_before, until then
+  Timer held_until_;
   std::uint64_t changes_ = 0;  // of plans, but for what their own firings move
   std::uint64_t seen_version_ = 0;
   bool is_read_ = false;  // all that was stored before

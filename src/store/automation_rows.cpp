@@ -26,6 +26,9 @@ std::string const update_row = "UPDATE automation SET " + assignments(members) +
 constexpr std::string_view select_same_schedule =
     "SELECT 1 FROM automation WHERE id = ?1 AND version = ?2 AND enabled = 1 AND trigger_json = ?3";
 constexpr std::string_view plan_row = "UPDATE automation_schedule SET next_at = ?2 WHERE automation_id = ?1";
+constexpr std::string_view note_last_triggered =
+    "UPDATE automation_schedule SET last_triggered_at = (SELECT max(created_at) FROM automation_run WHERE automation_id = "
+    "?1) WHERE automation_id = ?1";
 std::string const joined = "FROM automation JOIN automation_schedule ON automation_id = id ";
 std::string const select_rows = "SELECT " + columns + ", last_triggered_at, next_at " + joined;
 std::string const select_one = select_rows + "WHERE id = ?1";
@@ -139,6 +142,7 @@ Task<RowPage<AutomationRow>> AutomationRows::list(Sql& sql, Tenant const& tenant
 // A schedule that stays as it is keeps its next moment: it may have fired since the row was read.
 Task<std::optional<AutomationRow>> AutomationRows::replace(Sql& sql, AutomationRow const& row) const {
   auto wanted = row.clone();
+  co_await count_up(sql, run_versions);  // nobody fires meanwhile
   wanted.version = co_await note_change(sql, automation_versions);
   wanted.updated_at = co_await store_now(sql);
   auto const same = co_await sql.query(select_same_schedule, row.id, row.version, row.trigger_json);
@@ -146,9 +150,18 @@ Task<std::optional<AutomationRow>> AutomationRows::replace(Sql& sql, AutomationR
   append(parameters, values(row.id, row.version));
   auto const written = co_await sql.execute(update_row, std::move(parameters));
   if (written.changed() == 0) co_return std::nullopt;
+  auto const taken_back = co_await take_back_runs(sql, row.id);
+  bool const keeps_schedule = fires(row) && same.size() != 0;
+  if (keeps_schedule) wanted.next_at = taken_back;
   if (!fires(row)) wanted.next_at.reset();
-  if (!fires(row) || same.size() == 0) co_await sql.query(plan_row, row.id, wanted.next_at);
+  if (!keeps_schedule || taken_back) co_await sql.query(plan_row, row.id, wanted.next_at);
   co_return co_await find(sql, row.id);
+}
+
+Task<std::optional<Time>> AutomationRows::take_back_runs(Sql& sql, std::string const& id) const {
+  auto const first = co_await runs_.take_back(sql, id);
+  if (first) co_await sql.query(note_last_triggered, id);
+  co_return first;
 }
 
 Task<std::vector<AutomationStore::Planned>> AutomationRows::plans_since(Sql& sql, std::uint64_t version,
@@ -190,9 +203,12 @@ Task<std::vector<std::string>> AutomationRows::triggers_of(Sql& sql, std::string
 }
 
 Task<> AutomationRows::disable(Sql& sql, std::string const& id, std::string const& reason, std::string const& detail) const {
+  co_await count_up(sql, run_versions);
   auto const version = co_await note_change(sql, automation_versions);
   auto const disabled = co_await sql.query(disable_row, id, reason, detail, version);
-  if (disabled.changed() != 0) co_await sql.query(plan_row, id, std::optional<Time>());
+  if (disabled.changed() == 0) co_return;
+  co_await take_back_runs(sql, id);
+  co_await sql.query(plan_row, id, std::optional<Time>());
 }
 
 Task<std::optional<Secret>> AutomationRows::callback(Sql& sql, std::string const& id) const {

@@ -3,6 +3,7 @@
 #include <map>
 
 #include "nestgate/store/automation_store.hpp"
+#include "run_rows.hpp"
 #include "values.hpp"
 
 namespace nestgate::store {
@@ -13,8 +14,8 @@ inline constexpr std::string_view automation_versions = "automation";
 // The table of automations. As AutomationStore says, each call within a transaction; everything may throw Unusable.
 class AutomationRows {
  public:
-  // It outlives this.
-  explicit AutomationRows(Sealer const& sealer) : sealer_(sealer) {}
+  // They outlive this.
+  AutomationRows(Sealer const& sealer, RunRows const& runs) : sealer_(sealer), runs_(runs) {}
 
   Task<AutomationStore::Created> create(Sql& sql, AutomationRow const& row) const;
   Task<std::optional<AutomationRow>> find_template(Sql& sql, Tenant const& tenant, std::string const& template_id) const;
@@ -42,6 +43,7 @@ class AutomationRows {
   Task<std::uint64_t> purge(Sql& sql, Time before, std::size_t limit) const;
 
  private:
+  Task<std::optional<Time>> take_back_runs(Sql& sql, std::string const& id) const;
   Values members_of(AutomationRow const& row) const;
   // One that cannot be opened would stop the runs of all the others.
   enum class Callback : bool { left_sealed, opened };
@@ -50,6 +52,7 @@ class AutomationRows {
   std::optional<AutomationRow> first_of(Rows rows) const;
 
   Sealer const& sealer_;
+  RunRows const& runs_;
 };
 
 }  // namespace nestgate::store

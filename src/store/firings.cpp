@@ -101,7 +101,7 @@ Task<Outcome<std::vector<Fired>>> Firings::fire(Sql& sql, std::vector<Firing> co
       plans.clear();
       ids = {firing.automation_id};
     }
-    plans.push_back({&firing, &fired[i], version, counted.at});
+    plans.push_back({&firing, &fired[i], version, std::max(counted.at, firing.due)});
     version += firing.runs.size() * 2 + firing.skipped.size();
   }
   NESTGATE_CO_TRY_VOID(co_await fire_distinct(sql, plans));

@@ -7,6 +7,8 @@ namespace {
 
 using What = ClaimAnswer::What;
 
+constexpr std::chrono::seconds clocks_apart_max{1};  // that of who says it is time, and the store's
+
 constexpr std::string_view select_running =
     "SELECT automation_id, user_id, target, count(*) FROM automation_run WHERE status = 'RUNNING' GROUP BY automation_id, "
     "user_id, target";
@@ -97,7 +99,7 @@ Task<std::vector<ClaimAnswer>> RunClaims::claim(Sql& sql, std::vector<std::strin
     auto& run = found[i];
     if (!run || run->status != RunStatus::pending) continue;
     answers[i].what = What::at_cap;
-    bool const is_time = !run->not_before || *run->not_before <= counted.at;
+    bool const is_time = !run->not_before || *run->not_before <= counted.at + clocks_apart_max;
     if (!is_time || !running.has_room(*run, caps)) continue;
     running.add(*run);
     begin(*run, gateway, counted.at);

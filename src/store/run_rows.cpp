@@ -124,6 +124,10 @@ constexpr std::string_view purges[] = {
     "DELETE FROM automation_run WHERE id = ?1",
 };
 
+constexpr std::string_view take_back_early =
+    "DELETE FROM automation_run WHERE automation_id = ?1 AND status = 'PENDING' AND attempt = 1 AND scheduled_for IS NOT "
+    "NULL AND not_before > nestgate_now() RETURNING scheduled_for";
+
 Place place_of_wish(std::string const& id) { return {"automation_run_input", "wish", id}; }
 
 // The run outlives them, as in all that is written of runs.
@@ -259,6 +263,17 @@ Task<Outcome<>> RunRows::count_waiting(Sql& sql, std::int64_t change, std::uint6
   failure.limit = static_cast<std::uint32_t>(max);
   failure.current = static_cast<std::uint32_t>(count - static_cast<std::uint64_t>(change));
   co_return failure;
+}
+
+Task<std::optional<Time>> RunRows::take_back(Sql& sql, std::string const& automation_id) const {
+  auto rows = co_await sql.query(take_back_early, automation_id);
+  std::optional<Time> first;
+  for (; rows.step();) {
+    auto const moment = rows.time();
+    first = std::min(first.value_or(moment), moment);
+  }
+  co_await count_waiting(sql, -static_cast<std::int64_t>(rows.size()));
+  co_return first;
 }
 
 Task<std::vector<bool>> RunRows::update(Sql& sql, std::vector<Change> const& changes) const {

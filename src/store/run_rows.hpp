@@ -24,6 +24,8 @@ class RunRows {
   Task<> count_waiting(Sql& sql, std::int64_t change) const;
   // So many more. Fault overloaded: more than `max` (0: no limit) do.
   Task<Outcome<>> count_waiting(Sql& sql, std::int64_t change, std::uint64_t max) const;
+  // What a schedule made ahead of a moment that has not come is as never made. The first of those moments.
+  Task<std::optional<Time>> take_back(Sql& sql, std::string const& automation_id) const;
   // If it is still what it was read as: of that version.
   struct Change {
     RunRow const* run;

@@ -86,8 +86,8 @@ class SqlAutomationStore final : public AutomationStore {
 
   Backend& backend_;
   Sealer const& sealer_;
-  AutomationRows automations_{sealer_};
   RunRows runs_{sealer_};
+  AutomationRows automations_{sealer_, runs_};
   UploadRows uploads_;
   WebhookRows webhooks_{sealer_};
   KvRows kv_{sealer_};

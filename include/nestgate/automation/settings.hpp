@@ -47,6 +47,7 @@ struct Settings {
   std::uint32_t starts_per_minute_of_user_max = 0;     // 0: no limit
   std::uint32_t runs_waiting_max = 100'000;            // PENDING ones; beyond it none is taken
   std::chrono::milliseconds scan_interval{5'000};      // between two looks for what nobody said
+  std::chrono::milliseconds fire_ahead{100};           // of its moment a schedule's run is made; it starts at the moment
   std::chrono::seconds runs_kept_for{90 * 86'400};     // ended ones, and what belongs to them
 
   std::uint32_t tarball_bytes_max = 64 * 1024 * 1024;           // of a run with its own

@@ -65,6 +65,7 @@ struct Firing {
   Overlap overlap = Overlap::allow;
   RunJudge cancel;           // of each open run, for `cancel_running`: must be given with it
   std::vector<RunRow> runs;  // in their order
+  Time due{};                // of one that is made ahead of it: its runs count from then, and their not_before says it
   std::vector<SkippedRow> skipped;
   bool disable = false;  // its schedule cannot be evaluated any more
   std::string disabled_reason, disabled_detail;
@@ -142,6 +143,7 @@ class AutomationStore {
   virtual Task<Outcome<RowPage<AutomationRow>>> list(Tenant tenant, PageOf page) = 0;
   // Writes if the kept row still has row.version; the row as it is kept then, or nothing: somebody else wrote first. A
   // schedule that stays enabled with the same trigger keeps its next moment, which may have moved on since it was read.
+  // Runs that were made ahead of a moment (Firing::due) that has not come are gone, and it is the next one again.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace(AutomationRow row) = 0;
   // The same with a new upload in its tarball_path's place: it comes, and `gone` is marked deleted, in one transaction.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace_with_upload(AutomationRow row, UploadRow upload,
@@ -163,7 +165,7 @@ class AutomationStore {
   virtual Task<Outcome<std::vector<AutomationRow>>> listening(std::string org_id, std::string source) = 0;
   // The triggers of all organisations' enabled event automations of a source.
   virtual Task<Outcome<std::vector<std::string>>> triggers_of(std::string source) = 0;
-  // enabled = false where it is enabled.
+  // enabled = false where it is enabled; as for `replace`, no run is left of a moment that has not come.
   virtual Task<Outcome<>> disable(std::string id, std::string reason, std::string detail) = 0;
 
   // Schedules: each firing by itself, all in one transaction.
@@ -197,7 +199,7 @@ class AutomationStore {
   // PENDING ones changed behind `version`, by version: at most `limit`.
   virtual Task<Outcome<std::vector<WaitingRun>>> waiting_since(std::uint64_t version, std::size_t limit) = 0;
   // In the order of `ids`. PENDING ones within the caps become RUNNING: fence + 1, held by `gateway`, started_at now. One
-  // whose not_before is to come is at_cap.
+  // whose not_before is more than a second ahead is at_cap: a gateway's clock need not be the store's.
   virtual Task<Outcome<std::vector<ClaimAnswer>>> claim(std::vector<std::string> ids, std::string gateway, RunCaps caps) = 0;
   // RUNNING runs, and ended ones with something to clean up, whose holder is another gateway that does not live: they get a
   // new fence and this holder.

@@ -288,22 +288,100 @@ TEST_F(Schedules, WithJitterFireLaterButNameTheirMoment) {
   EXPECT_EQ(find(late).next_at, moment);
 }
 
-// What is due soon is made ready before; a change in time is in it.
-TEST_F(Schedules, ThatChangeJustBeforeTheirMomentFireAsTheyAreThen) {
+class SchedulesAhead : public Schedules {
+ protected:
+  SchedulesAhead() { settings.fire_ahead = 1h; }
+  // Once a year at that moment, in UTC.
+  static CronTrigger once_a_year_at(Time moment) {
+    auto const day = std::chrono::floor<std::chrono::days>(moment);
+    std::chrono::year_month_day const date(day);
+    std::chrono::hh_mm_ss const time(std::chrono::floor<std::chrono::seconds>(moment - day));
+    std::string schedule;
+    for (auto const part : {time.minutes().count(), time.hours().count()}) schedule += std::to_string(part) + " ";
+    for (auto const part : {unsigned(date.day()), unsigned(date.month())}) schedule += std::to_string(part) + " ";
+    return every(schedule + "* " + std::to_string(time.seconds().count()));
+  }
+  std::string store_once_at(Time moment) { return store_row(once_a_year_at(moment), moment); }
+  void until_stored(std::string const& id, Time moment) {
+    until(id, [moment](AutomationRow const& row) { return row.next_at > moment; });
+  }
+  // The only one.
+  RunRow run_of(std::string const& id) {
+    auto runs = runs_of(id);
+    EXPECT_EQ(runs.size(), 1U);
+    return runs.at(0).clone();
+  }
+
+  Time const soon = second_of(now()) + 1s, later = soon + 30min;
+};
+
+TEST_F(SchedulesAhead, StoreTheirRunsAndHandThemOverAtTheirMoment) {
+  auto const first = store_once_at(soon), second = store_once_at(later);
+  start();
+  until_stored(second, later);
+  auto const stored = run_of(second);
+  EXPECT_EQ(stored.scheduled_for, later);
+  EXPECT_EQ(stored.not_before, later);
+  EXPECT_EQ(stored.created_at, later);
+  EXPECT_EQ(find(second).last_triggered_at, later);
+  control.run_until([&] { return !made.empty(); });
+  EXPECT_GE(now(), soon);
+  ASSERT_EQ(made.size(), 1U);
+  EXPECT_EQ(made[0].automation_id, first);
+  EXPECT_EQ(stats.firings.read(), 1U);
+}
+
+TEST_F(SchedulesAhead, WithJitterStartByIt) {
+  auto trigger = once_a_year_at(later);
+  trigger.jitter = 600s;
+  auto const id = store_row(trigger, later);
+  start();
+  until_stored(id, later);
+  auto const run = run_of(id);
+  EXPECT_EQ(run.scheduled_for, later);
+  EXPECT_EQ(run.not_before,
+            later + schedule::jitter_of(id, std::chrono::floor<std::chrono::seconds>(later), trigger.jitter));
+}
+
+TEST_F(SchedulesAhead, ThatLookAtOpenRunsFireAtTheirMoment) {
+  auto skipping = once_a_year_at(later);
+  skipping.overlap = Overlap::skip;
+  auto const id = store_row(skipping, later);
+  start();
+  until_stored(store_once_at(later + 1s), later + 1s);
+  EXPECT_EQ(find(id).next_at, later);
+  EXPECT_THAT(runs_of(id), IsEmpty());
+}
+
+TEST_F(SchedulesAhead, ThatChangeBeforeTheirMomentFireAsTheyAreThen) {
   auto& planner = start();
+  auto const id = store_once_at(later);
+  until_stored(id, later);
   Policy changed;
   changed.priority = 7;
+  auto row = find(id);
+  row.policy_json = to_json(changed);
+  auto const kept = control.run(rows.replace(std::move(row))).value().value();
+  EXPECT_EQ(kept.next_at, later);
+  planner.note(kept);
+  until_stored(id, later);
+  EXPECT_EQ(run_of(id).priority, changed.priority);
+}
+
+TEST_F(SchedulesAhead, ThatAreSwitchedOffBeforeTheirMomentHandNothingOver) {
+  auto& planner = start();
   for (bool is_in_time = false; !is_in_time;) {
-    auto const moment = now() + 15ms;
-    auto const id = store_row(every(yearly), moment);
-    auto row = find(id);
-    planner.note(row);
-    control.run(one_turn());
-    row.policy_json = to_json(changed);
-    planner.note(row);
+    made.clear();
+    auto const moment = second_of(now()) + 1s;
+    auto const off = store_once_at(moment), on = store_once_at(moment + 1s);
+    for (auto const& id : {off, on}) planner.note(find(id));
+    until_stored(off, moment);
+    auto row = find(off);
+    row.enabled = false;
+    planner.note(control.run(rows.replace(std::move(row))).value().value());
     is_in_time = now() < moment;
-    until(id, [moment](AutomationRow const& kept) { return kept.next_at != moment; });
-    if (is_in_time) EXPECT_EQ(made.back().priority, changed.priority);
+    control.run_until([&] { return !made.empty() && made.back().automation_id == on; });
+    if (is_in_time) EXPECT_EQ(made.size(), 1U);
   }
 }
 

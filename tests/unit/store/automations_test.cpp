@@ -299,6 +299,95 @@ TEST_P(Schedules, DoNotFireOfWhatIsDeletedOrSwitchedOffWhateverMomentItIsWritten
   EXPECT_FALSE(gateway_.fire(firing(Overlap::allow, runs_of(run_of("r2")))).done);
 }
 
+class SchedulesAhead : public Schedules {
+ protected:
+  // "r1" is made ahead of a moment that is far away.
+  SchedulesAhead() {
+    auto early = run_of("r1");
+    early.scheduled_for = moment_;
+    early.not_before = moment_ + 1s;  // its jitter
+    early.dedupe_key = "moment";
+    EXPECT_TRUE(fire_ahead(std::move(early)));
+  }
+  bool fire_ahead(RunRow run) {
+    auto ahead = firing(Overlap::allow, runs_of(std::move(run)));
+    ahead.expected_next_at = gateway_.automation("a1").next_at;
+    ahead.new_next_at = moment_ + 100s;
+    ahead.due = moment_ + 1s;
+    return gateway_.fire(std::move(ahead)).done;
+  }
+  AutomationRow replace(std::function<void(AutomationRow&)> const& edit) {
+    auto row = gateway_.automation("a1");
+    edit(row);
+    return std::move(*gateway_.get(store_.replace(std::move(row))));
+  }
+  bool is_there(std::string id) { return gateway_.get(store_.find_run(std::move(id))).has_value(); }
+
+  Time const moment_ = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()) + 1h;
+};
+INSTANTIATE_TEST_SUITE_P(On, SchedulesAhead, testing::ValuesIn(every_database()), by_name);
+
+TEST_P(SchedulesAhead, MakeRunsThatCountFromTheirMoment) {
+  auto const run = gateway_.run("r1");
+  EXPECT_EQ(run.created_at, moment_ + 1s);
+  EXPECT_EQ(run.not_before, moment_ + 1s);
+  EXPECT_EQ(gateway_.automation("a1").last_triggered_at, moment_ + 1s);
+  EXPECT_EQ(gateway_.claim_runs({"r1"}).front().what, ClaimAnswer::What::at_cap);
+}
+
+TEST_P(SchedulesAhead, TakeThemBackWhereTheirAutomationChangesBefore) {
+  auto const row = replace([](AutomationRow& changed) { changed.policy_json = R"({"priority":7})"; });
+  EXPECT_FALSE(is_there("r1"));
+  EXPECT_EQ(row.next_at, moment_);
+  EXPECT_FALSE(row.last_triggered_at);
+  EXPECT_EQ(gateway_.get(store_.depth()).pending, 0u);
+  EXPECT_TRUE(gateway_.waiting().empty());
+  auto again = run_of("r2");
+  again.scheduled_for = moment_;
+  again.not_before = moment_;
+  again.dedupe_key = "moment";
+  EXPECT_TRUE(fire_ahead(std::move(again)));
+  EXPECT_TRUE(is_there("r2"));
+}
+
+TEST_P(SchedulesAhead, TakeThemBackWhereTheirScheduleChangesBefore) {
+  auto const next = moment_ - 60s;
+  auto const row = replace([next](AutomationRow& changed) {
+    changed.trigger_json = R"({"type":"cron","schedule":"1 1 1 1 *"})";
+    changed.next_at = next;
+  });
+  EXPECT_FALSE(is_there("r1"));
+  EXPECT_EQ(row.next_at, next);
+}
+
+TEST_P(SchedulesAhead, TakeThemBackWhereTheyAreDisabledOrDeletedBefore) {
+  gateway_.get(store_.disable("a1", "", ""));
+  EXPECT_FALSE(is_there("r1"));
+  EXPECT_FALSE(gateway_.automation("a1").next_at);
+  replace([this](AutomationRow& changed) {
+    changed.enabled = true;
+    changed.next_at = moment_;
+  });
+  auto again = run_of("r2");
+  again.scheduled_for = again.not_before = moment_;
+  ASSERT_TRUE(fire_ahead(std::move(again)));
+  replace([this](AutomationRow& changed) { changed.deleted_at = moment_; });
+  EXPECT_FALSE(is_there("r2"));
+  EXPECT_FALSE(gateway_.automation("a1").next_at);
+}
+
+TEST_P(SchedulesAhead, LeaveWhatIsDueOrWasMadeOtherwise) {
+  auto due = run_of("due"), by_hand = run_of("by hand"), of_another = run_of("of another", "a2");
+  due.scheduled_for = due.not_before = at(100s);
+  by_hand.not_before = of_another.not_before = of_another.scheduled_for = moment_;
+  for (auto* const run : {&due, &by_hand, &of_another}) gateway_.enqueue(std::move(*run));
+  auto const triggered_at = gateway_.run("by hand").created_at;
+  EXPECT_EQ(replace([](AutomationRow& changed) { changed.name = "another"; }).last_triggered_at, triggered_at);
+  EXPECT_FALSE(is_there("r1"));
+  for (auto const* const id : {"due", "by hand", "of another"}) EXPECT_TRUE(is_there(id)) << id;
+  EXPECT_EQ(gateway_.get(store_.depth()).pending, 3u);
+}
+
 TEST_P(Schedules, FireTogetherEachByItself) {
   std::vector<Firing> firings;
   for (std::string const id : {"a1", "a2", "a3"}) {
