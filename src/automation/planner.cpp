@@ -43,9 +43,9 @@ store::AutomationStore::Planned planned_of(store::AutomationRow const& row) {
 
 Moment moment_of(Time time) { return std::chrono::floor<std::chrono::seconds>(time); }
 
-RunRow run_of(std::string const& automation_id, Policy const& policy, Settings const& settings, Moment moment, Time now) {
+RunRow run_of(std::string const& automation_id, Policy const& policy, Settings const& settings, Moment moment) {
   RunRow run;
-  run.id = dashed_uuid(upstream::timed_uuid_hex(now));
+  run.id = dashed_uuid(upstream::timed_uuid_hex(SystemClock::now()));
   run.automation_id = automation_id;
   run.trigger_source = "cron";
   run.scheduled_for = moment;
@@ -190,7 +190,7 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
   auto const planned = schedule::plan(*plan.rule, moment_of(*plan.next_at), now, catch_up);
   firing.new_next_at = planned.next;
   for (auto const moment : planned.fire) {
-    auto& run = firing.runs.emplace_back(run_of(id, plan.policy, with_.settings, moment, now));
+    auto& run = firing.runs.emplace_back(run_of(id, plan.policy, with_.settings, moment));
     run.tenant = plan.tenant;
     run.owner = plan.owner;
     run.organisation = plan.organisation;
@@ -235,7 +235,7 @@ Task<Planner::Batch> Planner::fire(Batch batch, std::size_t next_count) {
   for (auto const& firing : batch.firings) nexts.push_back(firing.new_next_at);
   auto const executor = co_await asio::this_coro::executor;
   auto stored = asio::co_spawn(executor, kept(with_.rows.fire(std::move(batch.firings))), asio::deferred);
-  auto prepared = asio::co_spawn(executor, kept(batch_behind({last->second.due, &*last}, next_count)), asio::deferred);
+  auto prepared = asio::co_spawn(executor, kept(batch_behind({last->second.fire_at, &*last}, next_count)), asio::deferred);
   auto both = asio::experimental::make_parallel_group(std::move(stored), std::move(prepared));
   auto every = asio::experimental::wait_for_all();
   auto [order, bug, fired, prepare_bug, next] = co_await std::move(both).async_wait(every, asio::deferred);
