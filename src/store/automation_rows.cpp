@@ -23,8 +23,10 @@ constexpr std::string_view insert_schedule =
 std::string const update_row = "UPDATE automation SET " + assignments(members) +
                                " WHERE id = " + placeholder_behind(members, 1) +
                                " AND version = " + placeholder_behind(members, 2);
+// Whether what its runs are made of stays, too.
 constexpr std::string_view select_same_schedule =
-    "SELECT 1 FROM automation WHERE id = ?1 AND version = ?2 AND enabled = 1 AND trigger_json = ?3";
+    "SELECT CASE WHEN policy_json = ?4 AND owner = ?5 AND organisation = ?6 THEN 1 ELSE 0 END FROM automation WHERE id = ?1 "
+    "AND version = ?2 AND enabled = 1 AND trigger_json = ?3";
 constexpr std::string_view plan_row = "UPDATE automation_schedule SET next_at = ?2 WHERE automation_id = ?1";
 constexpr std::string_view note_last_triggered =
     "UPDATE automation_schedule SET last_triggered_at = (SELECT max(created_at) FROM automation_run WHERE automation_id = "
@@ -145,13 +147,16 @@ Task<std::optional<AutomationRow>> AutomationRows::replace(Sql& sql, AutomationR
   co_await count_up(sql, run_versions);  // nobody fires meanwhile
   wanted.version = co_await note_change(sql, automation_versions);
   wanted.updated_at = co_await store_now(sql);
-  auto const same = co_await sql.query(select_same_schedule, row.id, row.version, row.trigger_json);
+  auto same = co_await sql.query(select_same_schedule, row.id, row.version, row.trigger_json, row.policy_json, row.owner,
+                                 row.organisation);
+  bool const keeps_schedule = fires(row) && same.step();
+  bool const keeps_runs = keeps_schedule && same.flag();
   auto parameters = members_of(wanted);
   append(parameters, values(row.id, row.version));
   auto const written = co_await sql.execute(update_row, std::move(parameters));
   if (written.changed() == 0) co_return std::nullopt;
-  auto const taken_back = co_await take_back_runs(sql, row.id);
-  bool const keeps_schedule = fires(row) && same.size() != 0;
+  std::optional<Time> taken_back;
+  if (!keeps_runs) taken_back = co_await take_back_runs(sql, row.id);
   if (keeps_schedule) wanted.next_at = taken_back;
   if (!fires(row)) wanted.next_at.reset();
   if (!keeps_schedule || taken_back) co_await sql.query(plan_row, row.id, wanted.next_at);

@@ -62,6 +62,10 @@ std::string_view condition(Whose whose) {
   return "";
 }
 
+// A schedule's run whose moment has not come: nobody has seen it, and it may be taken back.
+std::string const is_ahead =
+    "status = 'PENDING' AND attempt = 1 AND scheduled_for IS NOT NULL AND not_before > nestgate_now()";
+
 // Where a conversation is asked for its few runs are looked up first.
 ListStatements list_statements(Whose whose, bool of_conversation) {
   std::string from = "FROM automation_run ";
@@ -69,7 +73,7 @@ ListStatements list_statements(Whose whose, bool of_conversation) {
     from =
         "FROM (SELECT id AS found FROM automation_run WHERE sandbox_id = ?12 UNION SELECT id FROM automation_run WHERE "
         "conversation_id = ?12) AS its CROSS JOIN automation_run ";
-  from.append("WHERE ").append(condition(whose));
+  from.append("WHERE ").append(condition(whose)).append(" AND NOT coalesce(").append(is_ahead).append(", FALSE)");
   from += " AND created_at >= ?4 AND created_at < ?5 AND status IN (?6, ?7, ?8, ?9, ?10, ?11)";
   if (of_conversation) {
     from += " AND id = found";
@@ -124,9 +128,8 @@ constexpr std::string_view purges[] = {
     "DELETE FROM automation_run WHERE id = ?1",
 };
 
-constexpr std::string_view take_back_early =
-    "DELETE FROM automation_run WHERE automation_id = ?1 AND status = 'PENDING' AND attempt = 1 AND scheduled_for IS NOT "
-    "NULL AND not_before > nestgate_now() RETURNING scheduled_for";
+std::string const take_back_early =
+    "DELETE FROM automation_run WHERE automation_id = ?1 AND " + is_ahead + " RETURNING scheduled_for";
 
 Place place_of_wish(std::string const& id) { return {"automation_run_input", "wish", id}; }
 

@@ -143,7 +143,8 @@ class AutomationStore {
   virtual Task<Outcome<RowPage<AutomationRow>>> list(Tenant tenant, PageOf page) = 0;
   // Writes if the kept row still has row.version; the row as it is kept then, or nothing: somebody else wrote first. A
   // schedule that stays enabled with the same trigger keeps its next moment, which may have moved on since it was read.
-  // Runs that were made ahead of a moment (Firing::due) that has not come are gone, and it is the next one again.
+  // Where its runs would be others, those that were made ahead of a moment (Firing::due) that has not come are gone, and it
+  // is the next one again.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace(AutomationRow row) = 0;
   // The same with a new upload in its tarball_path's place: it comes, and `gone` is marked deleted, in one transaction.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace_with_upload(AutomationRow row, UploadRow upload,
@@ -207,7 +208,8 @@ class AutomationStore {
   // Ended runs that this gateway holds and has something to clean up of: also such as another gateway cancelled.
   virtual Task<Outcome<std::vector<RunRow>>> to_clean_up(std::string gateway, std::size_t limit) = 0;
   virtual Task<Outcome<std::optional<RunRow>>> find_run(std::string id) = 0;
-  // Newest first (created_at, then id), without their wishes and event payloads.
+  // Newest first (created_at, then id), without their wishes and event payloads, and without runs that were made ahead of a
+  // moment that has not come.
   virtual Task<Outcome<RowPage<RunRow>>> list_runs(RunFilter filter, PageOf page) = 0;
   // How many of these runs are in each status; `filter.statuses` leaves none out.
   virtual Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(RunFilter filter) = 0;

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/websocket/stream.hpp>
 
@@ -26,7 +25,9 @@ class EventServer {
       : acceptor_(control.executor(), asio::ip::tcp::endpoint(asio::ip::address_v4::loopback(), 0)) {}
   upstream::Place place() const { return upstream::Place(acceptor_.local_endpoint()); }
   void tell(std::vector<std::string_view> events) {
-    asio::co_spawn(acceptor_.get_executor(), quiet(serve(std::move(events))), asio::detached);
+    asio::co_spawn(acceptor_.get_executor(), quiet(serve(std::move(events))), [](std::exception_ptr bug) {
+      if (bug) std::rethrow_exception(bug);
+    });
   }
   std::string const& greeting() const { return greeting_; }
 

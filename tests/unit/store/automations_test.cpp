@@ -335,6 +335,16 @@ TEST_P(SchedulesAhead, MakeRunsThatCountFromTheirMoment) {
   EXPECT_EQ(gateway_.claim_runs({"r1"}).front().what, ClaimAnswer::What::at_cap);
 }
 
+TEST_P(SchedulesAhead, ShowThemOnceTheirMomentHasCome) {
+  auto due = run_of("due"), again = run_of("again"), by_hand = run_of("by hand");
+  due.scheduled_for = due.not_before = at(100s);
+  again.scheduled_for = by_hand.not_before = again.not_before = moment_;
+  again.attempt = 2;
+  for (auto* const run : {&due, &again, &by_hand}) gateway_.enqueue(std::move(*run));
+  EXPECT_THAT(gateway_.listed({}), testing::UnorderedElementsAre("due", "again", "by hand"));
+  EXPECT_EQ(gateway_.get(store_.count_runs({}))[RunStatus::pending], 3u);
+}
+
 TEST_P(SchedulesAhead, TakeThemBackWhereTheirAutomationChangesBefore) {
   auto const row = replace([](AutomationRow& changed) { changed.policy_json = R"({"priority":7})"; });
   EXPECT_FALSE(is_there("r1"));
@@ -348,6 +358,12 @@ TEST_P(SchedulesAhead, TakeThemBackWhereTheirAutomationChangesBefore) {
   again.dedupe_key = "moment";
   EXPECT_TRUE(fire_ahead(std::move(again)));
   EXPECT_TRUE(is_there("r2"));
+}
+
+TEST_P(SchedulesAhead, KeepThemWhereWhatTheyAreMadeOfStays) {
+  auto const row = replace([](AutomationRow& changed) { changed.name = "another"; });
+  EXPECT_TRUE(is_there("r1"));
+  EXPECT_EQ(row.next_at, moment_ + 100s);
 }
 
 TEST_P(SchedulesAhead, TakeThemBackWhereTheirScheduleChangesBefore) {
@@ -382,7 +398,8 @@ TEST_P(SchedulesAhead, LeaveWhatIsDueOrWasMadeOtherwise) {
   by_hand.not_before = of_another.not_before = of_another.scheduled_for = moment_;
   for (auto* const run : {&due, &by_hand, &of_another}) gateway_.enqueue(std::move(*run));
   auto const triggered_at = gateway_.run("by hand").created_at;
-  EXPECT_EQ(replace([](AutomationRow& changed) { changed.name = "another"; }).last_triggered_at, triggered_at);
+  auto const row = replace([](AutomationRow& changed) { changed.owner = "bob"; });
+  EXPECT_EQ(row.last_triggered_at, triggered_at);
   EXPECT_FALSE(is_there("r1"));
   for (auto const* const id : {"due", "by hand", "of another"}) EXPECT_TRUE(is_there(id)) << id;
   EXPECT_EQ(gateway_.get(store_.depth()).pending, 3u);

@@ -334,6 +334,13 @@ TEST_P(Runs, AreNotClaimedBeforeTheirTime) {
   EXPECT_THAT(claimed({"r1"}, {}), ElementsAre(What::claimed));
 }
 
+TEST_P(Runs, AreClaimedByWhoseClockIsALittleAhead) {
+  auto run = run_of("r1");
+  run.not_before = std::chrono::system_clock::now() + 500ms;
+  gateway_.enqueue(std::move(run));
+  EXPECT_THAT(claimed({"r1"}, {}), ElementsAre(What::claimed));
+}
+
 TEST_P(Runs, AreCappedInAll) {
   enqueue_each({"r1", "r2", "r3"});
   EXPECT_THAT(claimed({"r1", "r2", "r3"}, {.in_all = 2}), ElementsAre(What::claimed, What::claimed, What::at_cap));
