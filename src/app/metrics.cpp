@@ -241,7 +241,8 @@ std::vector<MetricFamily> AutomationCollector::Collect() const {
   out.push_back(counter("run_attempts_again_total", "Failed runs that wait for another attempt.", stats_.attempts_again));
   out.push_back(counter("runs_taken_over_total", "Runs taken over from gateways that were gone.", stats_.taken_over));
   out.push_back(gauge("schedules", "Schedules that are planned.", stats_.schedules));
-  out.push_back(time("schedule_lateness_seconds", "From a schedule's moment until its run is durable.", stats_.lateness));
+  out.push_back(time("schedule_lateness_seconds",
+                     "From a schedule's moment until its run is durable and waits to be claimed.", stats_.lateness));
   out.push_back(counter("schedule_firings_total", "Runs that schedules made.", stats_.firings));
   out.push_back(
       counter("schedule_firings_skipped_total", "Firings that an overlap policy left out.", stats_.firings_skipped));
