@@ -38,8 +38,6 @@ constexpr std::string_view select_waiting =
     "SELECT id, automation_id, user_id, target, priority, concurrent_max, created_at, not_before, version FROM "
     "automation_run WHERE status = 'PENDING' AND version > ?1 ORDER BY version LIMIT ?2";
 constexpr std::string_view add_waiting = "UPDATE counter SET value = value + ?1 WHERE name = 'pending_run' RETURNING value";
-constexpr std::string_view count_pending = "SELECT count(*), min(created_at) FROM automation_run WHERE status = 'PENDING'";
-constexpr std::string_view count_running = "SELECT count(*) FROM automation_run WHERE status = 'RUNNING'";
 
 // The runs of an automation are its tenant's.
 constexpr std::string_view of_automation_of_tenant =
@@ -371,16 +369,6 @@ Task<std::map<RunStatus, std::uint64_t>> RunRows::count(Sql& sql, RunFilter cons
     counts.emplace(status, rows.count());
   }
   co_return counts;
-}
-
-Task<AutomationStore::Depth> RunRows::depth(Sql& sql) const {
-  AutomationStore::Depth depth;
-  auto pending = co_await sql.query(count_pending);
-  pending.step();
-  depth.pending = pending.count();
-  depth.oldest_pending = pending.optional_time();
-  depth.running = co_await count_of(sql, count_running, Values());
-  co_return depth;
 }
 
 Task<std::uint64_t> RunRows::purge(Sql& sql, Time before, std::size_t limit) const {

@@ -41,7 +41,6 @@ class RunRows {
   Task<std::vector<WaitingRun>> waiting_since(Sql& sql, std::uint64_t version, std::size_t limit) const;
   Task<RowPage<RunRow>> list(Sql& sql, RunFilter const& filter, PageOf page) const;
   Task<std::map<RunStatus, std::uint64_t>> count(Sql& sql, RunFilter const& filter) const;
-  Task<AutomationStore::Depth> depth(Sql& sql) const;
   Task<std::uint64_t> purge(Sql& sql, Time before, std::size_t limit) const;
 
  private:

@@ -134,10 +134,6 @@ Task<Outcome<std::vector<Outcome<JudgedRun>>>> SqlAutomationStore::judge_each(st
   return backend_.write([this, runs = std::move(runs)](Sql& sql) { return judgements_.judge(sql, runs); });
 }
 
-Task<Outcome<AutomationStore::Depth>> SqlAutomationStore::depth() {
-  return backend_.read([this](Sql& sql) { return runs_.depth(sql); });
-}
-
 Task<Outcome<>> SqlAutomationStore::add_upload(UploadRow upload, std::string bytes) {
   return backend_.write(
       [this, upload = std::move(upload), bytes = std::move(bytes)](Sql& sql) { return uploads_.add(sql, upload, bytes); });

@@ -46,7 +46,6 @@ class SqlAutomationStore final : public AutomationStore {
   Task<Outcome<RowPage<RunRow>>> list_runs(RunFilter filter, PageOf page) override;
   Task<Outcome<std::map<RunStatus, std::uint64_t>>> count_runs(RunFilter filter) override;
   Task<Outcome<JudgedRun>> judge(std::string id, std::optional<std::uint64_t> fence, RunJudge judge) override;
-  Task<Outcome<Depth>> depth() override;
   Task<Outcome<>> add_upload(UploadRow upload, std::string bytes) override;
   Task<Outcome<std::optional<UploadRow>>> find_upload(std::string id) override;
   Task<Outcome<std::optional<std::string>>> upload_bytes(std::string id) override;

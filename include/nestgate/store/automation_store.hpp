@@ -217,12 +217,6 @@ class AutomationStore {
   // unless the run has it still. Those that are asked for together are decided each by itself, in their order. Faults:
   // not_found.
   virtual Task<Outcome<JudgedRun>> judge(std::string id, std::optional<std::uint64_t> fence, RunJudge judge) = 0;
-  // Counts of PENDING and RUNNING, over all gateways.
-  struct Depth {
-    std::uint64_t pending = 0, running = 0;
-    std::optional<Time> oldest_pending;
-  };
-  virtual Task<Outcome<Depth>> depth() = 0;
 
   // Uploads.
   virtual Task<Outcome<>> add_upload(UploadRow upload, std::string bytes) = 0;

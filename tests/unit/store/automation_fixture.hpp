@@ -99,6 +99,7 @@ class AutomationGateway : public Gateway {
   std::vector<std::string> listed(RunFilter filter, PageOf page = {}) {
     return ids_of_rows(get(automations().list_runs(std::move(filter), page)).rows);
   }
+  std::uint64_t count(RunStatus status) { return get(automations().count_runs({}))[status]; }
   Fired fire(Firing firing) {
     std::vector<Firing> firings;
     firings.push_back(std::move(firing));

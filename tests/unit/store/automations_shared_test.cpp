@@ -47,7 +47,7 @@ TEST_P(SharedAutomations, HoldTheirCapsTogether) {
   both(one_, other_, [&](AutomationGateway& gateway, std::size_t) {
     for (auto const& id : ids) gateway.claim_runs({id}, caps);
   });
-  EXPECT_EQ(one_.get(one_.automations().depth()).running, 7u);
+  EXPECT_EQ(one_.count(RunStatus::running), 7u);
 }
 
 TEST_P(SharedAutomations, MakeARunOfOneKeyOnce) {
