@@ -74,10 +74,12 @@ constexpr std::string_view gone_for_good = "automation.tarball";
 constexpr std::string_view failed_download = "automation.download";
 constexpr std::string_view unreadable = "automation.wish";
 Failure unreadable_wish() { return fail(FaultKind::forbidden, unreadable, "the run's secret cannot be opened"); }
-// By curl's exit code: a host that is not found, refuses, is too slow or breaks off; below 0: the command was cut short.
+// A command that was out of its time or killed: an exit code below 0.
+bool was_cut_short(int code) { return code < 0; }
+// By curl's exit code: a host that is not found, refuses, is too slow or breaks off.
 bool may_download_later(int code) {
   constexpr std::array later{5, 6, 7, 16, 18, 22, 28, 35, 52, 55, 56, 92};
-  return code < 0 || std::ranges::find(later, code) != later.end();
+  return was_cut_short(code) || std::ranges::find(later, code) != later.end();
 }
 bool is_gone_for_good(Failure const& failure) { return failure.fault.where == gone_for_good; }
 
@@ -497,6 +499,8 @@ Task<Outcome<std::string>> Workers::dispatch(Job& job, Runtime const& runtime) {
 }
 
 Task<Outcome<std::string>> Workers::dispatch_once(Job& job, Runtime const& runtime) {
+  bool const is_cut = co_await is_cancelled();  // what is begun behind a stop is told of none
+  if (is_cut) co_return settled_early();
   auto client = runtime.client();
   client.use(connections_.to(runtime.life(), runtime.place));
   NESTGATE_CO_TRY_VOID(co_await end_earlier(job, client));
@@ -544,11 +548,15 @@ Task<Outcome<std::string>> Workers::make_private_folder(Runtime const& runtime, 
   if (known != private_folders_.end()) co_return known->second;
   auto command = private_folder_command(private_folder);
   NESTGATE_CO_TRY(made, co_await client.execute(std::move(command), small_command_max, Deadline::in(small_call_max)));
-  auto folder = made.exit_code == 0 ? parse_private_folder(made.standard_output) : std::nullopt;
+  auto const code = made.exit_code.value_or(-1);
+  if (was_cut_short(code))
+    co_return fail(FaultKind::unavailable, "automation.dispatch",
+                   "the runtime cut short what makes its private folder (exit code " + std::to_string(code) + ")");
+  auto folder = code == 0 ? parse_private_folder(made.standard_output) : std::nullopt;
   if (!folder)
     co_return fail(FaultKind::conflict, "automation.dispatch",
                    "The runtime has no private folder for the run's environment: " + std::string(private_folder) +
-                       " cannot be made, or is another user's");
+                       " cannot be made, or is another user's (exit code " + std::to_string(code) + ")");
   if (private_folders_.size() >= private_folders_remembered_max) private_folders_.clear();
   private_folders_.emplace(runtime.life(), *folder);
   co_return *std::move(folder);
@@ -708,6 +716,8 @@ Clock::duration Workers::pause_between_looks(Followed const& followed, Clock::ti
 
 // Until the command's exit code is known, or the run is out of its time, or its runtime is gone.
 Task<> Workers::watch(Job& job, Runtime const& runtime, std::string command_id) {
+  bool const is_cut = co_await is_cancelled();  // what is begun behind a stop is told of none
+  if (is_cut) co_return;
   auto const& followed = join(runtime);
   by_command_.insert_or_assign({runtime.life(), command_id}, &job);
   co_await watch_to_the_end(job, runtime, followed, command_id);
@@ -815,6 +825,8 @@ Task<> Workers::clean_up(Job& job, Runtime const* runtime) {
   if (job.run.clean_up != CleanUp::nothing) {
     auto edit = [](RunRow& run) { run.clean_up = CleanUp::nothing; };
     [[maybe_unused]] bool const noted = co_await note(job, std::move(edit));
+    bool const is_cut_now = co_await is_cancelled();
+    if (is_cut_now) co_return;
   }
   // Nobody but this task ever sent a start of it, and all of them have come.
   bool const is_spent = job.how == Claim::fresh && job.starts_open == 0 && job.is_held;

@@ -51,10 +51,11 @@ class FakeAgent {
     executed_error_ = std::move(error);
   }
   static constexpr std::string_view private_folder = "/tmp/nestgate-private-1000";
-  // What the command that makes it is answered with; it is not among those `executed`.
-  void answer_private_folder(int exit_code) {
+  // What the command that makes it is answered with, so many times, before it succeeds; it is not among those `executed`.
+  void answer_private_folder(int exit_code, int times) {
     std::lock_guard const lock(mutex_);
     folder_exit_code_ = exit_code;
+    folder_failures_ = times;
   }
   // So many stops say that something is left.
   void fail_stops(int count) {
@@ -204,9 +205,12 @@ class FakeAgent {
   }
   Reply execute(std::string text) {
     auto const guard = guard_in(text, "ln -sn nestgate:stopped:");
-    if (text.starts_with("f=/tmp/nestgate-private-"))
-      return {200, R"({"exit_code":)" + std::to_string(folder_exit_code_) + R"(,"stdout":")" + std::string(private_folder) +
+    if (text.starts_with("f=/tmp/nestgate-private-")) {
+      auto const exit_code = folder_failures_ > 0 ? folder_exit_code_ : 0;
+      --folder_failures_;
+      return {200, R"({"exit_code":)" + std::to_string(exit_code) + R"(,"stdout":")" + std::string(private_folder) +
                        R"(\n","stderr":""})"};
+    }
     executed_.push_back(std::move(text));
     if (guard.empty())
       return {200, R"({"exit_code":)" + std::to_string(executed_exit_code_) + R"(,"stdout":"","stderr":)" +
@@ -242,7 +246,7 @@ class FakeAgent {
   mutable std::mutex mutex_;  // guards what is below
   Instead instead_;
   Before before_;
-  int executed_exit_code_ = 0, folder_exit_code_ = 0, failing_stops_ = 0;
+  int executed_exit_code_ = 0, folder_exit_code_ = 0, folder_failures_ = 0, failing_stops_ = 0;
   std::string executed_error_;
   std::vector<Request> requests_;
   std::map<std::string, std::string> uploads_;

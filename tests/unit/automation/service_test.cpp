@@ -79,13 +79,27 @@ TEST_F(Runs, AreDispatchedByThreeCallsInTheirOrderOnceTheirRuntimeHasAPrivateFol
 }
 
 TEST_F(Runs, WithoutAPrivateFolderFailAndShowTheirSecretsToNobody) {
-  agent.answer_private_folder(1);
+  agent.answer_private_folder(1, 100);
   auto const run = dispatch();
   auto const failed = until_settled(run.id);
   EXPECT_EQ(failed.status, RunStatus::failed);
   EXPECT_THAT(failed.error_detail, HasSubstr("cannot be made, or is another user's"));
   EXPECT_EQ(agent.upload(environment_file_of(run.id)), std::nullopt);
   EXPECT_EQ(agent.starts(run.id), 0U);
+}
+
+TEST_F(Runs, BeginNothingBehindTheEndOfTheirGateway) {
+  settings.guards_gathered_for = 1h;
+  agent.answer_private_folder(1, 100);
+  until_settled(dispatch().id);  // and just then cleaned up
+  control.run(service().stop(Deadline::in(0s)));
+}
+
+TEST_F(Runs, WhosePrivateFolderWasCutShortAreTriedAgain) {
+  agent.answer_private_folder(-1, 2);
+  auto const run = dispatch();
+  until_dispatched(run.id);
+  EXPECT_EQ(agent.starts(run.id), 1U);
 }
 
 TEST_F(Runs, AreToldTheContractsVariablesInTheirOrderAndNoSecretIsInACommand) {
