@@ -2,9 +2,7 @@
 
 #include <algorithm>
 
-#include "nestgate/base/text.hpp"
 #include "nestgate/net/interruptible.hpp"
-#include "nestgate/upstream/random.hpp"
 #include "run_book.hpp"
 
 namespace nestgate::automation {
@@ -45,13 +43,20 @@ Moment moment_of(Time time) { return std::chrono::floor<std::chrono::seconds>(ti
 
 RunRow run_of(std::string const& automation_id, Policy const& policy, Settings const& settings, Moment moment) {
   RunRow run;
-  run.id = dashed_uuid(upstream::timed_uuid_hex(SystemClock::now()));
+  run.id = timed_id();
   run.automation_id = automation_id;
   run.trigger_source = "cron";
   run.scheduled_for = moment;
   run.dedupe_key = "at:" + std::to_string(moment.time_since_epoch().count());
   apply(policy, settings.target, run);
   return run;
+}
+
+// A clock that is set meanwhile is noticed.
+template <class ByTime>
+Clock::duration until_first_of(ByTime const& all) {
+  if (all.empty()) return follow_interval;
+  return std::min<Clock::duration>(follow_interval, all.begin()->first - SystemClock::now());
 }
 
 }  // namespace
@@ -167,8 +172,10 @@ void Planner::set_due(Plans::value_type& planned, Time due) {
 Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) const {
   Firing firing;
   firing.automation_id = id;
-  bool const is_ahead = plan.due > now;
-  if (is_ahead) firing.due = now = plan.due;
+  if (plan.due > now) {
+    firing.made_ahead_of = plan.due;
+    now = plan.due;
+  }
   firing.overlap = plan.trigger.overlap;
   if (firing.overlap == Overlap::cancel_running) firing.cancel = cancelling_for_successor(now);
   firing.expected_next_at = plan.next_at;
@@ -194,7 +201,6 @@ Firing Planner::firing_of(std::string const& id, Plan const& plan, Time now) con
     run.tenant = plan.tenant;
     run.owner = plan.owner;
     run.organisation = plan.organisation;
-    if (is_ahead) run.not_before = plan.due;
     // The one that is queued waits for its turn.
     if (firing.overlap == Overlap::queue_one) run.concurrent_max = 1;
   }
@@ -291,9 +297,7 @@ Task<> Planner::hand_over_held() {
       auto const run = held_.extract(held_.begin());
       hand_over(run.mapped());
     }
-    auto wait = follow_interval;
-    if (!held_.empty()) wait = std::min<Clock::duration>(wait, held_.begin()->first - SystemClock::now());
-    held_until_.expires_after(wait);
+    held_until_.expires_after(until_first_of(held_));
     auto const woken = co_await until_woken(held_until_);
     if (!woken) co_return;
   }
@@ -415,9 +419,7 @@ Task<> Planner::loop() {
     auto const begin = Clock::now();
     if (begin - changes_read_at_ >= follow_interval) co_await read_changes();
     if (begin - zones_looked_at_ >= zone_interval) co_await follow_zones();
-    auto wait = follow_interval;
-    if (!due_.empty()) wait = std::min<Clock::duration>(wait, due_.begin()->first - SystemClock::now());
-    wake_.expires_after(wait);
+    wake_.expires_after(until_first_of(due_));
     [[maybe_unused]] auto woken = co_await until_woken(wake_);
   }
 }

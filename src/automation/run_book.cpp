@@ -3,6 +3,8 @@
 #include <memory>
 
 #include "nestgate/automation/completion.hpp"
+#include "nestgate/base/text.hpp"
+#include "nestgate/upstream/random.hpp"
 #include "own_run.hpp"
 
 namespace nestgate::automation {
@@ -88,5 +90,7 @@ void RunBook::count(Applied const& applied) {
     default: break;
   }
 }
+
+std::string timed_id() { return dashed_uuid(upstream::timed_uuid_hex(std::chrono::system_clock::now())); }
 
 }  // namespace nestgate::automation

@@ -49,4 +49,7 @@ class RunBook {
   Listeners listeners_;
 };
 
+// Of a run or an upload: what is made later sorts behind.
+std::string timed_id();
+
 }  // namespace nestgate::automation

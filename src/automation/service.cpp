@@ -2,8 +2,6 @@
 
 #include "dispatcher.hpp"
 #include "nestgate/automation/completion.hpp"
-#include "nestgate/base/text.hpp"
-#include "nestgate/upstream/random.hpp"
 #include "own_run.hpp"
 #include "planner.hpp"
 #include "poster.hpp"
@@ -27,8 +25,6 @@ constexpr Clock::duration purge_interval = std::chrono::minutes(10);
 
 Failure unknown_run() { return fail(FaultKind::not_found, "automation.find", "Run not found"); }
 Failure closing() { return fail(FaultKind::unavailable, "automation.submit", "the gateway is shutting down"); }
-
-std::string new_id() { return dashed_uuid(upstream::timed_uuid_hex(SystemClock::now())); }
 
 // All but what triggered it. Pure.
 RunRow run_of(AutomationRow const& automation, Target const& target, std::string id, store::Time now) {
@@ -227,7 +223,7 @@ std::vector<store::Time> Service::next_moments(AutomationRow const& row, std::si
 Task<Outcome<RunRow>> Service::dispatch(std::string automation_id, MayDispatch may, std::string idempotency_key) {
   if (parts_->is_closing) co_return closing();
   // The store may ask when this service is gone.
-  store::RunOfAutomation make = [may = std::move(may), target = parts_->settings.target, id = new_id(),
+  store::RunOfAutomation make = [may = std::move(may), target = parts_->settings.target, id = timed_id(),
                                  now = SystemClock::now(),
                                  key = std::move(idempotency_key)](AutomationRow const& row) -> std::optional<RunRow> {
     if (!may(row)) return std::nullopt;
@@ -246,7 +242,7 @@ Task<Outcome<AutomationStore::EventTaken>> Service::take_event(std::string org_i
   if (parts_->is_closing) co_return closing();
   std::vector<RunRow> runs;
   for (auto& match : matches) {
-    auto run = run_of(match.automation, parts_->settings.target, new_id(), SystemClock::now());
+    auto run = run_of(match.automation, parts_->settings.target, timed_id(), SystemClock::now());
     run.trigger_source = "event";
     run.event_payload_json = std::move(match.payload_json);
     if (!delivery_id.empty()) run.dedupe_key = "event:" + source + ":" + delivery_id;
@@ -281,11 +277,11 @@ Task<Outcome<RunRow>> Service::submit(RunRequest request) {
   own.setup_script = std::move(request.setup_script);
   own.callback_url = std::move(request.callback_url);
   own.base_url = std::move(request.base_url);
-  own.upload_id = new_id();
+  own.upload_id = timed_id();
   own.environment = std::move(request.environment);
   own.time_max = std::chrono::seconds(request.time_max_s.value_or(0));
   RunRow run;
-  run.id = new_id();
+  run.id = timed_id();
   run.tenant = request.by.tenant;
   run.owner = request.by.owner;
   run.organisation = request.by.organisation;

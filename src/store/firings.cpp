@@ -101,7 +101,7 @@ Task<Outcome<std::vector<Fired>>> Firings::fire(Sql& sql, std::vector<Firing> co
       plans.clear();
       ids = {firing.automation_id};
     }
-    plans.push_back({&firing, &fired[i], version, std::max(counted.at, firing.due)});
+    plans.push_back({&firing, &fired[i], version, std::max(counted.at, firing.made_ahead_of.value_or(counted.at))});
     version += firing.runs.size() * 2 + firing.skipped.size();
   }
   NESTGATE_CO_TRY_VOID(co_await fire_distinct(sql, plans));
@@ -222,6 +222,7 @@ Task<Outcome<>> Firings::make_runs(Sql& sql, std::vector<Plan>& plans) const {
       runs.push_back(plan.firing->runs[plan.made.first + i].clone());
       runs.back().version = plan.version + i;
       if (runs.back().created_at == Time{}) runs.back().created_at = plan.now;
+      if (plan.firing->made_ahead_of) runs.back().not_before = plan.firing->made_ahead_of;
       whose.push_back(&plan);
     }
   NESTGATE_CO_TRY(kept, co_await runs_.insert(sql, std::move(runs)));

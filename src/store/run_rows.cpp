@@ -269,7 +269,7 @@ Task<Outcome<>> RunRows::count_waiting(Sql& sql, std::int64_t change, std::uint6
 Task<std::optional<Time>> RunRows::take_back(Sql& sql, std::string const& automation_id) const {
   auto rows = co_await sql.query(take_back_early, automation_id);
   std::optional<Time> first;
-  for (; rows.step();) {
+  while (rows.step()) {
     auto const moment = rows.time();
     first = std::min(first.value_or(moment), moment);
   }

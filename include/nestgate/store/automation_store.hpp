@@ -63,9 +63,9 @@ struct Firing {
   std::optional<Time> expected_next_at;  // as it was planned: another gateway, or a change, was first where it differs
   std::optional<Time> new_next_at;
   Overlap overlap = Overlap::allow;
-  RunJudge cancel;           // of each open run, for `cancel_running`: must be given with it
-  std::vector<RunRow> runs;  // in their order
-  Time due{};                // of one that is made ahead of it: its runs count from then, and their not_before says it
+  RunJudge cancel;                    // of each open run, for `cancel_running`: must be given with it
+  std::vector<RunRow> runs;           // in their order
+  std::optional<Time> made_ahead_of;  // its runs count from then, and nobody claims them before (their not_before)
   std::vector<SkippedRow> skipped;
   bool disable = false;  // its schedule cannot be evaluated any more
   std::string disabled_reason, disabled_detail;
@@ -143,8 +143,8 @@ class AutomationStore {
   virtual Task<Outcome<RowPage<AutomationRow>>> list(Tenant tenant, PageOf page) = 0;
   // Writes if the kept row still has row.version; the row as it is kept then, or nothing: somebody else wrote first. A
   // schedule that stays enabled with the same trigger keeps its next moment, which may have moved on since it was read.
-  // Where its runs would be others, those that were made ahead of a moment (Firing::due) that has not come are gone, and it
-  // is the next one again.
+  // Where its runs would be others, those that were made ahead of a moment (Firing::made_ahead_of) that has not come are
+  // gone, and it is the next one again.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace(AutomationRow row) = 0;
   // The same with a new upload in its tarball_path's place: it comes, and `gone` is marked deleted, in one transaction.
   virtual Task<Outcome<std::optional<AutomationRow>>> replace_with_upload(AutomationRow row, UploadRow upload,

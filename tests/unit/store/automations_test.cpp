@@ -305,7 +305,6 @@ class SchedulesAhead : public Schedules {
   SchedulesAhead() {
     auto early = run_of("r1");
     early.scheduled_for = moment_;
-    early.not_before = moment_ + 1s;  // its jitter
     early.dedupe_key = "moment";
     EXPECT_TRUE(fire_ahead(std::move(early)));
   }
@@ -313,7 +312,7 @@ class SchedulesAhead : public Schedules {
     auto ahead = firing(Overlap::allow, runs_of(std::move(run)));
     ahead.expected_next_at = gateway_.automation("a1").next_at;
     ahead.new_next_at = moment_ + 100s;
-    ahead.due = moment_ + 1s;
+    ahead.made_ahead_of = moment_ + 1s;  // its jitter
     return gateway_.fire(std::move(ahead)).done;
   }
   AutomationRow replace(std::function<void(AutomationRow&)> const& edit) {
@@ -354,7 +353,6 @@ TEST_P(SchedulesAhead, TakeThemBackWhereTheirAutomationChangesBefore) {
   EXPECT_TRUE(gateway_.ask(store_.enqueue(runs_of(run_of("the only one")), 1))) << "it waits no more";
   auto again = run_of("r2");
   again.scheduled_for = moment_;
-  again.not_before = moment_;
   again.dedupe_key = "moment";
   EXPECT_TRUE(fire_ahead(std::move(again)));
   EXPECT_TRUE(is_there("r2"));
@@ -385,7 +383,7 @@ TEST_P(SchedulesAhead, TakeThemBackWhereTheyAreDisabledOrDeletedBefore) {
     changed.next_at = moment_;
   });
   auto again = run_of("r2");
-  again.scheduled_for = again.not_before = moment_;
+  again.scheduled_for = moment_;
   ASSERT_TRUE(fire_ahead(std::move(again)));
   replace([this](AutomationRow& changed) { changed.deleted_at = moment_; });
   EXPECT_FALSE(is_there("r2"));
